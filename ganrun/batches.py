@@ -1,0 +1,83 @@
+"""Batches: what they hold, in which order they come, and how they reach the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypedDict
+
+import torch
+from torch import Tensor
+
+from ganrun.seeding import generator
+
+Batch = dict[str, Tensor]
+
+
+class Labelled(TypedDict, total=False):
+    """image: (N, C, H, W) float in [-1, 1]; label: (N,) int64, absent when the data have none."""
+
+    image: Tensor
+    label: Tensor
+
+
+class Takes(Protocol):
+    """Anything with a length that gives the items of some indices as one batch."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Tensor) -> Batch: ...
+
+
+class Stream:
+    """Endless batches of shuffled epochs. Batch i is a function of (seed, i, rank, world size) and can be asked
+    for directly, so the position in the data is one integer and a resumed run replays nothing.
+
+    Epochs follow each other without a gap: a batch may hold the end of one and the start of the next.
+    """
+
+    def __init__(self, data: Takes, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        if batch_size > len(data):
+            raise ValueError(f"batch_size={batch_size} is larger than the data: {len(data)} images")
+        if batch_size % world_size:
+            raise ValueError(f"batch_size={batch_size} is not divisible by the {world_size} ranks")
+        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, step: int) -> Batch:
+        """This rank's share of batch `step`: uint8 images, on the device where the data are."""
+        share = self.batch_size // self.world_size
+        start = step * self.batch_size + self.rank * share
+        return self.data.take(self._indices(start, start + share))
+
+    def starting_at(self, step: int) -> Iterator[Batch]:
+        while True:
+            yield self[step]
+            step += 1
+
+    def _indices(self, start: int, stop: int) -> Tensor:
+        epoch, first = divmod(start, len(self.data))
+        count = min(stop - start, len(self.data) - first)
+        here = self._permutation(epoch)[first : first + count]
+        return here if start + count == stop else torch.cat([here, self._indices(start + count, stop)])
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, torch.randperm(len(self.data), generator=generator(self.seed, epoch))
+        return self._order
+
+
+def prepare(batch: Batch, device: torch.device, flip: bool = False) -> Batch:
+    """Move a batch to the device; uint8 images become floats in [-1, 1], channels last; half of them mirrored if asked.
+
+    Every image tensor of an item is mirrored alike, so that pairs stay pairs.
+    """
+    moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    images = {name: tensor for name, tensor in moved.items() if tensor.dtype == torch.uint8}
+    mirrored = torch.rand(len(next(iter(images.values()))), device=device) < 0.5 if flip and images else None
+    for name, image in images.items():
+        image = image.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
+        if mirrored is not None:
+            image = torch.where(mirrored[:, None, None, None], image.flip(3), image)
+        moved[name] = image
+    return moved

@@ -1,0 +1,137 @@
+"""checks: values that no run could use, refused by name. No Hydra, no torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ganrun.errors import UserError, nearest
+
+Config = dict[str, Any]
+
+LENGTHS = ("steps", "epochs", "kimg", "minutes")
+
+
+def _whole(low: int = 1, null: bool = False) -> Any:
+    def wrong(value: Any) -> str | None:
+        if value is None and null:
+            return None
+        fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
+        return None if fits else f"must be a whole number from {low} up" + (" or null" if null else "")
+
+    return wrong
+
+
+def _number(low: float = 0.0, above: bool = True, null: bool = False) -> Any:
+    def wrong(value: Any) -> str | None:
+        if value is None and null:
+            return None
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        fits = fits and (value > low if above else value >= low)
+        return None if fits else f"must be a number {'above' if above else 'of at least'} {low:g}"
+
+    return wrong
+
+
+def _one_of(*choices: str) -> Any:
+    return lambda value: None if value in choices else f"is unknown; {nearest(str(value), choices)}"
+
+
+def _boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or isinstance(value, (str, int)) else "must be a path"
+
+
+def _device(value: Any) -> str | None:
+    if isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        return None
+    return f"is unknown; {nearest(str(value), ('auto', 'cpu', 'cuda', 'cuda:0', 'mps'))}"
+
+
+def _names(value: Any) -> str | None:
+    items = [value] if isinstance(value, str) else value
+    fits = isinstance(items, list) and all(isinstance(item, str) for item in items)
+    return None if fits else "must be names of packages: [my_package]"
+
+
+def _labels(value: Any) -> str | None:
+    items = value if isinstance(value, list) else [value]
+    fits = value is None or (
+        items and all(isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in items)
+    )
+    return None if fits else "must be class numbers: 3 or [3, 7]"
+
+
+CHECKS: dict[str, dict[str, Any]] = {
+    "train": {
+        "steps": _whole(null=True),
+        "epochs": _number(null=True),
+        "kimg": _number(null=True),
+        "minutes": _number(null=True),
+        "batch_size": _whole(),
+        "seed": _whole(0),
+        "device": _device,
+        "precision": _one_of("fp32", "bf16"),
+        "threads": _whole(null=True),
+        "out": _text,
+        "resume": _text,
+        "init_from": _text,
+        "dry_run": _boolean,
+        "trust": _names,
+        "average.half_life": _number(above=False),
+        "log.every": _whole(),
+        "grids.every": _whole(),
+        "grids.count": _whole(),
+        "checkpoint.every": _whole(),
+        "checkpoint.keep": _whole(),
+        "optimizer.lr": _number(),
+        "dataset": None,
+        "model": None,
+        "loss": None,
+        "hooks": None,
+        "optimizer": None,
+    },
+    "sample": {
+        "ckpt": _text,
+        "n": _whole(),
+        "seed": _whole(0),
+        "labels": _labels,
+        "out": _text,
+        "batch_size": _whole(),
+        "device": _device,
+        "weights": _one_of("ema", "raw"),
+        "threads": _whole(null=True),
+        "overwrite": _boolean,
+        "trust": _names,
+    },
+}
+
+
+def check(page: str, config: Config) -> None:
+    """Refuse values that no run could use. Raises UserError that names the key, the value and what would do."""
+    for key, wrong in CHECKS[page].items():
+        value: Any = config
+        for name in key.split("."):
+            if not isinstance(value, Mapping) or name not in value:
+                raise UserError(f"{key} is missing from the config: it cannot be taken away")
+            value = value[name]
+        message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"
+        if message:
+            raise UserError(f"{key}={_shown(value)} {message}")
+    if page == "train":
+        given = [name for name in LENGTHS if config[name] is not None]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")
+        for player, own in (config["optimizer"].get("players") or {}).items():
+            rate = (own or {}).get("lr", 1.0) if isinstance(own, Mapping) or own is None else own
+            if message := _number()(rate):
+                raise UserError(f"optimizer.players.{player}.lr={_shown(rate)} {message}")
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)

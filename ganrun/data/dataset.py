@@ -1,0 +1,86 @@
+"""Dataset: images of one kind in memory, with the facts that networks need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Size = int | Sequence[int]
+
+
+def as_size(size: Size) -> tuple[int, int]:
+    """28 or [28, 32] -> (height, width) in pixels. Raises ValueError when neither fits."""
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"dataset.image_size={size} must be a whole number of pixels or [height, width]")
+    return sides[0], sides[1]
+
+
+def chosen(count: int, limit: int | None) -> Tensor:
+    """(limit,) sorted indices below `count`: a fixed random subset, or all of them without a limit.
+
+    Random, because the first images of a sorted folder are all of one class. Raises ValueError for a limit that
+    no subset has.
+    """
+    if limit is None:
+        return torch.arange(count)
+    if not 0 < limit <= count:
+        raise ValueError(f"dataset.limit={limit} must lie between 1 and the {count} images there are")
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:limit].sort().values
+
+
+class Dataset:
+    """uint8 images (N, C, H, W), int64 labels (N,) or None, and the names of the classes.
+
+    A subclass fills these in its constructor and calls `super().__init__`. Whatever is decoded stays uint8:
+    flips and the way to [-1, 1] happen later, on whole batches. `classes`, when given, is what the config promised
+    to the networks: ValueError when the data disagree.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        class_names: Sequence[str] = (),
+        flip: bool = False,
+        limit: int | None = None,
+        kimg: float = 1000,
+        classes: int | None = None,
+    ) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise TypeError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+        found = 0 if labels is None else len(class_names)
+        if classes is not None and classes != found:
+            raise ValueError(f"dataset.classes={classes}, but the images have {found} classes; leave the key out")
+        if limit is not None:
+            kept = chosen(len(images), limit)
+            images, labels = images[kept], None if labels is None else labels[kept]
+        self.images, self.labels, self.class_names = images, labels, list(class_names)
+        self.flip = flip
+        self.kimg = kimg  # thousands of images a run shows when it is given no length
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def classes(self) -> int:
+        """How many classes the labels tell apart; 0 without labels."""
+        return 0 if self.labels is None else len(self.class_names)
+
+    def take(self, indices: Tensor) -> dict[str, Tensor]:
+        """(N,) indices -> {"image": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""
+        batch = {"image": self.images[indices]}
+        if self.labels is not None:
+            batch["label"] = self.labels[indices]
+        return batch

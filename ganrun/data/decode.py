@@ -1,0 +1,97 @@
+"""One stored image to uint8 pixels: any mode, any orientation, cut to one size (no torch here)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from ganrun.data.listing import Listing, open_picture
+
+BICUBIC = Image.Resampling.BICUBIC  # Pillow's is antialiased
+BAR_FROM = 2000  # images; fewer are done before a bar is read
+CHUNK = 64  # images a thread takes at a time
+
+Fit = Callable[[Image.Image, tuple[int, int]], Image.Image]
+
+
+def crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The largest centred part of the wanted proportions, scaled to (width, height)."""
+    return ImageOps.fit(image, size, BICUBIC)
+
+
+def squash(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The whole image, proportions be damned."""
+    return image.resize(size, BICUBIC)
+
+
+def pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The whole image in its proportions, centred on black."""
+    return ImageOps.pad(image, size, BICUBIC)
+
+
+FITS: dict[str, Fit] = {"crop": crop, "squash": squash, "pad": pad}
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Encoded bytes -> (C, H, W) uint8."""
+
+    channels: int  # 1 or 3
+    size: tuple[int, int]  # (height, width)
+    fit: Fit
+
+    def __call__(self, data: bytes) -> np.ndarray:
+        """Raises ValueError, or whatever Pillow raises, for what is not a whole image."""
+        height, width = self.size
+        with open_picture(data) as image:
+            image.draft(None, (2 * max(self.size), 2 * max(self.size)))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+            upright = ImageOps.exif_transpose(image)
+            fitted = self.fit(plain(upright, "L" if self.channels == 1 else "RGB"), (width, height))
+        return np.asarray(fitted).reshape(height, width, self.channels).transpose(2, 0, 1)
+
+
+def plain(image: Image.Image, mode: str) -> Image.Image:
+    """Any image as "L" or "RGB": 16 bits scaled to 8, transparency laid on white, palettes and CMYK looked up."""
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
+        wide = np.asarray(image).clip(0, 65535).astype(np.int32)
+        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range")
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def decode_all(listing: Listing, decoder: Decoder, out: np.ndarray) -> dict[int, str]:
+    """Fills `out` (N, C, H, W) uint8 with the listing's images; returns {index: what is wrong} of the broken ones."""
+    source, pictures = listing.source, listing.pictures
+    broken: dict[int, str] = {}
+
+    def fill(start: int) -> int:
+        chunk = range(start, min(start + CHUNK, len(pictures)))
+        for i in chunk:
+            try:
+                out[i] = decoder(source.read(pictures[i]))
+            except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
+                broken[i] = str(error) or type(error).__name__
+        return len(chunk)
+
+    bar: Any = tqdm(total=len(pictures), desc="decoding", unit="img", disable=quiet(len(pictures)), leave=False)
+    with bar, ThreadPoolExecutor(os.cpu_count()) as threads:
+        for done in threads.map(fill, range(0, len(pictures), CHUNK)):
+            bar.update(done)
+    return dict(sorted(broken.items()))
+
+
+def quiet(count: int) -> bool:
+    """Is a progress bar out of place?"""
+    return count <= BAR_FROM or not sys.stderr.isatty()

@@ -1,0 +1,37 @@
+"""Digits: 1,797 real handwritten digits that travel inside the package (see DIGITS.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ganrun.data.dataset import Dataset, Size
+from ganrun.data.fitting import fitted
+
+DIGITS = Path(__file__).with_name("digits.npz")
+LEVELS = 16  # a pixel counts the inked dots of a 4x4 block
+
+
+class Digits(Dataset):
+    """8x8 digits enlarged to `image_size`, ten classes.
+
+    Source: Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI, 1998), CC BY 4.0.
+    """
+
+    def __init__(
+        self,
+        image_size: Size = 16,
+        channels: int = 1,
+        classes: int | None = None,
+        limit: int | None = None,
+        flip: bool = False,
+        kimg: float = 100,
+    ) -> None:
+        with np.load(DIGITS, allow_pickle=False) as packed:
+            images = torch.from_numpy(packed["images"])[:, None]  # (1797, 1, 8, 8), 0..16
+            labels = torch.from_numpy(packed["labels"]).long()
+        grey = (images.float() * 255 / LEVELS).round().to(torch.uint8)
+        names = [str(digit) for digit in range(10)]
+        super().__init__(fitted(grey, image_size, channels), labels, names, flip, limit, kimg, classes)

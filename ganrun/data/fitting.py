@@ -1,0 +1,41 @@
+"""Whole batches of uint8 images brought to the size and the channels asked for."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganrun.data.dataset import Size, as_size
+
+BATCH = 4096  # images at a time: the wider numbers in between stay small
+
+
+def check_channels(channels: int) -> int:
+    """Raises ValueError unless `channels` is 1 (grey) or 3 (colour)."""
+    if channels not in (1, 3):
+        raise ValueError(f"dataset.channels={channels} must be 1 (grey) or 3 (colour)")
+    return channels
+
+
+def fitted(images: Tensor, size: Size, channels: int) -> Tensor:
+    """(N, C, H, W) uint8 -> (N, channels, *size) uint8, contiguous; the same numbers as Pillow's."""
+    size, channels = as_size(size), check_channels(channels)
+    return torch.cat([recoloured(resized(part, size), channels) for part in images.split(BATCH)])
+
+
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic with antialiasing; uint8 in and out, so overshoots are clamped to 0–255."""
+    if tuple(images.shape[2:]) == size:
+        return images
+    return F.interpolate(images, size=size, mode="bicubic", antialias=True)
+
+
+def recoloured(images: Tensor, channels: int) -> Tensor:
+    """Colour to grey by ITU-R 601-2 luma in 16-bit fixed point (Pillow's "L"); grey to three equal channels."""
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.repeat(1, 3, 1, 1)
+    red, green, blue = images.int().unbind(1)
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).to(torch.uint8).unsqueeze(1)

@@ -1,0 +1,85 @@
+"""Folder: the images of a folder tree or a .zip, decoded once."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ganrun.data.cache import Cache
+from ganrun.data.dataset import Dataset, Size, as_size, chosen
+from ganrun.data.decode import FITS, Decoder, decode_all
+from ganrun.data.fitting import check_channels
+from ganrun.data.listing import Labelled, Listing, find_facts, list_images
+from ganrun.data.sources import SHOWN, warn_each
+
+
+class Folder(Dataset):
+    """Images below `root`, labelled by their class folders (`list_images` says how), brought to one size.
+
+    resize: `crop` scales the short side and cuts the centre, `squash` ignores proportions, `pad` adds black.
+    broken: `skip` warns and goes on, `refuse` raises. limit: a fixed random subset, drawn before anything is decoded.
+    cache: a folder where the decoded images are kept and mapped into memory, or None. channels and image_size of None
+    are found out (`find_facts`). Raises ValueError or FileNotFoundError, in one line that names the key.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        split: str | None = None,
+        labelled: Labelled = "auto",
+        image_size: Size | None = None,
+        channels: int | None = None,
+        classes: int | None = None,
+        resize: str = "crop",
+        broken: str = "skip",
+        limit: int | None = None,
+        flip: bool = False,
+        cache: str | None = None,
+        kimg: float = 1000,
+    ) -> None:
+        if image_size is None or channels is None:
+            facts = find_facts(root, split, labelled)
+            image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
+        decoder = make_decoder(image_size, channels, resize)
+        listing = list_images(root, split, labelled)
+        images, listing = load(listing.pick(chosen(len(listing), limit).tolist()), decoder, broken, cache)
+        labels = None if listing.labels is None else torch.tensor(listing.labels)
+        super().__init__(images, labels, listing.class_names, flip, kimg=kimg, classes=classes)
+
+
+def make_decoder(image_size: Size, channels: int, resize: str) -> Decoder:
+    """Raises ValueError for a value that no decoder has."""
+    if resize not in FITS:
+        raise ValueError(f"dataset.resize={resize} must be one of {', '.join(FITS)}")
+    return Decoder(check_channels(channels), as_size(image_size), FITS[resize])
+
+
+def load(
+    listing: Listing, decoder: Decoder, broken: str = "skip", cache: str | None = None
+) -> tuple[torch.Tensor, Listing]:
+    """(N, C, H, W) uint8 images and the listing of just those: the broken ones are reported and left out."""
+    if broken not in ("skip", "refuse"):
+        raise ValueError(f"dataset.broken={broken} must be skip or refuse")
+    warn_each(listing.notes)
+    images, faults = Cache(cache, listing, decoder).load() if cache else decoded(listing, decoder)
+    report(listing, faults, broken)
+    return torch.from_numpy(images), listing.pick([i for i in range(len(listing)) if i not in faults])
+
+
+def decoded(listing: Listing, decoder: Decoder) -> tuple[np.ndarray, dict[int, str]]:
+    """All sound images in memory, and {index: what is wrong} of the others."""
+    images = np.empty((len(listing), decoder.channels, *decoder.size), np.uint8)
+    faults = decode_all(listing, decoder, images)
+    return (np.delete(images, list(faults), axis=0) if faults else images), faults
+
+
+def report(listing: Listing, faults: dict[int, str], broken: str) -> None:
+    """One warning a broken image; raises ValueError when they are refused or when nothing else is left."""
+    lines = [f"{listing.pictures[i].name!r} is broken: {why}" for i, why in faults.items()]
+    if faults and (broken == "refuse" or len(faults) == len(listing)):
+        more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        raise ValueError(
+            f"dataset.root={listing.source.root}: {len(lines)} of {len(listing)} images are broken, "
+            f"mend or delete them: {'; '.join(lines[:SHOWN])}{more}"
+        )
+    warn_each(lines)

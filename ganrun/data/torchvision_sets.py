@@ -1,0 +1,115 @@
+"""Classic labelled sets as torchvision stores them: its file layout, its checksums, its class names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torchvision import datasets
+
+from ganrun.data.dataset import Dataset, Size, chosen
+from ganrun.data.downloads import downloading
+from ganrun.data.fitting import fitted
+
+SPLITS = {"train": (True,), "test": (False,), "all": (True, False)}  # torchvision's `train=`
+
+
+class TorchvisionSet(Dataset):
+    """All images of a split, taken as one array rather than picture by picture.
+
+    Raises FileNotFoundError where files are missing, damaged or cannot be fetched.
+    """
+
+    source: ClassVar[Callable[..., Any]]
+    folder: ClassVar[str]  # below root, where torchvision looks
+
+    def __init__(
+        self,
+        root: str,
+        split: str,
+        download: bool,
+        image_size: Size,
+        channels: int,
+        classes: int | None,
+        limit: int | None,
+        flip: bool,
+        kimg: float,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"dataset.split={split} must be one of {', '.join(SPLITS)}")
+        parts = [self.part(Path(root).expanduser(), train, download) for train in SPLITS[split]]
+        images = torch.cat([planes(part.data) for part in parts])
+        labels = torch.cat([torch.as_tensor(part.targets) for part in parts]).long()
+        kept = chosen(len(images), limit)  # before the resizing: what is left out costs nothing
+        images = fitted(images[kept], image_size, channels)
+        super().__init__(images, labels[kept], parts[0].classes, flip, kimg=kimg, classes=classes)
+
+    @classmethod
+    def part(cls, root: Path, train: bool, download: bool) -> Any:
+        """One torchvision dataset, its complaints turned into one line."""
+        name, place = cls.__name__, root / cls.folder
+        if download:
+            with downloading(name, place):
+                cls.source(root, train=True, download=True)  # brings both splits
+        try:
+            return cls.source(root, train=train, download=False)
+        except (RuntimeError, ValueError, AssertionError, OSError, EOFError) as error:
+            raise FileNotFoundError(
+                f"dataset.root={root}: {name} is missing or damaged in {place.absolute()}; "
+                "put torchvision's files there or set dataset.download=true (after deleting damaged ones)"
+            ) from error
+
+
+def planes(data: Tensor | Any) -> Tensor:
+    """(N, H, W) or (N, H, W, C) uint8, tensor or array -> (N, C, H, W) uint8."""
+    images = torch.as_tensor(data)
+    return images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
+
+
+class MNIST(TorchvisionSet):
+    """70,000 handwritten digits, 28x28 grey (LeCun et al., 1998)."""
+
+    source, folder = datasets.MNIST, "MNIST/raw"
+
+    def __init__(
+        self,
+        root: str = "data",
+        split: str = "train",
+        download: bool = False,
+        image_size: Size = 28,
+        channels: int = 1,
+        classes: int | None = None,
+        limit: int | None = None,
+        flip: bool = False,
+        kimg: float = 1000,
+    ) -> None:
+        super().__init__(root, split, download, image_size, channels, classes, limit, flip, kimg)
+
+
+class FashionMNIST(MNIST):
+    """70,000 pieces of clothing, 28x28 grey (Xiao et al., 2017)."""
+
+    source, folder = datasets.FashionMNIST, "FashionMNIST/raw"
+
+
+class CIFAR10(TorchvisionSet):
+    """60,000 photographs of ten kinds of things, 32x32 colour (Krizhevsky, 2009)."""
+
+    source, folder = datasets.CIFAR10, "cifar-10-batches-py"
+
+    def __init__(
+        self,
+        root: str = "data",
+        split: str = "train",
+        download: bool = False,
+        image_size: Size = 32,
+        channels: int = 3,
+        classes: int | None = None,
+        limit: int | None = None,
+        flip: bool = False,
+        kimg: float = 3000,
+    ) -> None:
+        super().__init__(root, split, download, image_size, channels, classes, limit, flip, kimg)

@@ -1,0 +1,19 @@
+"""UserError: a mistake in what we were given, shown as one line with exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """The message names the key, the value and the way out; the command line shows it alone, without a traceback."""
+
+
+def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
+    """A clause that names what was probably meant: "nearest: hinge, minimax"; every choice when none is near."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(word, known, n=count, cutoff=0.5)
+    if close:
+        return f"nearest: {', '.join(close)}"
+    return f"there is: {', '.join(known)}" if known else "there is nothing to choose from"

@@ -1,0 +1,47 @@
+"""Grids: the same latents drawn again and again, so that pictures of different steps can be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganrun import images
+from ganrun.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from ganrun.trainer import Trainer
+
+EARLY = (1, 50, 100, 200)  # most is decided in the first minutes
+
+
+class Grids(Hook):
+    """grids/step_000050.png at steps 1, 50, 100, 200, then every `every` steps and at the end; grids/real.png once."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], every: int = 500, count: int = 64) -> None:
+        super().__init__(folder, config)
+        self.every, self.count = every, count
+
+    def on_start(self, trainer: Trainer) -> None:
+        self.examples = trainer.examples(self.count)
+        self.drawn = trainer.step
+        real = self.folder / "grids" / "real.png"
+        if not real.exists():
+            batch = trainer.prepared(0)
+            if "image" in batch:
+                shown = images.to_uint8(batch["image"][: self.count])
+                images.save_grid(shown, real, images.columns_for(len(shown)), {"seed": trainer.seed})
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.step in EARLY or trainer.step % self.every == 0:
+            self.draw(trainer)
+
+    def on_end(self, trainer: Trainer) -> None:
+        if self.drawn != trainer.step:
+            self.draw(trainer)
+
+    def draw(self, trainer: Trainer) -> None:
+        pictures = images.to_uint8(trainer.render(self.examples))
+        path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
+        about = {"step": trainer.step, "images": trainer.images, "seed": trainer.seed}
+        trainer.pictures["grid"] = images.save_grid(pictures, path, images.columns_for(len(pictures)), about)
+        self.drawn = trainer.step

@@ -1,0 +1,22 @@
+"""Hook: looks at a run while it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganrun.trainer import Trainer
+
+
+class Hook:
+    """Reads the trainer at three moments, never changes weights. `folder` is the run's, `config` its plain config."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder, self.config = Path(folder), config
+
+    def on_start(self, trainer: Trainer) -> None: ...
+
+    def on_step(self, trainer: Trainer) -> None: ...
+
+    def on_end(self, trainer: Trainer) -> None: ...

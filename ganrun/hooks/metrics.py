@@ -1,0 +1,40 @@
+"""metrics.jsonl: one line of numbers per log, a function of config and seed alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ganrun.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from ganrun.trainer import Trainer
+
+
+class MetricsFile(Hook):
+    """Every term and monitor, the means since the last line. Timings are left out: they never repeat."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        path = self.folder / "metrics.jsonl"
+        kept = []
+        if path.exists():  # a resumed run may have written lines after its checkpoint: they are about to come again
+            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= trainer.step]
+        self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115  closed in on_end
+        self.file.writelines(f"{line}\n" for line in kept)
+        self.file.flush()
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.logged is not None:
+            line = {"step": trainer.step, "images": trainer.images, **trainer.logged}
+            self.file.write(json.dumps(line) + "\n")
+            self.file.flush()
+
+    def on_end(self, trainer: Trainer) -> None:
+        self.file.close()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):  # torn by a kill in mid-write
+        return float("inf")

@@ -1,0 +1,34 @@
+"""status.json: whether a run is running, finished, stopped or failed, at which step, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganrun.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from ganrun.trainer import Trainer
+
+
+class Status(Hook):
+    """Kept up to date at every log, for people and schedulers that look from outside."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        write_status(self.folder, "running", trainer.step)
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.logged is not None:
+            write_status(self.folder, "running", trainer.step)
+
+    def on_end(self, trainer: Trainer) -> None:
+        write_status(self.folder, "stopped" if trainer.stopped else "finished", trainer.step, trainer.stopped)
+
+
+def write_status(folder: Path, state: str, step: int, reason: str | None = None) -> None:
+    """Replace status.json as a whole: a reader never sees half of it."""
+    temporary = folder / ".status.json.part"
+    temporary.write_text(json.dumps({"state": state, "step": step, "reason": reason}) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / "status.json")

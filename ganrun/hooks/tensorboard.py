@@ -1,0 +1,52 @@
+"""TensorBoard: every number, the grids, the speed, and the config as text."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from ganrun.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from ganrun.trainer import Trainer
+
+
+class TensorBoard(Hook):
+    """Writes event files into the run's folder; a resumed run's curves go on without doubled points."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # a second to import
+
+        resumed = {"purge_step": trainer.step + 1} if trainer.step else {}
+        self.writer = SummaryWriter(str(self.folder), **resumed)
+        if not trainer.step:
+            text = json.dumps(self.config, indent=2)
+            self.writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
+        self.marked, self.marked_step = time.monotonic(), trainer.step
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.logged is not None:
+            for name, value in {**trainer.logged, **self.running(trainer)}.items():
+                self.writer.add_scalar(name, value, trainer.step)
+        for name, picture in trainer.pictures.items():
+            self.writer.add_image(name, picture, trainer.step)
+
+    def on_end(self, trainer: Trainer) -> None:
+        self.writer.close()
+
+    def running(self, trainer: Trainer) -> dict[str, float]:
+        """Speed since the last log and the memory's high-water mark."""
+        now = time.monotonic()
+        images = (trainer.step - self.marked_step) * trainer.stream.batch_size
+        speed = images / max(now - self.marked, 1e-9)
+        self.marked, self.marked_step = now, trainer.step
+        if trainer.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated(trainer.device) / 2**20
+        else:  # kilobytes on Linux, bytes on macOS
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        return {"run/images_per_second": speed, "run/memory_MiB": memory}

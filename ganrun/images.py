@@ -1,0 +1,55 @@
+"""Pictures: from [-1, 1] to bytes, and many of them on one PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+from torchvision.utils import make_grid
+
+SMALLEST_CELL = 64  # pixels: smaller pictures are enlarged by a whole factor so that people can see them
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """(N, C, H, W) float in [-1, 1] -> the same shape in uint8, on the CPU, values outside clipped."""
+    return images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255).to("cpu", torch.uint8)
+
+
+def grid(images: Tensor, columns: int) -> Tensor:
+    """(N, C, H, W) uint8 -> (C, rows, columns) uint8: one picture, small images enlarged by a whole factor."""
+    scale = max(1, SMALLEST_CELL // max(images.shape[2:]))
+    large = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    return make_grid(large, nrow=columns, padding=2)
+
+
+def columns_for(count: int) -> int:
+    """As square as it gets: 64 -> 8, 10 -> 4."""
+    return max(1, round(count**0.5 + 0.499))
+
+
+def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
+    """(C, H, W) uint8 with one or three channels -> a PNG that carries `text` (step, seed, ...) in its header."""
+    info = PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(str(key), str(value))
+    array = image.permute(1, 2, 0).contiguous().numpy()
+    picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, format="PNG", pnginfo=info)
+
+
+def save_grid(images: Tensor, path: Path, columns: int, text: Mapping[str, object] | None = None) -> Tensor:
+    """(N, C, H, W) uint8 -> a grid PNG at `path`; returns the grid, (C, rows, columns) uint8."""
+    picture = grid(images, columns)
+    save_png(picture, path, text)
+    return picture
+
+
+def save_each(images: Tensor, folder: Path, text: Mapping[str, object] | None = None, first: int = 0) -> None:
+    """(N, C, H, W) uint8 -> folder/000000.png, 000001.png, ..., counted from `first`."""
+    for number, image in enumerate(torch.unbind(images), first):
+        save_png(image, folder / f"{number:06d}.png", text)

@@ -1,0 +1,108 @@
+"""Losses that judge each image by itself: minimax, non-saturating, least squares, hinge, Wasserstein."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.penalties import Penalty
+
+# With D(x) = sigmoid(logit):  log D = -softplus(-logit)  and  log(1 - D) = -softplus(logit).
+
+
+class Minimax(AdversarialLoss):
+    """min_G max_D E log D(x) + E log(1 − D(G(z))) (Goodfellow et al., 2014, equation 1).
+
+    `smoothing` s is one-sided: the label of reals becomes 1 − s (Salimans et al., 2016, section 3.4).
+    Raises ValueError when it is not in [0, 1).
+    """
+
+    def __init__(
+        self,
+        penalties: Mapping[str, Penalty] | Sequence[Penalty] | None = None,
+        discriminator_steps: int = 1,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(penalties, discriminator_steps)
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"loss.smoothing={smoothing}, but the label of reals is 1 - smoothing: use 0 to below 1")
+        self.smoothing = smoothing
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        s = self.smoothing
+        return ((1 - s) * F.softplus(-real) + s * F.softplus(real)).mean() + F.softplus(fake).mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return -F.softplus(fake).mean()
+
+
+class NonSaturating(Minimax):
+    """−E log D(G(z)) (Goodfellow et al., 2014, section 3)."""
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return F.softplus(-fake).mean()
+
+
+class LeastSquares(AdversarialLoss):
+    """½ E (D(x) − b)² + ½ E (D(G(z)) − a)²; ½ E (D(G(z)) − c)², a = 0, b = c = 1 (Mao et al., 2017, equation 9)."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return (real - 1).square().mean() / 2 + fake.square().mean() / 2
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return (fake - 1).square().mean() / 2
+
+    def boundary(self, real: Tensor, fake: Tensor) -> float:
+        return 0.5  # halfway from a to b
+
+
+class Hinge(AdversarialLoss):
+    """E max(0, 1 − D(x)) + E max(0, 1 + D(G(z))); −E D(G(z)) (Lim and Ye, 2017; Miyato et al., 2018)."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+
+class Wasserstein(AdversarialLoss):
+    """max_D E D(x) − E D(G(z)), every weight of D in [−clip, clip] (Arjovsky et al., 2017, algorithm 1).
+
+    `clip=None` leaves the weights alone, for a penalty to hold them. Raises ValueError when it is not positive.
+    """
+
+    def __init__(
+        self,
+        penalties: Mapping[str, Penalty] | Sequence[Penalty] | None = None,
+        discriminator_steps: int = 1,
+        clip: float | None = None,
+    ) -> None:
+        super().__init__(penalties, discriminator_steps)
+        if clip is not None and clip <= 0:
+            raise ValueError(f"loss.clip={clip}, but weights are kept in [-clip, clip]: use a positive number or null")
+        self.clip = clip
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+    @torch.no_grad()
+    def constrain(self, discriminator: nn.Module) -> None:
+        if self.clip is not None:
+            weights: list[Tensor] = list(discriminator.parameters())
+            torch._foreach_clamp_min_(weights, -self.clip)
+            torch._foreach_clamp_max_(weights, self.clip)
+
+    def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
+        return (real.mean() + fake.mean()) / 2  # adding a constant to D changes nothing, so 0 means nothing
+
+    def monitors(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Adds "gap", D's estimate of the Wasserstein distance, up to D's Lipschitz constant."""
+        return {**super().monitors(real, fake), "gap": real.mean() - fake.mean()}

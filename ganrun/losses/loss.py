@@ -1,0 +1,102 @@
+"""AdversarialLoss: what each player wants of the discriminator's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.losses.penalties import Penalty, Score, Scored
+from ganrun.objective import Objective
+
+
+class AdversarialLoss(nn.Module):
+    """Two formulas over logits, and the discriminator's penalties.
+
+    A loss is handed `score`, the discriminator with its condition already bound. In both turns reals are scored first,
+    then fakes, in separate forward passes: BatchNorm must not mix their statistics. Formulas see float32 logits.
+
+    `penalties` are named, and the name becomes the term's; in a sequence each takes its class's name in lower case.
+    The generator moves at every `discriminator_steps`-th step. Raises ValueError when that is below 1, or when two
+    terms would share a name.
+    """
+
+    def __init__(
+        self,
+        penalties: Mapping[str, Penalty] | Sequence[Penalty] | None = None,
+        discriminator_steps: int = 1,
+    ) -> None:
+        super().__init__()
+        if discriminator_steps < 1:
+            raise ValueError(
+                f"loss.discriminator_steps={discriminator_steps}, but the discriminator moves at least once"
+            )
+        self.penalties = nn.ModuleDict(named(penalties or {}))
+        self.discriminator_steps = discriminator_steps
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """(N,) logits of reals and of fakes -> () what the discriminator minimises."""
+        raise NotImplementedError
+
+    def generator(self, fake: Tensor) -> Tensor:
+        """(N,) logits of fakes -> () what the generator minimises."""
+        raise NotImplementedError
+
+    def boundary(self, real: Tensor, fake: Tensor) -> Tensor | float:
+        """The logit above which the discriminator says "real"; only its accuracy is measured with it."""
+        return 0.0
+
+    def discriminator_objective(self, score: Score, real: Tensor, fake: Tensor, step: int = 0) -> Objective:
+        """(N, C, H, W) reals and fakes -> "adversarial" and one term for each penalty active at `step`."""
+        penalties = {name: penalty for name, penalty in self.named_penalties() if penalty.active(step)}
+        real, fake = leaves(real, fake, penalties)
+        real_logits = score(real).float()
+        fake_logits = score(fake).float()
+        terms = {"adversarial": self.discriminator(real_logits, fake_logits)}
+        scored = Scored(score, real, fake, real_logits, fake_logits)
+        terms |= {name: penalty(scored) for name, penalty in penalties.items()}
+        return Objective(terms, self.monitors(real_logits.detach(), fake_logits.detach()))
+
+    def generator_objective(self, score: Score, fake: Tensor, real: Tensor) -> Objective:
+        """(N, C, H, W) fakes with the generator's graph, and reals that only a relativistic loss looks at."""
+        return Objective({"adversarial": self.generator(score(fake).float())})
+
+    def constrain(self, discriminator: nn.Module) -> None:
+        """Called after each step of the discriminator: bring its weights back to where they may be."""
+
+    @property
+    def per_image(self) -> bool:
+        """Whether a penalty needs each image's own gradient, which BatchNorm in the discriminator would falsify."""
+        return any(penalty.per_image for _, penalty in self.named_penalties())
+
+    def monitors(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """(N,) detached logits -> what is worth seeing; stays on the device."""
+        boundary = self.boundary(real, fake)
+        accuracy = ((real > boundary).float().mean() + (fake < boundary).float().mean()) / 2
+        return {"real_logit": real.mean(), "fake_logit": fake.mean(), "accuracy": accuracy}
+
+    def named_penalties(self) -> list[tuple[str, Penalty]]:
+        return [(name, cast(Penalty, penalty)) for name, penalty in self.penalties.items()]
+
+
+def leaves(real: Tensor, fake: Tensor, penalties: Mapping[str, Penalty]) -> tuple[Tensor, Tensor]:
+    """Cut the images from whatever made them; ask for their gradient only where a penalty reuses the forward pass."""
+    reused = {images for penalty in penalties.values() for images in penalty.differentiates}
+    if torch.is_autocast_enabled(real.device.type):
+        reused = set()  # the penalties score again, in float32
+    return real.detach().requires_grad_("real" in reused), fake.detach().requires_grad_("fake" in reused)
+
+
+def named(penalties: Mapping[str, Penalty] | Sequence[Penalty]) -> dict[str, Penalty]:
+    pairs = (
+        list(penalties.items())
+        if isinstance(penalties, Mapping)
+        else [(type(penalty).__name__.lower(), penalty) for penalty in penalties]
+    )
+    names = ["adversarial", *(name for name, _ in pairs)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"loss.penalties: two terms are called '{name}'; give the penalty a name of its own")
+    return dict(pairs)

@@ -1,0 +1,143 @@
+"""Penalties: what a discriminator pays besides its loss, each composable with any formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Score = Callable[[Tensor], Tensor]  # (N, C, H, W) images -> (N,) logits, or (N, ...) a map of them
+
+
+class Scored(NamedTuple):
+    """What a penalty may look at: the discriminator, its condition bound, and the two forward passes just made."""
+
+    score: Score
+    real: Tensor  # (N, C, H, W)
+    fake: Tensor  # (N, C, H, W), cut from the generator
+    real_logits: Tensor  # (N,) float32
+    fake_logits: Tensor  # (N,) float32
+
+
+class Penalty(nn.Module):
+    """`weight` times a measure of the discriminator, at every `every`-th step `every` times as strong.
+
+    Lazy regularisation (Karras et al., 2020): the mean over `every` steps stays what it was.
+    Raises ValueError when `every` is below 1 or `weight` negative.
+    """
+
+    per_image = True  # needs each image's own gradient, differentiable once more: BatchNorm in D would mix the images
+    differentiates: tuple[str, ...] = ()  # "real", "fake": the images whose forward pass is reused for their gradient
+
+    def __init__(self, weight: float, every: int = 1) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"{type(self).__name__}: every={every}, but a penalty acts at every 1st, 2nd, … step")
+        if weight < 0:
+            raise ValueError(
+                f"{type(self).__name__}: a weight of {weight} rewards what it should punish; use 0 or more"
+            )
+        self.weight, self.every = weight, every
+
+    def active(self, step: int) -> bool:
+        return step % self.every == 0
+
+    def forward(self, scored: Scored) -> Tensor:
+        """() what is added to the discriminator's loss at an active step."""
+        return self.weight * self.every * self.measure(scored)
+
+    def measure(self, scored: Scored) -> Tensor:
+        """() the paper's expression, without its weight."""
+        raise NotImplementedError
+
+
+def gradients(score: Score, images: Tensor, logits: Tensor | None = None) -> Tensor:
+    """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32, with a graph.
+
+    Reuses the forward pass that made `logits`, unless autocast is on: the square of a bfloat16 gradient is too coarse
+    to train on, so the images are scored once more in float32.
+    """
+    device = images.device.type
+    autocast = torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False):
+        if logits is None or autocast:
+            images = images.detach().float().requires_grad_()
+            logits = score(images)
+        # an image's D(x) is the mean of its map of logits, where the discriminator gives a map
+        (gradient,) = torch.autograd.grad(logits.mean() * len(images), images, create_graph=True)
+    return gradient.flatten(1)
+
+
+class GradientPenalty(Penalty):
+    """E (|∇D(x̂)| − center)², x̂ anywhere between a real and a fake (Gulrajani et al., 2017, equation 3)."""
+
+    def __init__(self, weight: float = 10.0, every: int = 1, center: float = 1.0) -> None:
+        super().__init__(weight, every)
+        self.center = center
+
+    def measure(self, scored: Scored) -> Tensor:
+        epsilon = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
+        x = epsilon * scored.real + (1 - epsilon) * scored.fake
+        return (gradients(scored.score, x).norm(dim=1) - self.center).square().mean()
+
+
+class Dragan(Penalty):
+    """E (|∇D(x + δ)| − 1)², x real (Kodali et al., 2017); δ = std(x)/2 · U[0, 1], as the authors run it."""
+
+    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
+        super().__init__(weight, every)
+
+    def measure(self, scored: Scored) -> Tensor:
+        delta = 0.5 * scored.real.std() * torch.rand_like(scored.real)
+        return (gradients(scored.score, scored.real + delta).norm(dim=1) - 1).square().mean()
+
+
+class R1(Penalty):
+    """γ/2 E |∇D(x)|² on reals (Mescheder et al., 2018, equation 9)."""
+
+    differentiates = ("real",)
+
+    def __init__(self, gamma: float, every: int = 1) -> None:
+        super().__init__(gamma, every)
+
+    def measure(self, scored: Scored) -> Tensor:
+        return gradients(scored.score, scored.real, scored.real_logits).square().sum(1).mean() / 2
+
+
+class R2(Penalty):
+    """γ/2 E |∇D(G(z))|² on fakes (Mescheder et al., 2018, equation 10)."""
+
+    differentiates = ("fake",)
+
+    def __init__(self, gamma: float, every: int = 1) -> None:
+        super().__init__(gamma, every)
+
+    def measure(self, scored: Scored) -> Tensor:
+        return gradients(scored.score, scored.fake, scored.fake_logits).square().sum(1).mean() / 2
+
+
+class LeCam(Penalty):
+    """E (D(x) − α_F)² + E (D(G(z)) − α_R)², α the running means of D's logits (Tseng et al., 2021).
+
+    The means start at 0, where an untrained discriminator's logits are, and are saved with the loss.
+    """
+
+    per_image = False
+    average_real: Tensor  # α_R, ()
+    average_fake: Tensor  # α_F, ()
+
+    def __init__(self, weight: float = 0.3, every: int = 1, decay: float = 0.99) -> None:
+        super().__init__(weight, every)
+        if not 0 <= decay < 1:
+            raise ValueError(f"LeCam: decay={decay}, but a running mean decays by 0 or more and less than 1")
+        self.decay = decay
+        self.register_buffer("average_real", torch.zeros(()))
+        self.register_buffer("average_fake", torch.zeros(()))
+
+    def measure(self, scored: Scored) -> Tensor:
+        real, fake = scored.real_logits, scored.fake_logits
+        self.average_real.lerp_(real.detach().mean(), 1 - self.decay)
+        self.average_fake.lerp_(fake.detach().mean(), 1 - self.decay)
+        return (real - self.average_fake).square().mean() + (fake - self.average_real).square().mean()

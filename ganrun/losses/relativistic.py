@@ -1,0 +1,37 @@
+"""Losses that judge a real against a fake (Jolicoeur-Martineau, 2018)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.penalties import Score
+from ganrun.objective import Objective
+
+
+class Relativistic(AdversarialLoss):
+    """The generator plays the discriminator's formula with the roles exchanged, so it needs the reals' logits too."""
+
+    def generator_objective(self, score: Score, fake: Tensor, real: Tensor) -> Objective:
+        with torch.no_grad():  # the reals' logits do not depend on the generator
+            real_logits = score(real).float()
+        return Objective({"adversarial": self.discriminator(real=score(fake).float(), fake=real_logits)})
+
+    def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
+        return (real.mean() + fake.mean()) / 2  # adding a constant to D changes nothing, so 0 means nothing
+
+
+class RelativisticLogistic(Relativistic):
+    """RpGAN: −E log σ(D(x) − D(G(z))); −E log σ(D(G(z)) − D(x))."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-(real - fake)).mean()
+
+
+class RelativisticAverage(Relativistic):
+    """RaGAN: −E log σ(D(x) − E D(G(z))) − E log(1 − σ(D(G(z)) − E D(x)))."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-(real - fake.mean())).mean() + F.softplus(fake - real.mean()).mean()

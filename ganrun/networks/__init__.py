@@ -1,0 +1,1 @@
+"""Networks: plain modules from latents to images, and from images to logits."""

@@ -1,0 +1,84 @@
+"""DCGAN: strided convolutions with BatchNorm and no dense layers, as deep as the image asks (Radford et al., 2016)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from ganrun.networks.init import init_normal_
+from ganrun.networks.norms import find_norm
+from ganrun.networks.sizes import Grid, Size, as_size, require
+
+
+def start_grid(image_size: Size) -> tuple[Grid, int]:
+    """((height, width) of the smallest feature map, how often it doubles on its way to the image).
+
+    The short side starts at 4 to 7 and doubles at least once: 28 = 7·2², 32 = 4·2³, [32, 48] = [4, 6]·2³.
+    Raises ValueError when there is no such start.
+    """
+    height, width = as_size(image_size)
+    require((height, width), _fits, "DCGAN doubles a grid with a short side of 4 to 7 until it has the image")
+    doublings = _doublings(height, width)
+    return (height >> doublings, width >> doublings), doublings
+
+
+def _doublings(height: int, width: int) -> int:
+    return (min(height, width) // 4).bit_length() - 1  # the one power of two that leaves 4 to 7 of the short side
+
+
+def _fits(height: int, width: int) -> bool:
+    doublings = _doublings(height, width)
+    return doublings >= 1 and height % 2**doublings == 0 and width % 2**doublings == 0
+
+
+class DCGANGenerator(nn.Module):
+    """A transposed convolution from one pixel to the start grid, then one of 4×4, stride 2, for every doubling.
+
+    Channels halve on the way, from base_channels·2^(doublings - 1): 256, 128, 64, C for 32 pixels.
+    """
+
+    def __init__(self, latent_size: int, channels: int, image_size: Size, base_channels: int = 64) -> None:
+        super().__init__()
+        grid, doublings = start_grid(image_size)
+        widths = [base_channels << k for k in reversed(range(doublings))]
+        layers = [nn.ConvTranspose2d(latent_size, widths[0], grid, bias=False), *_normalised(widths[0])]
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), *_normalised(outputs)]
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh())
+        init_normal_(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, Z) latents -> (N, C, H, W) images in [-1, 1]."""
+        return self.layers(latents[:, :, None, None])
+
+
+def _normalised(channels: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+
+
+class DCGANDiscriminator(nn.Module):
+    """A convolution of 4×4, stride 2, for every halving down to the start grid, then one over that whole grid.
+
+    Channels double on the way, from base_channels. `norm` names one of `ganrun.networks.norms.NORMS`.
+    """
+
+    def __init__(self, channels: int, image_size: Size, base_channels: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        grid, halvings = start_grid(image_size)
+        normalise = find_norm(norm)
+        widths = [base_channels << k for k in range(halvings)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        for inputs, outputs in pairwise(widths):
+            layers += [
+                nn.Conv2d(inputs, outputs, 4, 2, 1, bias=normalise.bias),
+                normalise.layer(outputs),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, grid))
+        init_normal_(self)
+        normalise.bound_(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) images -> (N,) logits."""
+        return self.layers(images).flatten()

@@ -1,0 +1,28 @@
+"""First weights: the distributions that papers draw them from."""
+
+from __future__ import annotations
+
+from torch import nn
+
+WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
+
+
+def init_normal_(network: nn.Module, std: float = 0.02) -> None:
+    """Weights ~ N(0, std), scales of normalisation layers ~ N(1, std), biases 0 (Radford et al., 2016, section 4)."""
+    for module in network.modules():
+        if isinstance(module, WEIGHTED):
+            nn.init.normal_(module.weight, 0.0, std)
+        elif isinstance(module, NORMS):
+            nn.init.normal_(module.weight, 1.0, std)
+        if isinstance(module, WEIGHTED + NORMS) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def init_glorot_(network: nn.Module) -> None:
+    """Weights ~ U(-a, a) with a = sqrt(6 / (fan in + fan out)), biases 0 (Glorot & Bengio, 2010): Keras's default."""
+    for module in network.modules():
+        if isinstance(module, WEIGHTED):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,46 @@
+"""Normalisations that a yaml names: a layer after each convolution, or a bound on each weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ganrun.networks.init import WEIGHTED
+
+
+class Norm(NamedTuple):
+    """`layer` makes what follows a convolution of so many channels; `weight` changes a module's weight in place."""
+
+    layer: Callable[[int], nn.Module] = nn.Identity
+    weight: Callable[[nn.Module], nn.Module] | None = None
+
+    @property
+    def bias(self) -> bool:
+        """Whether the convolution before the layer needs a bias: a norm subtracts it and adds its own."""
+        return self.layer is nn.Identity
+
+    def bound_(self, network: nn.Module) -> None:
+        """Bounds every weight of the network, if this norm does. Last: it remembers the weights it finds."""
+        for module in list(network.modules()):
+            if self.weight is not None and isinstance(module, WEIGHTED):
+                self.weight(module)
+
+
+NORMS = {
+    "batch": Norm(nn.BatchNorm2d),
+    "instance": Norm(partial(nn.InstanceNorm2d, affine=True)),
+    "layer": Norm(partial(nn.GroupNorm, 1)),
+    "none": Norm(),
+    "spectral": Norm(weight=spectral_norm),  # Miyato et al., 2018
+}
+
+
+def find_norm(name: str) -> Norm:
+    """Raises ValueError with the names there are."""
+    if name not in NORMS:
+        raise ValueError(f"norm={name!r} is none of: {', '.join(NORMS)}")
+    return NORMS[name]

@@ -1,0 +1,25 @@
+"""Objective: what a player's turn returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Objective:
+    """What one player wants to be small, and what we only want to see.
+
+    `terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged.
+    Neither is ever guessed from a name.
+    """
+
+    terms: dict[str, Tensor]
+    monitors: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        """() the sum of the terms: the number this turn minimises."""
+        terms = list(self.terms.values())
+        return sum(terms[1:], start=terms[0])

@@ -1,0 +1,119 @@
+"""pages: what lies in conf/, read as text, for --help and for "did you mean". No Hydra, no torch."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+GROUPS = ("experiment", "dataset", "model", "loss", "optimizer", "schedule", "hooks")
+
+
+def conf_folder() -> Path:
+    """ganrun/conf in an installed wheel, conf/ beside ganrun/ in a clone."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+@lru_cache
+def group_choices(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
+    """{"loss": {"hinge": "its first line", ...}, ...} of ganrun's own configs and the user's."""
+    found: dict[str, dict[str, str]] = {name: {} for name in GROUPS}
+    for folder in (conf_folder(), config_dir):
+        if folder is None:
+            continue
+        for path in sorted(folder.rglob("*.yaml")):
+            *parents, name = path.relative_to(folder).with_suffix("").parts
+            if parents and parents[0] != "hydra":
+                group = found.setdefault(parents[0], {})
+                group.setdefault("/".join([*parents[1:], name]), description(path))
+    return found
+
+
+def hidden_by_ours(config_dir: Path) -> list[str]:
+    """Files of the user's that ganrun's own of the same name win over."""
+    ours = conf_folder()
+    return [
+        str(path.relative_to(config_dir))
+        for path in sorted(config_dir.rglob("*.yaml"))
+        if (ours / path.relative_to(config_dir)).exists()
+    ]
+
+
+def description(path: Path) -> str:
+    """The first comment line that is neither Hydra's nor the command of a published run."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith(("# @package", "# ganrun train ")):
+            return line.lstrip("# ").rstrip()
+    return ""
+
+
+HEAD = {
+    "train": """\
+usage: ganrun train [key=value | group=choice]... [-m] [--cfg job [--resolve]] [--config-dir DIR]
+
+  ganrun train                                          a DCGAN on the embedded digits, about a minute
+  ganrun train model=dcgan loss=wgan_gp dataset=mnist dataset.root=DATA dataset.download=true
+  ganrun train dataset=folder dataset.root=PICTURES dataset.image_size=64 kimg=500
+  ganrun train experiment=t3                            a published run, with its own numbers
+  ganrun train -m model=mlp,dcgan loss=hinge,wgan_gp    a sweep: every combination
+  ganrun train resume=outputs/dcgan-hinge/TIME          go on where a run stopped
+  ganrun train … dry_run=true                           what it would be: parameters, memory, length
+""",
+    "sample": """\
+usage: ganrun sample ckpt=FILE|RUN|last [key=value]...
+
+  ganrun sample ckpt=last                               a grid from the newest run under outputs/
+  ganrun sample ckpt=RUN n=10000 out=fakes.npz          images uint8 (N, H, W, C), and labels
+  ganrun sample ckpt=RUN n=100 out=fakes/ seed=7        a folder of PNGs
+""",
+}
+
+FLAGS = """\
+flags
+  -m                    sweep over comma-separated values
+  --cfg job --resolve   show the whole config and stop
+  --info                how Hydra found it
+  --config-dir DIR      add your own yaml; classes are found in DIR and the folder around it
+  --hydra-help          Hydra's own flags
+exit codes: 0 done, 1 failed, 2 not understood, 130/143 stopped by a signal
+"""
+
+
+def help_page(command: str, config_dir: Path | None = None) -> str:
+    """What `ganrun COMMAND --help` prints: examples, every key with its comment, every choice with one line."""
+    parts = [HEAD[command], "keys\n" + _keys(conf_folder() / f"{command}.yaml")]
+    if command == "train":
+        for group, choices in group_choices(config_dir).items():
+            listed = {name: text for name, text in choices.items() if "/" not in name}
+            width = max((len(name) for name in listed), default=0)
+            parts.append(f"{group}=\n" + "".join(f"  {name:<{width}}  {text}\n" for name, text in listed.items()))
+    return "\n".join([*parts, FLAGS])
+
+
+def _keys(page: Path) -> str:
+    """The page's own lines, without the parts that are Hydra's."""
+    lines = page.read_text(encoding="utf-8").split("\nhydra:")[0].splitlines()[1:]
+    start = 0
+    if lines and lines[0].startswith("defaults:"):
+        start = next(number for number, line in enumerate(lines) if number and not line.startswith(" "))
+    return "".join(f"  {line}\n" if line else "\n" for line in lines[start:])
+
+
+OVERVIEW = """\
+ganrun: train GANs from the command line, one config per part.
+
+  ganrun train [overrides]      play the game: checkpoints, grids, TensorBoard logs   (ganrun train --help)
+  ganrun sample ckpt=… [...]    pictures from a checkpoint alone                      (ganrun sample --help)
+  ganrun info                   versions, devices, extras: put it into a bug report
+  ganrun --version
+
+first steps
+  ganrun train minutes=1        a DCGAN learns handwritten digits, no download needed
+  ganrun sample ckpt=last       draw from it
+  tensorboard --logdir outputs  watch the curves
+
+shell completion: eval "$(ganrun --shell-completion install=bash)"     (or zsh's bashcompinit, or install=fish)
+"""

@@ -1,0 +1,115 @@
+"""sampling: pictures from a checkpoint alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganrun import images
+from ganrun.errors import UserError
+from ganrun.runs import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, trusted
+from ganrun.seeding import mix, reseed
+from ganrun.systems.system import System
+
+Config = dict[str, Any]
+DRAWS = -3  # takes the place of the step in the seed of samples
+
+
+def check(config: Config) -> None:
+    """Before drawing: the checkpoint is there, the device too, the place is free. Raises UserError."""
+    pick_device(config["device"])
+    path = find_checkpoint(str(config["ckpt"]), "ckpt")
+    out = place(config, path)
+    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if config["out"] is not None and occupied and not config["overwrite"]:
+        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+
+
+def sample(config: Config) -> str:
+    """Draw what the page `sample` asks for and write it. Returns a line that says what is where. Raises UserError."""
+    set_threads(config["threads"])
+    path = find_checkpoint(str(config["ckpt"]), "ckpt")
+    state = load_checkpoint(str(path), "ckpt")
+    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
+    labels = config["labels"] if config["labels"] is None or isinstance(config["labels"], list) else [config["labels"]]
+    inputs = draw(system, config["n"], config["seed"], labels)
+    out = place(config, path)
+    about = {
+        "step": state["progress"]["step"],
+        "images": state["progress"]["images"],
+        "seed": config["seed"],
+        "weights": config["weights"],
+    }
+    write(render(system, inputs, config["batch_size"]), inputs.get("label"), out, about, config["overwrite"])
+    return f"{config['n']} samples of step {about['step']}, seed {config['seed']}, in {out}"
+
+
+def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
+    """The system that a checkpoint describes, with its weights, in eval mode. Raises UserError."""
+    system = build_system(state["config"], trusted(trust))
+    try:
+        system.load_state_dict(state["system"])
+        if weights == "ema":
+            system.drawn_with().load_state_dict(state["average"])
+    except (RuntimeError, KeyError) as error:
+        raise UserError(f"ckpt: its weights do not fit its own config: {' '.join(str(error).split())[:200]}") from None
+    return system.eval()
+
+
+def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:
+    """All inputs at once, so that neither batch size nor device changes what a seed means. Raises UserError."""
+    reseed(mix(seed, DRAWS))
+    try:
+        return system.draw(count, labels)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+@torch.inference_mode()
+def render(system: System, inputs: Mapping[str, Tensor], batch_size: int) -> Iterator[Tensor]:
+    """Inputs -> (batch, C, H, W) uint8 on the CPU, a batch at a time."""
+    device = next(system.parameters()).device
+    count = len(next(iter(inputs.values())))
+    for start in range(0, count, batch_size):
+        part = {name: tensor[start : start + batch_size] for name, tensor in inputs.items()}
+        yield images.to_uint8(system.render({name: tensor.to(device) for name, tensor in part.items()}))
+
+
+def place(config: Config, path: Path) -> Path:
+    """Where the samples go: `out`, else samples.png in the run's folder."""
+    if config["out"] is not None:
+        return Path(str(config["out"])).expanduser()
+    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    return run / "samples.png"
+
+
+def write(
+    batches: Iterator[Tensor], labels: Tensor | None, out: Path, about: Mapping[str, object], overwrite: bool
+) -> None:
+    """A .png grid, a .npz of images (N, H, W, C) uint8 and labels, or a folder of PNGs. Raises UserError."""
+    try:
+        if out.suffix == ".png":
+            pictures = torch.cat(list(batches))
+            images.save_grid(pictures, out, images.columns_for(len(pictures)), about)
+        elif out.suffix == ".npz":
+            pictures = torch.cat(list(batches)).permute(0, 2, 3, 1).contiguous()
+            arrays = {"images": pictures.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
+            out.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+        elif out.suffix and not out.is_dir():
+            raise UserError(f"out={out}: {out.suffix} is not written here; x.png, x.npz or a folder")
+        else:
+            if overwrite and out.is_dir():
+                for old in out.glob("[0-9]" * 6 + ".png"):
+                    old.unlink()
+            number = 0
+            for batch in batches:
+                images.save_each(batch, out, about, first=number)
+                number += len(batch)
+    except OSError as error:
+        raise UserError(f"out={out} cannot be written: {error.strerror}") from None

@@ -1,0 +1,29 @@
+"""Randomness as a function of (seed, step, rank): a resumed run draws what the unbroken run would have drawn."""
+
+from __future__ import annotations
+
+import torch
+
+_MASK = (1 << 64) - 1
+
+
+def mix(*numbers: int) -> int:
+    """Any integers -> one well-spread 63-bit seed (splitmix64's finaliser over each number; Steele et al., 2014)."""
+    state = 0
+    for number in numbers:
+        state = (state + (number & _MASK) + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    # the CPU generator only reads the low 32 bits, so both halves go there
+    return (state ^ (state >> 32)) & (_MASK >> 1)
+
+
+def reseed(*numbers: int) -> None:
+    """Seed torch on every device from (seed, step, rank) or any other integers."""
+    torch.manual_seed(mix(*numbers))
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """A CPU generator of its own, seeded alike."""
+    return torch.Generator().manual_seed(mix(*numbers))

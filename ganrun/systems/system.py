@@ -1,0 +1,53 @@
+"""System: one adversarial game, as the trainer sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ganrun.objective import Objective
+
+Batch = dict[str, Tensor]
+
+
+class Turn(NamedTuple):
+    """One player's move: its name, and a function from a batch to what it wants to be small."""
+
+    player: str
+    objective: Callable[[Batch], Objective]
+
+
+class System(nn.Module):
+    """Networks, who moves when, and how to draw pictures. Never steps, saves, logs or moves devices."""
+
+    def players(self) -> dict[str, nn.Module]:
+        """Each player's name and the module whose weights it owns."""
+        raise NotImplementedError
+
+    def turns(self, step: int) -> Iterable[Turn]:
+        """The turns of one step, in order; steps count from 0."""
+        raise NotImplementedError
+
+    def after_turn(self, player: str) -> None:
+        """Called once a player's weights have moved: projections, adaptive state."""
+
+    def drawn_with(self) -> nn.Module:
+        """The module `render` draws with; the trainer keeps a weight average of it."""
+        raise NotImplementedError
+
+    def examples(self, batch: Batch, count: int) -> Batch:
+        """Fixed inputs for `render`, so that grids of different steps can be compared."""
+        raise NotImplementedError
+
+    def render(self, examples: Batch) -> Tensor:
+        """Inputs -> (N, C, H, W) images in [-1, 1]. The caller chooses eval mode and no gradients."""
+        raise NotImplementedError
+
+    def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
+        """Inputs for `render` made from nothing, on the CPU, so that a seed means the same on every device.
+
+        Raises ValueError when this system draws from pictures, or cannot follow labels.
+        """
+        raise NotImplementedError

@@ -1,0 +1,208 @@
+"""Trainer: plays a system's turns. It does not know what a GAN is."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ganrun.average import Average
+from ganrun.batches import Batch, Stream, prepare
+from ganrun.meter import Meter
+from ganrun.objective import Objective
+from ganrun.schedules import Schedule
+from ganrun.seeding import reseed
+from ganrun.systems.system import System, Turn
+
+EXAMPLES = -1  # takes the place of the step in the seed of fixed examples
+
+
+class Listener(Protocol):
+    """What a hook looks like from here."""
+
+    def on_start(self, trainer: Trainer) -> None: ...
+    def on_step(self, trainer: Trainer) -> None: ...
+    def on_end(self, trainer: Trainer) -> None: ...
+
+
+@dataclass
+class Length:
+    """Where a run ends: after `steps`, or after `minutes` of training, all sessions of a resumed run together."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+
+class Trainer:
+    """Owns optimizers, weight average, precision, step count, randomness and device; tells hooks.
+
+    `optimizers` and `schedules` have one entry for each of the system's players.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        stream: Stream,
+        optimizers: Mapping[str, Optimizer],
+        schedules: Mapping[str, Schedule],
+        average: Average,
+        length: Length,
+        hooks: Sequence[Listener] = (),
+        *,
+        seed: int = 0,
+        device: torch.device | None = None,
+        bf16: bool = False,
+        flip: bool = False,
+        log_every: int = 50,
+    ) -> None:
+        self.system, self.stream, self.average, self.length = system, stream, average, length
+        self.optimizers, self.schedules = dict(optimizers), dict(schedules)
+        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        self.hooks = list(hooks)
+        self.seed, self.device, self.bf16, self.flip = seed, device or torch.device("cpu"), bf16, flip
+        self.log_every = log_every
+        self.step = 0
+        self.seconds = (
+            0.0  # only counted where the length is in minutes, so that other checkpoints repeat byte for byte
+        )
+        self.meter = Meter()
+        self.logged: dict[str, float] | None = None  # means since the last log, on steps where they are due
+        self.pictures: dict[str, Tensor] = {}  # (C, H, W) uint8, made by one hook in this step for the others to show
+        self.stopped: str | None = None
+        self.exit_code = 0  # what the process should end with
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        self.system.train()
+        self.notify("on_start")
+        batches = self.stream.starting_at(self.step)
+        clock = time.monotonic()
+        while not self.done:
+            reseed(self.seed, self.step, self.stream.rank)
+            self.set_rates()
+            batch = prepare(next(batches), self.device, self.flip)
+            for turn in self.system.turns(self.step):
+                self.play(turn, batch)
+            self.average.update(self.step)
+            self.step += 1
+            if self.length.minutes is not None:
+                self.seconds, clock = self.seconds + time.monotonic() - clock, time.monotonic()
+            self.logged = self.meter.read_and_clear(self.step) if self.log_due else None
+            self.pictures.clear()
+            self.notify("on_step")
+        self.notify("on_end")
+
+    def play(self, turn: Turn, batch: Batch) -> None:
+        """The only place that steps."""
+        with self.autocast():
+            objective = turn.objective(batch)
+        optimizer = self.optimizers[turn.player]
+        optimizer.zero_grad(set_to_none=True)
+        objective.total.backward(inputs=weights_of(optimizer))  # nobody else's gradients are computed
+        self.record(turn.player, objective, optimizer)
+        optimizer.step()
+        self.system.after_turn(turn.player)
+
+    def record(self, player: str, objective: Objective, optimizer: Optimizer) -> None:
+        """On the device; nothing here waits for it."""
+        self.meter.add({f"{player}/{name}": value for name, value in {**objective.terms, **objective.monitors}.items()})
+        if self.next_log_due:
+            gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
+            self.meter.add({f"{player}/gradient_norm": nn.utils.get_total_norm(gradients)})
+
+    def set_rates(self) -> None:
+        """Follow each player's schedule; a constant one is left alone."""
+        for player, schedule in self.schedules.items():
+            if schedule.needs_an_end:
+                rate = self.rates[player] * schedule.factor(self.progress)
+                for group in self.optimizers[player].param_groups:
+                    group["lr"] = rate
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
+
+    def notify(self, event: str) -> None:
+        for hook in self.hooks:
+            getattr(hook, event)(self)
+
+    # -- what hooks read ----------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> float:
+        """0 at the start, 1 at the end."""
+        if self.length.steps is not None:
+            return min(1.0, self.step / self.length.steps)
+        return min(1.0, self.seconds / (60 * (self.length.minutes or 1)))
+
+    @property
+    def done(self) -> bool:
+        return self.stopped is not None or self.progress >= 1
+
+    @property
+    def images(self) -> int:
+        """Real images seen so far, over all ranks."""
+        return self.step * self.stream.batch_size
+
+    @property
+    def log_due(self) -> bool:
+        return self.step == 1 or self.step % self.log_every == 0
+
+    @property
+    def next_log_due(self) -> bool:
+        return self.step == 0 or (self.step + 1) % self.log_every == 0
+
+    def stop(self, reason: str, exit_code: int = 1) -> None:
+        """Finish this step, let the hooks end their work, and leave."""
+        self.stopped, self.exit_code = reason, exit_code
+
+    def prepared(self, step: int) -> Batch:
+        """Batch `step` of the data on the device, in [-1, 1], not mirrored."""
+        return prepare(self.stream[step], self.device)
+
+    def examples(self, count: int) -> Batch:
+        """The same inputs for `render` at every call and after every resume; training's randomness is not touched."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            reseed(self.seed, EXAMPLES)
+            examples = self.system.examples(self.prepared(0), count)
+        return {name: tensor.to(self.device) for name, tensor in examples.items()}
+
+    @torch.no_grad()
+    def render(self, examples: Batch) -> Tensor:
+        """(N, C, H, W) images in [-1, 1], drawn with the averaged weights in eval mode."""
+        self.system.eval()
+        try:
+            with self.average.applied():
+                return self.system.render(examples).float()
+        finally:
+            self.system.train()
+
+    # -- what a checkpoint holds --------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a bit-exact continuation needs, as tensors and plain values."""
+        return {
+            "progress": {"step": self.step, "images": self.images, "seconds": self.seconds},
+            "system": self.system.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
+            "meter": self.meter.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.system.load_state_dict(state["system"])
+        self.average.load_state_dict(state["average"])
+        for player, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][player])
+        self.meter.load_state_dict(state["meter"], self.device)
+        self.step, self.seconds = state["progress"]["step"], state["progress"]["seconds"]
+
+
+def weights_of(optimizer: Optimizer) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]

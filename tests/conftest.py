@@ -1,0 +1,55 @@
+"""Tiny networks, one thread, no network access."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganrun.compose import check, compose_plain
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def mnist_root() -> Path:
+    """Real MNIST in torchvision's layout."""
+    if not (SHARED / "MNIST").is_dir():
+        pytest.skip("needs real MNIST at ../shared/data")
+    return SHARED
+
+
+def shrink(node: Any) -> Any:
+    """The same config with networks of a few channels."""
+    if isinstance(node, dict):
+        node = {key: shrink(value) for key, value in node.items()}
+        if "base_channels" in node:
+            node["base_channels"] = 4
+        if "widths" in node:
+            node["widths"] = [min(width, 16) for width in node["widths"]]
+        if "latent" in node:
+            node["latent"]["size"] = 8
+            node["generator"]["latent_size"] = 8
+    return node
+
+
+@pytest.fixture
+def tiny() -> Callable[..., dict[str, Any]]:
+    """tiny("model=mlp", "steps=4") -> a checked train config on a few digits, small and quiet."""
+
+    def compose(*overrides: str) -> dict[str, Any]:
+        quick = ["dataset.limit=64", "batch_size=8", "grids.count=4", "log.every=2", "device=cpu"]
+        words = [word for word in quick if not any(o.startswith(word.split("=")[0] + "=") for o in overrides)]
+        config = compose_plain("train", [*words, *overrides])
+        check("train", config)
+        return {**config, "model": shrink(config["model"])}
+
+    return compose

@@ -1,0 +1,30 @@
+"""conf/dataset: each yaml says what its class takes, in the open."""
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "conf" / "dataset").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_keys_are_the_arguments_and_the_values_the_defaults(path):
+    config = yaml.safe_load(path.read_text())
+    module, _, name = config.pop("_target_").rpartition(".")
+    arguments = inspect.signature(getattr(import_module(module), name)).parameters
+    assert set(config) == set(arguments)
+    for key, value in config.items():
+        if key != "classes" and "${" not in str(value):
+            assert value == arguments[key].default, key
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_each_file_and_each_key_is_explained(path):
+    first, target, *keys = path.read_text().splitlines()
+    assert first.startswith("# ")
+    assert target.startswith("_target_: ")
+    assert [line for line in keys if "  # " not in line] == []
+    assert {"channels", "image_size", "classes", "limit", "flip", "kimg"} <= {line.split(":")[0] for line in keys}

@@ -1,0 +1,126 @@
+"""The house rules: who may import whom, and what no file may do."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "ganrun"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# room -> the rooms it may import; a room is a file of ganrun/ or a folder
+MAY_IMPORT = {
+    "objective": set(),
+    "errors": set(),
+    "checks": {"errors"},
+    "seeding": set(),
+    "schedules": set(),
+    "average": set(),
+    "meter": set(),
+    "images": set(),
+    "networks": set(),
+    "checkpoint": {"__init__"},
+    "batches": {"seeding"},
+    "losses": {"objective"},
+    "systems": {"losses", "objective"},
+    "data": {"batches"},
+    "hooks": {"images", "checkpoint"},
+    "trainer": {"systems", "average", "batches", "meter", "objective", "schedules", "seeding"},
+    "build": {"errors"},
+    "runs": {
+        "__init__", "checkpoint", "checks", "average", "batches", "build", "data", "errors", "hooks", "losses",
+        "schedules",
+        "seeding", "systems", "trainer",
+    },
+    "sampling": {"images", "errors", "runs", "seeding", "systems"},
+    "pages": set(),
+    "compose": {"checks", "errors", "pages", "data", "losses"},
+    "info": {"__init__"},
+    "cli": {"__init__", "pages", "errors", "compose", "runs", "sampling", "info"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}  # fmt: skip
+
+
+def room_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports(path: Path) -> set[str]:
+    """The modules a file imports anywhere in it, but for those that only a type checker sees."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    unseen = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "ganrun":
+            found |= {f"ganrun.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_what_the_house_allows(path: Path) -> None:
+    room = room_of(path)
+    names = {name.split(".")[1] for name in imports(path) if name.startswith("ganrun.")}
+    rooms = {name if (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir() else "__init__" for name in names}
+    assert rooms - {room} <= MAY_IMPORT[room]
+
+
+def test_systems_get_networks_by_constructor_never_by_import() -> None:
+    for path in (PACKAGE / "systems").glob("*.py"):
+        assert not any(name.startswith(("ganrun.networks", "torchvision")) for name in imports(path)), path
+
+
+def test_hydra_is_spoken_in_two_rooms() -> None:
+    speakers = {
+        room_of(path) for path in FILES if any(re.match(r"(hydra|omegaconf)\b", name) for name in imports(path))
+    }
+    assert speakers == {"cli", "compose"}
+
+
+def test_the_trainer_names_no_system() -> None:
+    text = (PACKAGE / "trainer.py").read_text(encoding="utf-8").lower()
+    for word in ("generator", "discriminator", "latent", "cyclegan", "label"):
+        assert word not in text.replace("it does not know what a gan is", "")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_opens_files_that_could_run_code(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for forbidden in ("weights_only=False", "import pickle", "extractall", "yaml.load(", "instantiate("):
+        assert forbidden not in text
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not calls & {"eval", "exec"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 420, "a file is a room: split it"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_file_says_what_it_is(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not text.strip() or ast.get_docstring(ast.parse(text))
