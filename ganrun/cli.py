@@ -14,6 +14,7 @@ from ganrun import __version__, pages
 from ganrun.errors import UserError, nearest
 
 FAILED, MISUSED = 1, 2
+KNOWN_FAILURES = (UserError, FloatingPointError, OSError)  # their messages say it all
 COMMANDS = ("train", "sample", "info")
 
 log = logging.getLogger("ganrun")
@@ -33,7 +34,7 @@ def main(words: list[str] | None = None) -> int:
         return MISUSED
     except KeyboardInterrupt:
         return 130
-    except (FloatingPointError, OSError) as error:
+    except KNOWN_FAILURES as error:
         if debug:
             raise
         print(f"ganrun: {error}", file=sys.stderr)
@@ -89,6 +90,8 @@ def _train(words: list[str]) -> int:
     def job(cfg: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
 
+        if ended and ended[-1] >= 128:
+            return  # a signal ends the whole sweep
         config = compose.plain(cfg)
         run_folder = Path(HydraConfig.get().runtime.output_dir)
         ended.append(_run(config, run_folder))
@@ -178,10 +181,30 @@ def _hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> No
     before, sys.argv = sys.argv, [program if program != "__main__.py" else "ganrun", *argv]
     if sys.version_info >= (3, 14):  # argparse there checks help texts that Hydra 1.3 makes lazily
         argparse.ArgumentParser._check_help = lambda self, action: None  # type: ignore[attr-defined]
+    failures: list[Exception] = []
+    guarded = _keeping(job, failures, logging.ERROR if "--multirun" in argv else logging.DEBUG)
     try:
-        hydra.main(config_path=str(pages.conf_folder()), config_name=page, version_base="1.3")(job)()
+        hydra.main(config_path=str(pages.conf_folder()), config_name=page, version_base="1.3")(guarded)()
     finally:
         sys.argv = before
+    if failures:
+        raise failures[0]
+
+
+def _keeping(job: Callable[[Any], None], failures: list[Exception], level: int) -> Callable[[Any], None]:
+    """The same job; its known failures are kept for later: Hydra would print more than one line, and end a sweep."""
+    here = os.getpid()
+
+    def guarded(cfg: Any) -> None:
+        try:
+            job(cfg)
+        except KNOWN_FAILURES as error:
+            if os.getpid() != here:  # a launcher's worker: only Hydra can carry the news
+                raise
+            log.log(level, f"this job failed: {error}")
+            failures.append(error)
+
+    return guarded
 
 
 def _use_config_dir(config_dir: Path | None) -> None:

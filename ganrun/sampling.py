@@ -24,6 +24,7 @@ def check(config: Config) -> None:
     """Before drawing: the checkpoint is there, the device too, the place is free. Raises UserError."""
     pick_device(config["device"])
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
+    load_checkpoint(str(path), "ckpt")
     out = place(config, path)
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if config["out"] is not None and occupied and not config["overwrite"]:

@@ -1,0 +1,437 @@
+"""The command line, as a user meets it: real configs, real commands, one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganrun import checkpoint, compose
+from ganrun.cli import main
+from ganrun.errors import UserError
+from tests.same import differences
+
+QUICK = ["dataset.limit=64", "batch_size=8", "grids.count=4", "log.every=2", "device=cpu", "model=mlp", "steps=4"]
+QUICK += ["model.generator.widths=[8]", "model.discriminator.widths=[8]", "hooks.console.seconds=0"]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ganrun"])
+    return tmp_path
+
+
+@pytest.fixture
+def run(in_an_empty_folder: Path) -> Path:
+    assert main(["train", *QUICK, "out=run"]) == 0
+    return in_an_empty_folder / "run"
+
+
+def ganrun(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, as from a shell."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "ganrun", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=120
+    )
+
+
+# -- train ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_what_the_readme_promises(run: Path) -> None:
+    names = {str(path.relative_to(run)) for path in run.rglob("*")}
+    assert {
+        ".hydra/config.yaml", "checkpoints/last.pt", "grids/step_000001.png", "grids/step_000004.png", "grids/real.png",
+        "metrics.jsonl", "status.json", "train.log",
+    } <= names  # fmt: skip
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert json.loads((run / "status.json").read_text()) == {"state": "finished", "step": 4, "reason": None}
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 4]
+    assert {"discriminator/adversarial", "discriminator/gradient_norm", "generator/gradient_norm"} <= lines[0].keys()
+    with Image.open(run / "grids" / "step_000004.png") as grid:
+        assert grid.text == {"step": "4", "images": "32", "seed": "0"}
+
+
+def test_tensorboard_has_every_number_the_grids_and_the_config(run: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run))
+    events.Reload()
+    tags = events.Tags()
+    logged = {"discriminator/adversarial", "generator/adversarial", "generator/gradient_norm"}
+    assert logged | {"run/images_per_second", "run/memory_MiB"} <= set(tags["scalars"])
+    assert tags["images"] == ["grid"]
+    assert "config/text_summary" in tags["tensors"]
+    assert [point.step for point in events.Scalars("generator/adversarial")] == [1, 2, 4]
+
+
+def test_resume_goes_on_in_the_same_folder_as_if_it_had_never_stopped(run: Path, tmp_path: Path) -> None:
+    assert main(["train", f"resume={run}", "steps=8"]) == 0
+    assert main(["train", *QUICK[:-4], *QUICK[-3:], "steps=8", "out=whole"]) == 0
+    whole = tmp_path / "whole"
+    assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    assert (run / "grids/step_000008.png").read_bytes() == (whole / "grids/step_000008.png").read_bytes()
+    a, b = (checkpoint.load(folder / "checkpoints/last.pt") for folder in (run, whole))
+    assert differences(a, b) == []
+    assert (run / ".hydra" / "overrides.yaml").read_text().count("steps=4") == 1, "the first run's record is kept"
+
+
+def test_the_total_length_changes_nothing_else(tmp_path: Path) -> None:
+    for steps, out in ((4, "short"), (6, "long")):
+        assert main(["train", *QUICK, f"steps={steps}", f"out={out}", "checkpoint.every=4"]) == 0
+    short = checkpoint.load(tmp_path / "short/checkpoints/last.pt")
+    long = checkpoint.load(tmp_path / "long/checkpoints/step_000004.pt")
+    assert differences(short["system"], long["system"]) == []
+    assert differences(short["average"], long["average"]) == []
+
+
+def test_a_job_of_a_sweep_equals_the_same_job_alone(tmp_path: Path) -> None:
+    quick = [word for word in QUICK if "widths" not in word and "model=" not in word]
+    sweep = ["-m", "model=mlp,dcgan", "loss=non_saturating,hinge", *quick, "out=sweep"]
+    assert main(["train", *sweep]) == 0
+    folders = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    assert folders == ["0-mlp-non_saturating", "1-mlp-hinge", "2-dcgan-non_saturating", "3-dcgan-hinge"]
+    assert main(["train", "model=dcgan", "loss=hinge", *quick, "out=alone"]) == 0
+    swept = checkpoint.load(tmp_path / "sweep/3-dcgan-hinge/checkpoints/last.pt")
+    alone = checkpoint.load(tmp_path / "alone/checkpoints/last.pt")
+    assert differences(swept, alone) == []
+
+
+def test_the_default_place_is_named_after_model_and_loss(tmp_path: Path) -> None:
+    assert main(["train", *QUICK, "loss=hinge"]) == 0
+    (folder,) = (tmp_path / "outputs" / "mlp-hinge").iterdir()
+    assert (folder / "checkpoints/last.pt").exists()
+    assert main(["train", "resume=last", "steps=5"]) == 0
+    assert (folder / "grids/step_000005.png").exists()
+
+
+def test_fine_tuning_starts_from_the_averaged_weights_of_another_run(run: Path, tmp_path: Path) -> None:
+    assert main(["train", *QUICK, f"init_from={run}", "out=tuned", "optimizer.lr=1e-30"]) == 0
+    old = checkpoint.load(run / "checkpoints/last.pt")["average"]
+    new = checkpoint.load(tmp_path / "tuned/checkpoints/last.pt")["average"]
+    assert all(torch.allclose(old[name], new[name]) for name in old)
+
+
+def test_a_dry_run_says_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "experiment=t1_mlp", "dataset=digits", "dataset.image_size=28", "dry_run=true"]) == 0
+    said = capsys.readouterr().out
+    assert "generator 1,486,352" in said
+    assert "discriminator 533,505" in said
+    assert "100.0 epochs" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_users_own_yaml_and_class_work_by_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine" / "loss").mkdir(parents=True)
+    (tmp_path / "my_loss_of_this_test.py").write_text(
+        "from ganrun.losses.adversarial import Hinge\nclass Mine(Hinge):\n    '''Mine.'''\n"
+    )
+    (tmp_path / "mine/loss/mine.yaml").write_text("# My own loss\n_target_: my_loss_of_this_test.Mine\n")
+    (tmp_path / "mine/loss/hinge.yaml").write_text("# Never reached\n_target_: nowhere.Nothing\n")
+    assert main(["train", "--config-dir", "mine", "loss=mine", *QUICK, "out=run"]) == 0
+    assert "hinge.yaml has the name of one of ganrun's own" in capfd.readouterr().err
+    assert main(["train", "--config-dir", "mine", "--help"]) == 0
+    assert "My own loss" in capfd.readouterr().out
+    # what lies in a checkpoint is data: its own class is only built when it is trusted by name
+    assert main(["sample", "ckpt=run"]) == 2
+    assert "trust=my_loss_of_this_test" in capfd.readouterr().err
+    assert main(["sample", "ckpt=run", "trust=[my_loss_of_this_test]", "--config-dir", "mine"]) == 0
+
+
+# -- who wins -------------------------------------------------------------------------------------------------------
+
+
+def composed(*words: str) -> dict:
+    (config,) = compose.read_command_line("train", list(words)).configs()
+    return config
+
+
+def test_a_loss_brings_its_papers_settings() -> None:
+    config = composed("model=dcgan", "loss=wgan_gp")
+    assert (config["optimizer"]["lr"], config["optimizer"]["betas"]) == (1e-4, [0.0, 0.9])
+    assert config["model"]["discriminator"]["norm"] == "none"
+    assert config["loss"]["discriminator_steps"] == 5
+    assert composed("model=mlp")["optimizer"]["betas"] == [0.9, 0.999], "the model's, where the loss has none"
+    assert composed("model=mlp", "loss=wgan_gp")["optimizer"]["betas"] == [0.0, 0.9], "the loss's before the model's"
+
+
+def test_an_optimizer_by_name_wins_over_the_loss_and_the_command_line_over_all() -> None:
+    named = composed("loss=wgan_gp", "optimizer=rmsprop")["optimizer"]
+    assert named["_target_"] == "torch.optim.RMSprop"
+    assert "betas" not in named
+    config = composed("loss=wgan_gp", "optimizer=adam", "optimizer.lr=0.5", "model.discriminator.norm=layer")
+    assert config["optimizer"]["lr"] == 0.5
+    assert config["model"]["discriminator"]["norm"] == "layer"
+
+
+def test_an_experiment_wins_over_the_loss_and_loses_to_the_command_line() -> None:
+    config = composed("experiment=t3_dcgan28", "loss=wgan_gp")
+    assert config["optimizer"]["betas"] == [0.5, 0.999]
+    assert config["steps"] == 4000
+    config = composed("experiment=t3_dcgan28", "epochs=2", "batch_size=16")
+    assert (config["steps"], config["epochs"], config["batch_size"]) == (None, 2, 16)
+
+
+def test_a_rate_for_every_player_and_a_rate_for_one() -> None:
+    own = composed("optimizer.lr=1e-3", "optimizer.players.generator.lr=1e-5")["optimizer"]
+    assert (own["lr"], own["players"]) == (1e-3, {"generator": {"lr": 1e-5}})
+    ttur = composed("optimizer=adam_ttur", "optimizer.lr=1e-3")["optimizer"]
+    assert ttur["players"]["discriminator"]["lr"] == pytest.approx(4e-3), "lr moves both, their ratio stays"
+
+
+def test_gamma_follows_image_size_and_batch() -> None:
+    assert composed("loss=r1")["loss"]["penalties"]["r1"]["gamma"] == 10
+    large = composed("loss=r1", "dataset.image_size=256", "batch_size=32")
+    assert large["loss"]["penalties"]["r1"]["gamma"] == pytest.approx(2e-4 * 256**2 / 32)
+    assert composed("loss=r1", "loss.penalties.r1.gamma=3")["loss"]["penalties"]["r1"]["gamma"] == 3
+
+
+# -- sample ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_batch_size(run: Path, tmp_path: Path) -> None:
+    for out, words in {"a.png": [], "b.png": ["batch_size=3"], "c.png": ["seed=1"], "d.png": ["weights=raw"]}.items():
+        assert main(["sample", f"ckpt={run}", "n=8", f"out={out}", *words]) == 0
+    a, b, c, d = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png", "c.png", "d.png"))
+    assert a == b
+    assert a != c
+    assert a != d
+
+
+def test_samples_as_npz_and_as_a_folder_are_the_same_pictures(run: Path, tmp_path: Path) -> None:
+    assert main(["sample", f"ckpt={run}", "n=5", "out=s.npz"]) == 0
+    assert main(["sample", f"ckpt={run}/checkpoints/last.pt", "n=5", "out=folder"]) == 0
+    pictures = np.load(tmp_path / "s.npz")["images"]
+    assert pictures.shape == (5, 16, 16, 1)
+    assert pictures.dtype == np.uint8
+    files = sorted((tmp_path / "folder").iterdir())
+    assert [path.name for path in files] == [f"{n:06d}.png" for n in range(5)]
+    for picture, file in zip(pictures, files, strict=True):
+        assert np.array_equal(np.asarray(Image.open(file)), picture[:, :, 0])
+
+
+def test_sampling_needs_no_data_and_no_yaml(run: Path, tmp_path: Path) -> None:
+    """The checkpoint alone, in another folder, by another process."""
+    alone = tmp_path / "elsewhere"
+    alone.mkdir()
+    (run / "checkpoints/last.pt").rename(alone / "epoch=3 (best).pt")
+    done = ganrun("sample", "ckpt=epoch=3 (best).pt", "n=4", "out=x.png", cwd=alone)
+    assert done.returncode == 0, done.stderr
+    assert (alone / "x.png").exists()
+
+
+# -- showing --------------------------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_choice_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from ganrun.pages import group_choices
+
+    assert main(["train", "--help"]) == 0
+    said = capsys.readouterr().out
+    for group, choices in group_choices().items():
+        assert f"{group}=" in said
+        for name, text in choices.items():
+            assert "/" in name or (name in said and text in said)
+
+
+def test_cfg_job_shows_the_outcome(tmp_path: Path) -> None:
+    done = ganrun("train", "loss=wgan_gp", "--cfg", "job", "--resolve", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "norm: none" in done.stdout
+    assert "${" not in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["--info", "defaults"], ["--hydra-help"]])
+def test_hydras_own_flags_work(words: list[str], tmp_path: Path) -> None:
+    done = ganrun("train", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("ganrun tr", "train"), ("ganrun train loss=wg", "loss=wgan_gp"), ("ganrun sample we", "weights=")],
+)
+def test_the_shell_completes_commands_groups_and_keys(line: str, expected: str, tmp_path: Path) -> None:
+    done = ganrun("--shell-completion", "query=bash", cwd=tmp_path, COMP_LINE=line)
+    assert expected in done.stdout.split(), done
+
+
+def test_version_and_info(capsys: pytest.CaptureFixture[str]) -> None:
+    from ganrun import __version__
+
+    assert main(["--version"]) == 0
+    assert main(["info"]) == 0
+    said = capsys.readouterr().out
+    assert f"ganrun {__version__}" in said
+    assert "torchvision" in said
+    assert "cpu, " in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["train", "--help"], ["--version"], ["trian"], ["train", "modle=mlp"], ["train", "model=nope"],
+     ["train", "lr=1"], ["train", "steps=0"], ["sample"], ["train", "--cfg", "job"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_help_and_mistakes_come_at_once_without_torch(words: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv[1:] = sys.argv[1:]; from ganrun.cli import main\n"
+        "code = main(); assert 'torch' not in sys.modules, 'torch was imported'; sys.exit(code)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, env=env, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode in (0, 2), done.stderr
+    assert "Traceback" not in done.stderr
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds < 1.0, "0.5 on a quiet machine"
+
+
+# -- mistakes -------------------------------------------------------------------------------------------------------
+
+MISTAKES = {
+    # the words themselves
+    "trian": "nearest: train",
+    "train modle=mlp": "nearest: model",
+    "train model=mpl": "nearest: mlp",
+    "train lr=0.1": "did you mean optimizer.lr",
+    "train optimizer.lrr=0.1": "nearest: lr",
+    "train +foo=1": "foo: no such key",
+    "train --batch-size 3": "--help shows",
+    "train steps": "key=value",
+    "train loss=hinge,wgan": "-m",
+    "train --config-dir nowhere": "no such folder",
+    "train model.generator.widths=[3]": "widths",
+    "train +model.generator.foo=3": "has no such setting",
+    "train ~seed": "cannot be taken away",
+    # values
+    "train steps=10 epochs=2": "one length",
+    "train steps=0": "steps=0",
+    "train steps=-5": "steps=-5",
+    "train kimg=nan": "kimg=nan",
+    "train minutes=soon": "minutes=soon",
+    "train batch_size=0": "batch_size=0",
+    "train batch_size=many": "batch_size=many",
+    "train batch_size=2000": "larger than the data: 1797",
+    "train seed=x": "seed=x",
+    "train seed=-1": "seed=-1",
+    "train optimizer.lr=fast": "optimizer.lr=fast",
+    "train optimizer.lr=nan": "optimizer.lr=nan",
+    "train optimizer.lr=-1": "optimizer.lr=-1",
+    "train optimizer.players.generator.lr=x": "optimizer.players.generator.lr=x",
+    "train optimizer.players.critic.lr=1": "['discriminator', 'generator']",
+    "train optimizer.beta=1": "nearest: betas",
+    "train precision=fp16": "nearest: bf16, fp32",
+    "train device=gpu": "device=gpu",
+    "train device=cuda:99": "device=auto",
+    "train threads=0": "threads=0",
+    "train checkpoint.every=0": "checkpoint.every=0",
+    "train checkpoint.keep=0": "checkpoint.keep=0",
+    "train average.half_life=-1": "average.half_life=-1",
+    "train loss.discriminator_steps=0": "discriminator_steps=0",
+    "train schedule=linear minutes=1": "steps, epochs or kimg",
+    "train schedule=linear optimizer.schedule.start=2": "start=2",
+    # parts that do not fit
+    "train dataset.image_size=13": "image_size=13",
+    "train loss=wgan_gp model.discriminator.norm=batch": "model.discriminator.norm=none",
+    "train model.discriminator.norm=bath": "batch",
+    "train dataset.classes=3": "classes=3",
+    "train dataset.limit=100000": "1797",
+    # data
+    "train dataset=folder": "dataset.root",
+    "train dataset=folder dataset.root=nowhere": "nowhere",
+    "train dataset=folder dataset.root=empty": "empty",
+    "train dataset=folder dataset.root=flat dataset.labelled=true": "labelled",
+    "train dataset=folder dataset.root=flat dataset.split=train": "train",
+    "train dataset=mnist dataset.root=nowhere": "dataset.download=true",
+    # places
+    "train out=taken": "not empty",
+    "train out=a_file/run": "cannot be written",
+    "train resume=nowhere": "does not exist",
+    "train resume=empty": "not the folder of a run",
+    "train resume=a_file": "not a checkpoint",
+    "train resume=last": "no run with a checkpoint",
+    "train resume=empty model=mlp": "keeps its own config",
+    "train init_from=nowhere": "does not exist",
+    # sample
+    "sample": "ckpt is needed",
+    "sample ckpt=nowhere": "does not exist",
+    "sample ckpt=a_file": "not a checkpoint",
+    "sample ckpt=empty": "not the folder of a run",
+    "sample ckpt=last": "no run with a checkpoint",
+    "sample ckpt=taken n=0": "n=0",
+    "sample ckpt=taken labels=[a]": "labels=['a']",
+    "sample ckpt=taken weights=best": "weights=best",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_gets_one_line_and_exit_code_2(line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for folder in ("empty", "taken", "flat"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "taken" / "thing").write_text("precious")
+    (tmp_path / "a_file").write_text("not a checkpoint")
+    Image.new("L", (16, 16)).save(tmp_path / "flat" / "a.png")
+    before = sorted(tmp_path.rglob("*"))
+
+    assert main(line.split()) == 2
+
+    said = capfd.readouterr().err
+    assert said.startswith("ganrun: ")
+    assert said.count("\n") == 1
+    assert MISTAKES[line] in said
+    assert "Traceback" not in said
+    assert len(said) < 500
+    assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
+
+
+def test_labels_asked_of_an_unconditional_model_are_refused(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", f"ckpt={run}", "labels=3"]) == 2
+    said = capfd.readouterr().err
+    assert "unconditional" in said
+    assert said.count("\n") == 1
+
+
+def test_an_existing_sample_is_not_overwritten_unasked(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.png").write_text("precious")
+    assert main(["sample", f"ckpt={run}", "out=mine.png"]) == 2
+    assert (tmp_path / "mine.png").read_text() == "precious"
+    assert main(["sample", f"ckpt={run}", "out=mine.png", "overwrite=true"]) == 0
+
+
+def test_an_interrupted_run_finishes_its_step_and_saves(tmp_path: Path) -> None:
+    import signal
+
+    words = [word for word in QUICK if not word.startswith("steps")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ganrun", "train", *words, "steps=1000000", "out=run"], cwd=tmp_path, env=env
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run/grids/step_000050.png").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    status = json.loads((tmp_path / "run/status.json").read_text())
+    assert status["state"] == "stopped"
+    assert checkpoint.load(tmp_path / "run/checkpoints/last.pt")["progress"]["step"] == status["step"]
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(UserError):
+        main(["train", "model=nope", "--debug"])
