@@ -87,6 +87,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "log.every": _whole(),
         "grids.every": _whole(),
         "grids.count": _whole(),
+        "grids.verdicts": _boolean,
         "checkpoint.every": _whole(),
         "checkpoint.keep": _whole(),
         "optimizer.lr": _number(),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torchvision.utils import make_grid
 
+CAPTION = 12  # pixels of height
 SMALLEST_CELL = 64  # pixels: smaller pictures are enlarged by a whole factor so that people can see them
 
 
@@ -19,11 +20,24 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255).to("cpu", torch.uint8)
 
 
-def grid(images: Tensor, columns: int) -> Tensor:
-    """(N, C, H, W) uint8 -> (C, rows, columns) uint8: one picture, small images enlarged by a whole factor."""
+def grid(images: Tensor, columns: int, captions: Sequence[str] | None = None) -> Tensor:
+    """(N, C, H, W) uint8 -> (C, rows, columns) uint8: one picture, small images enlarged by a whole factor.
+
+    A caption is written under each image, where captions are given.
+    """
     scale = max(1, SMALLEST_CELL // max(images.shape[2:]))
     large = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    if captions is not None:
+        strips = torch.stack([_caption(text, large.shape[3]) for text in captions])
+        large = torch.cat([large, strips.expand(-1, large.shape[1], -1, -1)], dim=2)
     return make_grid(large, nrow=columns, padding=2)
+
+
+def _caption(text: str, width: int) -> Tensor:
+    """(1, 12, width) uint8: white on black."""
+    strip = Image.new("L", (width, CAPTION))
+    ImageDraw.Draw(strip).text((2, 0), text, fill=255)
+    return torch.frombuffer(bytearray(strip.tobytes()), dtype=torch.uint8).view(1, CAPTION, width)
 
 
 def columns_for(count: int) -> int:
@@ -42,9 +56,15 @@ def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None
     picture.save(path, format="PNG", pnginfo=info)
 
 
-def save_grid(images: Tensor, path: Path, columns: int, text: Mapping[str, object] | None = None) -> Tensor:
+def save_grid(
+    images: Tensor,
+    path: Path,
+    columns: int,
+    text: Mapping[str, object] | None = None,
+    captions: Sequence[str] | None = None,
+) -> Tensor:
     """(N, C, H, W) uint8 -> a grid PNG at `path`; returns the grid, (C, rows, columns) uint8."""
-    picture = grid(images, columns)
+    picture = grid(images, columns, captions)
     save_png(picture, path, text)
     return picture
 

@@ -183,6 +183,15 @@ class Trainer:
         finally:
             self.system.train()
 
+    @torch.no_grad()
+    def verdicts(self, images: Tensor) -> Tensor | None:
+        """(N, C, H, W) images -> (N,) what the system's judge thinks of each, in eval mode."""
+        self.system.eval()
+        try:
+            return self.system.verdicts(images)
+        finally:
+            self.system.train()
+
     # -- what a checkpoint holds --------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:

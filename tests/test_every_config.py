@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,26 @@ def pictures(folder: Path) -> None:
 
     for number in range(2):
         Image.new("RGB", (64, 64), (number, 2, 3)).save(folder / f"{number}.png")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_step_waits_for_the_device(loss: str, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two logs nothing reads a tensor: on a GPU each reading would stall it."""
+    trainer = runs.assemble(tiny("model=mlp", f"loss={loss}", "steps=12", "log.every=100"), tmp_path)
+    trainer.step = 1  # step 1 logs
+    trainer.hooks = [hook for hook in trainer.hooks if type(hook).__name__ in ("Console", "MetricsFile", "Status")]
+    readings: list[str] = []
+    for name in ("item", "tolist", "__float__", "__bool__", "__int__", "cpu", "numpy"):
+        real = getattr(torch.Tensor, name)
+
+        def counted(self, *args, _name=name, _real=real, **kwargs):
+            # torch's own bookkeeping reads CPU counters inside its optimizers; ours may read nothing
+            frame = sys._getframe(1)
+            if "/ganrun/" in frame.f_code.co_filename:
+                readings.append(f"{_name} in {frame.f_code.co_name}")
+            return _real(self, *args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, counted)
+    trainer.fit()
+    assert trainer.step == 12
+    assert readings == []

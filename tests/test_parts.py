@@ -178,6 +178,13 @@ def test_a_grid_carries_its_text_and_shows_small_images_large(tmp_path: Path) ->
         assert picture.size == (2 * 66 + 2, 2 * 66 + 2)
 
 
+def test_captions_stand_under_their_pictures() -> None:
+    picture = images.grid(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), columns=2, captions=["+1.00", ""])
+    assert picture.shape == (3, 64 + 12 + 4, 2 * 66 + 2)
+    assert picture[:, 66:, :66].any()
+    assert not picture[:, 66:, 66:].any()
+
+
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (4, 2), (10, 4), (25, 5), (64, 8)])
 def test_grids_are_as_square_as_it_gets(count: int, columns: int) -> None:
     assert images.columns_for(count) == columns

@@ -15,11 +15,16 @@ EARLY = (1, 50, 100, 200)  # most is decided in the first minutes
 
 
 class Grids(Hook):
-    """grids/step_000050.png at steps 1, 50, 100, 200, then every `every` steps and at the end; grids/real.png once."""
+    """grids/step_000050.png at steps 1, 50, 100, 200, then every `every` steps and at the end; grids/real.png once.
 
-    def __init__(self, folder: Path, config: dict[str, Any], every: int = 500, count: int = 64) -> None:
+    `verdicts` writes the discriminator's logit under each picture.
+    """
+
+    def __init__(
+        self, folder: Path, config: dict[str, Any], every: int = 500, count: int = 64, verdicts: bool = False
+    ) -> None:
         super().__init__(folder, config)
-        self.every, self.count = every, count
+        self.every, self.count, self.verdicts = every, count, verdicts
 
     def on_start(self, trainer: Trainer) -> None:
         self.examples = trainer.examples(self.count)
@@ -40,8 +45,11 @@ class Grids(Hook):
             self.draw(trainer)
 
     def draw(self, trainer: Trainer) -> None:
-        pictures = images.to_uint8(trainer.render(self.examples))
+        drawn = trainer.render(self.examples)
+        pictures, captions = images.to_uint8(drawn), None
+        if self.verdicts and (thoughts := trainer.verdicts(drawn)) is not None:
+            captions = [f"{thought:+.2f}" for thought in thoughts.tolist()]
         path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
         about = {"step": trainer.step, "images": trainer.images, "seed": trainer.seed}
-        trainer.pictures["grid"] = images.save_grid(pictures, path, images.columns_for(len(pictures)), about)
+        trainer.pictures["grid"] = images.save_grid(pictures, path, images.columns_for(len(pictures)), about, captions)
         self.drawn = trainer.step

@@ -82,6 +82,9 @@ class GAN(System):
     def examples(self, batch: Batch, count: int) -> Batch:
         return self.draw(count)
 
+    def verdicts(self, images: Tensor) -> Tensor:
+        return self.discriminator(images).view(len(images), -1).mean(1)
+
     def render(self, examples: Batch) -> Tensor:
         return self.generator(examples["latent"])
 

@@ -45,6 +45,10 @@ class System(nn.Module):
         """Inputs -> (N, C, H, W) images in [-1, 1]. The caller chooses eval mode and no gradients."""
         raise NotImplementedError
 
+    def verdicts(self, images: Tensor) -> Tensor | None:
+        """(N, C, H, W) images -> (N,) what the game's judge thinks of each, larger for real; None without a judge."""
+        return None
+
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
         """Inputs for `render` made from nothing, on the CPU, so that a seed means the same on every device.
 
