@@ -233,6 +233,8 @@ def _check_choices(override: Override, known: Mapping[str, str]) -> None:
 def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping[str, Any]) -> None:
     key = name_of(override)
     *parents, last = key.split(".")
+    if parents and parents[0] in known and (override.is_add() or override.is_force_add()):
+        return  # asked for by a plus sign: what a class does not know, the builder will refuse by name
     node: Any = known
     for depth, name in enumerate(parents):
         if not isinstance(node, DictConfig) or name not in node:
@@ -241,8 +243,6 @@ def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping
         node = node._get_node(name)
         if parents[:2] == ["optimizer", "players"]:
             return
-    if (override.is_add() and parents) or (override.is_force_add() and parents):
-        return  # what a class does not know, the builder will refuse by name
     if not isinstance(node, DictConfig) or last not in node.keys():  # noqa: SIM118  `in` overlooks keys whose value is ???
         raise UserError(f"{key}: no such key; {_nearest_key(last, node, known, groups)}")
 
