@@ -66,6 +66,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("found", _found, replace=True)
     OmegaConf.register_new_resolver("gamma", _gamma, replace=True)
     OmegaConf.register_new_resolver("times", lambda factor, value: factor * value, replace=True)
+    OmegaConf.register_new_resolver("plus", lambda one, other: one + other, replace=True)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True, use_cache=True)
 
@@ -152,7 +153,7 @@ def read_command_line(page: str, words: list[str]) -> Request:
     request = Request(page, arguments.overrides, flags, config_dir, arguments.multirun, only_shows)
     if arguments.shell_completion or arguments.hydra_help:
         return request
-    request.overrides = [_quote_path(word) for word in arguments.overrides]
+    request.overrides = [_as_meant(word, arguments.multirun) for word in arguments.overrides]
     resumes = request.given("resume")
     _check_words(request)
     request.overrides = [_allow_absent(word, resumes) for word in request.overrides]
@@ -178,9 +179,11 @@ def name_of(override: Override) -> str:
     return override.key_or_group
 
 
-def _quote_path(word: str) -> str:
-    """epoch=3.pt and x(1).pt are fine names for files, but grammar errors for Hydra: quote them for the user."""
+def _as_meant(word: str, sweeps: bool) -> str:
+    """epoch=3.pt and x(1).pt are fine names for files, but grammar errors for Hydra; labels=3,7 would be a sweep."""
     key, equals, value = word.partition("=")
+    if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
+        return f"labels=[{value}]"
     if key.lstrip("+") not in PATHS or not re.search(r"[=()\[\]{}:\s]", value) or value[:1] in "'\"[":
         return word
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

@@ -40,8 +40,10 @@ def _caption(text: str, width: int) -> Tensor:
     return torch.frombuffer(bytearray(strip.tobytes()), dtype=torch.uint8).view(1, CAPTION, width)
 
 
-def columns_for(count: int) -> int:
-    """As square as it gets: 64 -> 8, 10 -> 4."""
+def columns_for(count: int, labels: Tensor | None = None) -> int:
+    """A row for each class where labels are given; else as square as it gets: 64 -> 8, 10 -> 4."""
+    if labels is not None and len(labels.unique()) > 1:
+        return max(1, -(-count // len(labels.unique())))
     return max(1, round(count**0.5 + 0.499))
 
 

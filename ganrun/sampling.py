@@ -96,7 +96,7 @@ def write(
     try:
         if out.suffix == ".png":
             pictures = torch.cat(list(batches))
-            images.save_grid(pictures, out, images.columns_for(len(pictures)), about)
+            images.save_grid(pictures, out, images.columns_for(len(pictures), labels), about)
         elif out.suffix == ".npz":
             pictures = torch.cat(list(batches)).permute(0, 2, 3, 1).contiguous()
             arrays = {"images": pictures.numpy()} | ({} if labels is None else {"labels": labels.numpy()})

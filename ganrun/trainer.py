@@ -184,11 +184,11 @@ class Trainer:
             self.system.train()
 
     @torch.no_grad()
-    def verdicts(self, images: Tensor) -> Tensor | None:
-        """(N, C, H, W) images -> (N,) what the system's judge thinks of each, in eval mode."""
+    def verdicts(self, images: Tensor, examples: Batch) -> Tensor | None:
+        """(N, C, H, W) images rendered from examples -> (N,) what the system's judge thinks of each, in eval mode."""
         self.system.eval()
         try:
-            return self.system.verdicts(images)
+            return self.system.verdicts(images, examples)
         finally:
             self.system.train()
 

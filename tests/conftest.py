@@ -37,7 +37,8 @@ def shrink(node: Any) -> Any:
             node["widths"] = [min(width, 16) for width in node["widths"]]
         if "latent" in node:
             node["latent"]["size"] = 8
-            node["generator"]["latent_size"] = 8
+            inner = node["generator"].get("network", node["generator"])
+            inner["latent_size"] = 8 + node["generator"].get("embedding_size", 0)
     return node
 
 

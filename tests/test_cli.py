@@ -407,6 +407,32 @@ def test_labels_asked_of_an_unconditional_model_are_refused(run: Path, capfd: py
     assert said.count("\n") == 1
 
 
+def test_a_conditional_run_is_asked_for_classes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    small = ["model.generator.network.base_channels=4", "model.discriminator.network.base_channels=4"]
+    words = [word for word in QUICK if "widths" not in word and "model=" not in word]
+    assert main(["train", "model=cgan", *words, *small, "out=run"]) == 0
+    assert main(["sample", "ckpt=run", "labels=3,7", "n=4", "out=x.npz"]) == 0
+    assert np.load(tmp_path / "x.npz")["labels"].tolist() == [3, 3, 7, 7]
+    assert main(["sample", "ckpt=run", "labels=12", "out=y.npz"]) == 2
+    assert "knows the classes 0 to 9" in capfd.readouterr().err
+
+
+def test_a_conditional_model_needs_labels(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(8):
+        Image.new("L", (16, 16), number).save(tmp_path / f"{number}.png")
+    assert main(["train", "model=cgan", "dataset=folder", f"dataset.root={tmp_path}", "batch_size=4"]) == 2
+    assert "needs labelled data" in capfd.readouterr().err
+
+
+def test_a_torchvision_built_for_another_torch_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision/__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    done = ganrun("train", "steps=1", cwd=tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "reinstall both together" in done.stderr
+
+
 def test_an_existing_sample_is_not_overwritten_unasked(run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.png").write_text("precious")
     assert main(["sample", f"ckpt={run}", "out=mine.png"]) == 2

@@ -28,6 +28,7 @@ class Grids(Hook):
 
     def on_start(self, trainer: Trainer) -> None:
         self.examples = trainer.examples(self.count)
+        self.columns = images.columns_for(len(next(iter(self.examples.values()))), self.examples.get("label"))
         self.drawn = trainer.step
         real = self.folder / "grids" / "real.png"
         if not real.exists():
@@ -47,9 +48,9 @@ class Grids(Hook):
     def draw(self, trainer: Trainer) -> None:
         drawn = trainer.render(self.examples)
         pictures, captions = images.to_uint8(drawn), None
-        if self.verdicts and (thoughts := trainer.verdicts(drawn)) is not None:
+        if self.verdicts and (thoughts := trainer.verdicts(drawn, self.examples)) is not None:
             captions = [f"{thought:+.2f}" for thought in thoughts.tolist()]
         path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
         about = {"step": trainer.step, "images": trainer.images, "seed": trainer.seed}
-        trainer.pictures["grid"] = images.save_grid(pictures, path, images.columns_for(len(pictures)), about, captions)
+        trainer.pictures["grid"] = images.save_grid(pictures, path, self.columns, about, captions)
         self.drawn = trainer.step

@@ -61,9 +61,12 @@ class DCGANDiscriminator(nn.Module):
     """A convolution of 4×4, stride 2, for every halving down to the start grid, then one over that whole grid.
 
     Channels double on the way, from base_channels. `norm` names one of `ganrun.networks.norms.NORMS`.
+    More than one of `heads` are further outputs of the same features: a logit for each class.
     """
 
-    def __init__(self, channels: int, image_size: Size, base_channels: int = 64, norm: str = "batch") -> None:
+    def __init__(
+        self, channels: int, image_size: Size, base_channels: int = 64, norm: str = "batch", heads: int = 1
+    ) -> None:
         super().__init__()
         grid, halvings = start_grid(image_size)
         normalise = find_norm(norm)
@@ -75,10 +78,11 @@ class DCGANDiscriminator(nn.Module):
                 normalise.layer(outputs),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, grid))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], heads, grid))
         init_normal_(self)
         normalise.bound_(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images -> (N,) logits."""
-        return self.layers(images).flatten()
+        """(N, C, H, W) images -> (N,) logits, or (N, heads)."""
+        logits = self.layers(images).flatten(1)
+        return logits[:, 0] if logits.shape[1] == 1 else logits

@@ -1,4 +1,4 @@
-"""GAN: a generator against a discriminator (Goodfellow et al., 2014)."""
+"""GAN: a generator against a discriminator (Goodfellow et al., 2014), told the class or not (Mirza, 2014)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.penalties import Score
 from ganrun.objective import Objective
 from ganrun.systems.system import Batch, System, Turn
 
@@ -18,6 +19,7 @@ Fakes = Callable[[Batch], Tensor]
 class GAN(System):
     """The discriminator moves every step, the generator every `loss.discriminator_steps`-th.
 
+    With `classes` both networks take labels as their second argument; fakes have the labels of the batch's reals.
     `share_fakes` makes a step's fakes once for both players, as tutorial loops do: the same mathematics
     with one forward pass of the generator less. Raises ValueError when the loss needs each image's own
     gradient and the discriminator couples the images of a batch by BatchNorm.
@@ -30,17 +32,12 @@ class GAN(System):
         latent: nn.Module,
         loss: AdversarialLoss,
         share_fakes: bool = True,
+        classes: int = 0,
     ) -> None:
         super().__init__()
-        if loss.per_image and any(
-            isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()
-        ):
-            raise ValueError(
-                "this loss's penalty is each image's own gradient, but BatchNorm in the discriminator mixes the "
-                "batch's images: use model.discriminator.norm=none (or layer, instance)"
-            )
+        refuse_batchnorm(discriminator, loss)
         self.generator, self.discriminator, self.latent, self.loss = generator, discriminator, latent, loss
-        self.share_fakes = share_fakes
+        self.share_fakes, self.classes = share_fakes, classes
 
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
@@ -54,18 +51,22 @@ class GAN(System):
             yield Turn("generator", partial(self.generator_turn, fakes=fakes))
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
-        return self.loss.discriminator_objective(self.discriminator, batch["image"], fakes(batch).detach(), step)
+        return self.loss.discriminator_objective(self.score(batch), batch["image"], fakes(batch).detach(), step)
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
-        return self.loss.generator_objective(self.discriminator, fakes(batch), batch["image"])
+        return self.loss.generator_objective(self.score(batch), fakes(batch), batch["image"])
 
     def after_turn(self, player: str) -> None:
         if player == "discriminator":
             self.loss.constrain(self.discriminator)
 
+    def score(self, batch: Batch) -> Score:
+        """The discriminator, told the batch's labels if it wants them."""
+        return partial(self.discriminator, labels=batch["label"]) if self.classes else self.discriminator
+
     def fakes(self, batch: Batch) -> Tensor:
         """As many fakes as the batch has images, (N, C, H, W)."""
-        return self.generator(self.latents(len(batch["image"]), batch["image"].device))
+        return self.render({**batch, "latent": self.latents(len(batch["image"]), batch["image"].device)})
 
     def latents(self, count: int, device: torch.device) -> Tensor:
         """(count, Z) noise."""
@@ -75,18 +76,28 @@ class GAN(System):
         return self.generator
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
-        if labels is not None:
+        drawn = {"latent": self.latents(count, torch.device("cpu"))}
+        if self.classes:
+            drawn["label"] = in_order(list(range(self.classes)) if labels is None else self.checked(labels), count)
+        elif labels is not None:
             raise ValueError(f"labels={list(labels)}: this model is unconditional and cannot be asked for a class")
-        return {"latent": self.latents(count, torch.device("cpu"))}
+        return drawn
+
+    def checked(self, labels: Sequence[int]) -> list[int]:
+        if not all(0 <= label < self.classes for label in labels):
+            raise ValueError(f"labels={list(labels)}: this model knows the classes 0 to {self.classes - 1}")
+        return list(labels)
 
     def examples(self, batch: Batch, count: int) -> Batch:
-        return self.draw(count)
+        whole_rows = max(count - count % self.classes, min(count, self.classes)) if self.classes else count
+        return self.draw(whole_rows)
 
-    def verdicts(self, images: Tensor) -> Tensor:
-        return self.discriminator(images).view(len(images), -1).mean(1)
+    def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
+        return self.score(examples)(images).view(len(images), -1).mean(1)
 
     def render(self, examples: Batch) -> Tensor:
-        return self.generator(examples["latent"])
+        labels = (examples["label"],) if self.classes else ()
+        return self.generator(examples["latent"], *labels)
 
 
 def once(make: Fakes) -> Fakes:
@@ -99,3 +110,17 @@ def once(make: Fakes) -> Fakes:
         return made[0]
 
     return remembered
+
+
+def in_order(labels: Sequence[int], count: int) -> Tensor:
+    """[3, 7], 5 -> (5,) 3 3 3 7 7: as evenly as it goes, class after class."""
+    return torch.tensor([labels[number * len(labels) // count] for number in range(count)])
+
+
+def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss) -> None:
+    """Raises ValueError where BatchNorm would mix the images whose own gradients the loss penalises."""
+    if loss.per_image and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in discriminator.modules()):
+        raise ValueError(
+            "this loss's penalty is each image's own gradient, but BatchNorm in the discriminator mixes the "
+            "batch's images: use model.discriminator.norm=none (or layer, instance)"
+        )

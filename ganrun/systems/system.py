@@ -45,8 +45,11 @@ class System(nn.Module):
         """Inputs -> (N, C, H, W) images in [-1, 1]. The caller chooses eval mode and no gradients."""
         raise NotImplementedError
 
-    def verdicts(self, images: Tensor) -> Tensor | None:
-        """(N, C, H, W) images -> (N,) what the game's judge thinks of each, larger for real; None without a judge."""
+    def verdicts(self, images: Tensor, examples: Batch) -> Tensor | None:
+        """(N, C, H, W) images rendered from examples -> (N,) what the game's judge thinks of each, larger for real.
+
+        None where there is no judge.
+        """
         return None
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:

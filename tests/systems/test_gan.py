@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from ganrun.losses.adversarial import NonSaturating, Wasserstein
 from ganrun.losses.penalties import GradientPenalty
+from ganrun.losses.relativistic import RelativisticLogistic
+from ganrun.networks.conditional import ConditionalDiscriminator, ConditionalGenerator
 from ganrun.networks.latents import Normal
 from ganrun.networks.mlp import MLPDiscriminator, MLPGenerator
+from ganrun.systems.acgan import ACGAN
 from ganrun.systems.gan import GAN
 
 
@@ -73,6 +76,60 @@ def test_batchnorm_under_a_per_image_penalty_is_refused_with_the_way_out() -> No
 def test_labels_are_refused_by_an_unconditional_game() -> None:
     with pytest.raises(ValueError, match="unconditional"):
         make().draw(3, labels=[1])
+
+
+def conditional() -> GAN:
+    torch.manual_seed(0)
+    generator = ConditionalGenerator(MLPGenerator(4 + 2, 1, 4, widths=(8,)), classes=3, embedding_size=2)
+    discriminator = ConditionalDiscriminator(MLPDiscriminator(2, 4, (8,)), classes=3, image_size=4)
+    return GAN(generator, discriminator, Normal(4), NonSaturating(), classes=3)
+
+
+def test_both_networks_of_a_conditional_game_hear_the_labels() -> None:
+    system = conditional()
+    images, labels = torch.zeros(3, 1, 4, 4), torch.tensor([0, 1, 2])
+    told = system.score({"label": labels})(images)
+    assert told.shape == (3,)
+    assert len(set(told.tolist())) == 3, "the same image, another class, another verdict"
+    drawn = system.render({"latent": torch.zeros(3, 4), "label": labels})
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_fakes_have_the_labels_of_the_reals() -> None:
+    system = conditional()
+    heard = []
+    system.generator.register_forward_hook(lambda module, args, output: heard.append(args[1]))
+    labels = torch.tensor([2, 0, 1])
+    for turn in system.turns(0):
+        turn.objective({"image": torch.zeros(3, 1, 4, 4), "label": labels})
+    assert len(heard) == 1
+    assert torch.equal(heard[0], labels)
+
+
+def test_samples_come_class_after_class() -> None:
+    system = conditional()
+    assert system.draw(6)["label"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert system.draw(5, labels=[2, 0])["label"].tolist() == [2, 2, 2, 0, 0]
+    assert len(system.examples({}, 10)["label"]) == 9, "whole rows only"
+    with pytest.raises(ValueError, match=r"labels=\[3\]: this model knows the classes 0 to 2"):
+        system.draw(1, labels=[3])
+
+
+def test_an_auxiliary_classifier_costs_no_second_pass_and_names_the_fakes_by_their_labels() -> None:
+    torch.manual_seed(0)
+    generator = ConditionalGenerator(MLPGenerator(4 + 2, 1, 4, widths=(8,)), classes=3, embedding_size=2)
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+    system = ACGAN(generator, discriminator, Normal(4), RelativisticLogistic(), classes=3)
+    passes = []
+    discriminator.register_forward_hook(lambda *_: passes.append(1))
+    batch = {"image": torch.zeros(3, 1, 4, 4), "label": torch.tensor([0, 1, 2])}
+    turns = {turn.player: turn.objective(batch) for turn in system.turns(0)}
+    assert len(passes) == 4, "real and fake for each player, as the relativistic loss alone would need"
+    with torch.no_grad():
+        logits = discriminator(batch["image"])[:, 1:]
+    by_hand = -logits.log_softmax(1)[range(3), [0, 1, 2]].mean()
+    fake = 2 * turns["discriminator"].terms["class"] - by_hand
+    assert torch.allclose(fake, turns["generator"].terms["class"], atol=1e-6)
 
 
 def test_clipping_happens_after_the_discriminators_turn_only() -> None:

@@ -1,0 +1,70 @@
+"""AC-GAN: a discriminator that also names the class, of reals and of fakes (Odena et al., 2017)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.penalties import Score
+from ganrun.objective import Objective
+from ganrun.systems.gan import GAN, Fakes
+from ganrun.systems.system import Batch
+
+
+class ACGAN(GAN):
+    """The generator is told the class, the discriminator is not: it returns (N, 1 + classes), a logit and the classes'.
+
+    Both players minimise the cross-entropy of the class, `class_weight` times, besides the adversarial loss
+    (equations 2 and 3: L_S and L_C).
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        latent: nn.Module,
+        loss: AdversarialLoss,
+        classes: int,
+        class_weight: float = 1.0,
+        share_fakes: bool = True,
+    ) -> None:
+        super().__init__(generator, discriminator, latent, loss, share_fakes, classes)
+        self.class_weight = class_weight
+
+    def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
+        heads = Heads(self.discriminator)
+        objective = self.loss.discriminator_objective(heads, batch["image"], fakes(batch).detach(), step)
+        real, fake = heads.classes[:2]  # the order in which a loss scores is part of its contract
+        objective.terms["class"] = self.class_weight * (cross_entropy(real, batch) + cross_entropy(fake, batch)) / 2
+        objective.monitors["class_accuracy"] = (real.argmax(1) == batch["label"]).float().mean()
+        return objective
+
+    def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
+        heads = Heads(self.discriminator)
+        objective = self.loss.generator_objective(heads, fakes(batch), batch["image"])
+        fake = heads.classes[-1]  # reals, where a relativistic loss wants them, come first
+        objective.terms["class"] = self.class_weight * cross_entropy(fake, batch)
+        objective.monitors["class_accuracy"] = (fake.argmax(1) == batch["label"]).float().mean()
+        return objective
+
+    def score(self, batch: Batch) -> Score:
+        return Heads(self.discriminator)
+
+
+class Heads:
+    """The discriminator as a loss wants it, (N,) logits; the classes' logits of each call are kept."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        self.discriminator = discriminator
+        self.classes: list[Tensor] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N,)"""
+        outputs = self.discriminator(images)
+        self.classes.append(outputs[:, 1:])
+        return outputs[:, 0]
+
+
+def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    return F.cross_entropy(logits.float(), batch["label"])
