@@ -21,11 +21,13 @@ class Labelled(TypedDict, total=False):
 
 
 class Takes(Protocol):
-    """Anything with a length that gives the items of some indices as one batch."""
+    """Anything with a length that gives the items of some indices as one batch, and finishes it on the device."""
 
     def __len__(self) -> int: ...
 
     def take(self, indices: Tensor) -> Batch: ...
+
+    def transform(self, batch: Batch) -> Batch: ...
 
 
 class Stream:

@@ -87,7 +87,7 @@ class Trainer:
         while not self.done:
             reseed(self.seed, self.step, self.stream.rank)
             self.set_rates()
-            batch = prepare(next(batches), self.device, self.flip)
+            batch = self.prepare(next(batches))
             for turn in self.system.turns(self.step):
                 self.play(turn, batch)
             self.average.update(self.step)
@@ -98,6 +98,10 @@ class Trainer:
             self.pictures.clear()
             self.notify("on_step")
         self.notify("on_end")
+
+    def prepare(self, batch: Batch) -> Batch:
+        """uint8 -> float in [-1, 1], on the device, mirrored and damaged as the data ask for."""
+        return self.stream.data.transform(prepare(batch, self.device, self.flip))
 
     def play(self, turn: Turn, batch: Batch) -> None:
         """The only place that steps."""
@@ -164,7 +168,7 @@ class Trainer:
 
     def prepared(self, step: int) -> Batch:
         """Batch `step` of the data on the device, in [-1, 1], not mirrored."""
-        return prepare(self.stream[step], self.device)
+        return self.stream.data.transform(prepare(self.stream[step], self.device))
 
     def examples(self, count: int) -> Batch:
         """The same inputs for `render` at every call and after every resume; training's randomness is not touched."""

@@ -78,6 +78,13 @@ class Dataset:
         """How many classes the labels tell apart; 0 without labels."""
         return 0 if self.labels is None else len(self.class_names)
 
+    def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the trainer does to each prepared batch, floats in [-1, 1] on the device; nothing by default.
+
+        Randomness drawn here from torch's global state is a function of (seed, step).
+        """
+        return batch
+
     def take(self, indices: Tensor) -> dict[str, Tensor]:
         """(N,) indices -> {"image": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""
         batch = {"image": self.images[indices]}
