@@ -110,6 +110,18 @@ CHECKS: dict[str, dict[str, Any]] = {
         "overwrite": _boolean,
         "trust": _names,
     },
+    "synthesize": {
+        "ckpt": _text,
+        "per_class": _whole(),
+        "seed": _whole(0),
+        "out": _text,
+        "batch_size": _whole(),
+        "device": _device,
+        "weights": _one_of("ema", "raw"),
+        "threads": _whole(null=True),
+        "overwrite": _boolean,
+        "trust": _names,
+    },
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from ganrun.errors import UserError, nearest
 
 FAILED, MISUSED = 1, 2
 KNOWN_FAILURES = (UserError, FloatingPointError, OSError)  # their messages say it all
-COMMANDS = ("train", "sample", "info")
+COMMANDS = ("train", "sample", "synthesize", "info")
 
 log = logging.getLogger("ganrun")
 
@@ -63,7 +64,7 @@ def _dispatch(words: list[str]) -> int:
         directory = _value_after("--config-dir", rest) or _value_after("-cd", rest)
         print(pages.help_page(command, Path(directory).absolute() if directory else None))
         return 0
-    return {"train": _train, "sample": _sample}[command](rest)
+    return {"train": _train, "sample": _sample, "synthesize": _synthesize}[command](rest)
 
 
 # -- commands -----------------------------------------------------------------------------------------------------
@@ -147,24 +148,27 @@ def _prepare_resume(request: Any, configs: list[dict[str, Any]]) -> Path:
 
 
 def _sample(words: list[str]) -> int:
+    return _draw("sample", "sampling", "sample", words)
+
+
+def _synthesize(words: list[str]) -> int:
+    return _draw("synthesize", "synthesis", "synthesize", words)
+
+
+def _draw(page: str, room: str, function: str, words: list[str]) -> int:
+    """A command that reads a checkpoint and writes pictures: checked first, then done by `room.function`."""
     from ganrun import compose
 
-    request = compose.read_command_line("sample", words)
-    if not request.only_shows:
-        configs = list(request.configs())
-        _use_config_dir(request.config_dir)
+    def module() -> Any:
         _check_torch()
-        from ganrun import sampling
+        return importlib.import_module(f"ganrun.{room}")
 
-        for config in configs:
-            sampling.check(config)
-
-    def job(cfg: Any) -> None:
-        from ganrun import sampling
-
-        print(sampling.sample(compose.plain(cfg)))
-
-    _hand_to_hydra("sample", job, request.argv)
+    request = compose.read_command_line(page, words)
+    if not request.only_shows:
+        _use_config_dir(request.config_dir)
+        for config in request.configs():
+            module().check(config)
+    _hand_to_hydra(page, lambda cfg: print(getattr(module(), function)(compose.plain(cfg))), request.argv)
     return 0
 
 
@@ -263,7 +267,7 @@ def _check_torch() -> None:
 def _complete(words: list[str]) -> int:
     """Hydra completes `app key=`; here the command stands between: take it out of the line before Hydra looks."""
     line = os.environ.get("COMP_LINE", "").split(" ")
-    command = line[1] if len(line) > 2 and line[1] in ("train", "sample") else None
+    command = line[1] if len(line) > 2 and line[1] in ("train", "sample", "synthesize") else None
     if any(word.startswith("query=") for word in words) and command is None:
         print(" ".join(name for name in COMMANDS if name.startswith(line[1] if len(line) > 1 else "")))
         return 0

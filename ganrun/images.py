@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -47,15 +48,22 @@ def columns_for(count: int, labels: Tensor | None = None) -> int:
     return max(1, round(count**0.5 + 0.499))
 
 
-def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
+def png_bytes(image: Tensor, text: Mapping[str, object] | None = None) -> bytes:
     """(C, H, W) uint8 with one or three channels -> a PNG that carries `text` (step, seed, ...) in its header."""
     info = PngInfo()
     for key, value in (text or {}).items():
         info.add_text(str(key), str(value))
     array = image.permute(1, 2, 0).contiguous().numpy()
     picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
+    """The same as a file; its folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, format="PNG", pnginfo=info)
+    path.write_bytes(png_bytes(image, text))
 
 
 def save_grid(

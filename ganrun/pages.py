@@ -69,6 +69,11 @@ usage: ganrun sample ckpt=FILE|RUN|last [key=value]...
   ganrun sample ckpt=RUN n=10000 out=fakes.npz          images uint8 (N, H, W, C), and labels
   ganrun sample ckpt=RUN n=100 out=fakes/ seed=7        a folder of PNGs
 """,
+    "synthesize": """\
+usage: ganrun synthesize ckpt=FILE|RUN|last out=FOLDER|x.zip [key=value]...
+
+  ganrun synthesize ckpt=RUN per_class=1000 out=more.zip    labelled pictures for torchvision's ImageFolder
+""",
 }
 
 FLAGS = """\
@@ -107,6 +112,7 @@ ganrun: train GANs from the command line, one config per part.
 
   ganrun train [overrides]      play the game: checkpoints, grids, TensorBoard logs   (ganrun train --help)
   ganrun sample ckpt=… [...]    pictures from a checkpoint alone                      (ganrun sample --help)
+  ganrun synthesize ckpt=… […]  labelled pictures from a conditional run, as ImageFolder reads them
   ganrun info                   versions, devices, extras: put it into a bug report
   ganrun --version
 

@@ -417,6 +417,33 @@ def test_a_conditional_run_is_asked_for_classes(tmp_path: Path, capfd: pytest.Ca
     assert "knows the classes 0 to 9" in capfd.readouterr().err
 
 
+def test_synthetic_data_are_what_imagefolder_reads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import zipfile
+
+    from torchvision.datasets import ImageFolder
+
+    small = ["model.generator.network.base_channels=4", "model.discriminator.network.base_channels=4"]
+    words = [word for word in QUICK if "widths" not in word and "model=" not in word]
+    assert main(["train", "model=cgan", *words, *small, "out=run"]) == 0
+    for out in ("tree", "a.zip", "b.zip"):
+        assert main(["synthesize", "ckpt=run", "per_class=2", f"out={out}"]) == 0
+    tree = ImageFolder(str(tmp_path / "tree"))
+    assert tree.classes == [str(digit) for digit in range(10)]
+    assert tree.targets == [digit for digit in range(10) for _ in range(2)]
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("3/000001.png") == (tmp_path / "tree/3/000001.png").read_bytes()
+        assert json.loads(archive.read("manifest.json"))["seed"] == 0
+        assert len(archive.read("manifest.csv").splitlines()) == 21
+    assert main(["synthesize", "ckpt=run", "out=tree"]) == 2
+    assert "overwrite=true" in capfd.readouterr().err
+
+
+def test_only_a_conditional_run_synthesizes(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["synthesize", f"ckpt={run}", "out=x"]) == 2
+    assert "unconditional" in capfd.readouterr().err
+
+
 def test_a_conditional_model_needs_labels(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for number in range(8):
         Image.new("L", (16, 16), number).save(tmp_path / f"{number}.png")

@@ -36,6 +36,7 @@ MAY_IMPORT = {
         "seeding", "systems", "trainer",
     },
     "sampling": {"images", "errors", "runs", "seeding", "systems"},
+    "synthesis": {"__init__", "images", "errors", "runs", "sampling"},
     "pages": set(),
     "compose": {"checks", "errors", "pages", "data", "losses"},
     "info": {"__init__"},

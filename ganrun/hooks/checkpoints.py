@@ -38,7 +38,8 @@ class Checkpoints(Hook):
 
     def save(self, trainer: Trainer) -> None:
         path = self.checkpoints / f"step_{trainer.step:06d}.pt"
-        checkpoint.save({"config": self.config, **trainer.state_dict()}, path)
+        data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
+        checkpoint.save({"config": self.config, "data": data, **trainer.state_dict()}, path)
         point_last_at(path)
         self.saved = trainer.step
         for old in sorted(self.checkpoints.glob("step_*.pt"))[: -self.keep]:

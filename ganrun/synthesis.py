@@ -1,0 +1,104 @@
+"""synthesis: a labelled set of pictures drawn from a conditional run, for other programs to train on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ganrun import __version__, images
+from ganrun.errors import UserError
+from ganrun.runs import find_checkpoint, load_checkpoint, pick_device, set_threads
+from ganrun.sampling import draw, render, restore
+
+Config = dict[str, Any]
+Write = Callable[[str, bytes], None]
+
+
+def check(config: Config) -> None:
+    """Before drawing: the checkpoint is there, the device too, the place is free. Raises UserError."""
+    pick_device(config["device"])
+    load_checkpoint(str(config["ckpt"]), "ckpt")
+    out = Path(str(config["out"])).expanduser()
+    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if occupied and not config["overwrite"]:
+        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+
+
+def synthesize(config: Config) -> str:
+    """Draw `per_class` pictures of every class and write them with a manifest. Raises UserError."""
+    set_threads(config["threads"])
+    path = find_checkpoint(str(config["ckpt"]), "ckpt")
+    state = load_checkpoint(str(path), "ckpt")
+    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
+    classes = getattr(system, "classes", 0)
+    if not classes:
+        raise UserError(
+            f"ckpt={path}: this model is unconditional and knows no classes; train model=cgan or model=acgan"
+        )
+    names = folder_names(state.get("data", {}).get("class_names") or [str(label) for label in range(classes)])
+    inputs = draw(system, classes * config["per_class"], config["seed"], list(range(classes)))
+    labels = inputs["label"].tolist()
+    manifest = {
+        "ganrun": __version__,
+        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "step": state["progress"]["step"],
+        "seed": config["seed"],
+        "weights": config["weights"],
+        "per_class": config["per_class"],
+        "classes": names,
+    }
+    pictures = (picture for batch in render(system, inputs, config["batch_size"]) for picture in torch.unbind(batch))
+    out = Path(str(config["out"])).expanduser()
+    try:
+        with_writer(out, lambda write: write_tree(write, zip(labels, pictures, strict=True), len(labels), manifest))
+    except OSError as error:
+        raise UserError(f"out={out} cannot be written: {error.strerror}") from None
+    return f"{len(labels)} pictures of {classes} classes in {out}"
+
+
+def folder_names(names: list[str]) -> list[str]:
+    """Class names as folders, in the order of the labels once they are sorted, as ImageFolder sorts them."""
+    safe = ["".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(". ") or "_" for name in names]
+    if safe == sorted(safe) and len(set(safe)) == len(safe):
+        return safe
+    width = len(str(len(safe) - 1))
+    return [f"{label:0{width}d}_{name}" for label, name in enumerate(safe)]
+
+
+def write_tree(write: Write, pictures: Iterator[tuple[int, torch.Tensor]], count: int, manifest: Config) -> None:
+    """<class>/<number>.png for each picture, then manifest.csv (file, label, class) and manifest.json."""
+    names, counts, table = manifest["classes"], dict.fromkeys(range(len(manifest["classes"])), 0), io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["file", "label", "class"])
+    for label, picture in tqdm(pictures, total=count, unit="picture", disable=None, leave=False):
+        file = f"{names[label]}/{counts[label]:06d}.png"
+        counts[label] += 1
+        write(file, images.png_bytes(picture, {"label": label, "seed": manifest["seed"], "step": manifest["step"]}))
+        rows.writerow([file, label, names[label]])
+    write("manifest.csv", table.getvalue().encode())
+    write("manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def with_writer(out: Path, work: Callable[[Write], None]) -> None:
+    """Call `work` with a function that puts bytes under a name, in the folder `out` or the archive `out`.zip."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix != ".zip":
+
+        def put(name: str, content: bytes) -> None:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(content)
+
+        work(put)
+        return
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
+        # a fixed date: the same seed gives the same bytes
+        work(lambda name, content: archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content))
