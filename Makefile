@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 .PHONY: demo test lint wheel clean
 
 demo: $(VENV)/ready
-	$(BIN)/ganrun train
+	$(BIN)/ganrun train experiment=digits
 
 test: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
@@ -22,7 +22,7 @@ wheel: $(VENV)/ready
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("ganrun needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:

@@ -40,7 +40,7 @@ def build(
         return cls(**arguments, **given)
     except UserError:
         raise
-    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
+    except (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, OverflowError) as error:
         message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         raise UserError(f"{where} ({cls.__name__}): {message}") from error
 
@@ -71,7 +71,10 @@ def _locate(target: str, where: str) -> Any:
     try:
         found = importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f"{where}._target_={target} cannot be imported: {error}") from None
+        raise UserError(
+            f"{where}._target_={target} cannot be imported: {error}; with --config-dir DIR classes are also found in "
+            "DIR and beside it"
+        ) from None
     if not hasattr(found, name):
         classes = [key for key, value in vars(found).items() if isinstance(value, type)]
         raise UserError(f"{where}._target_={target}: {module} has no {name}; {nearest(name, classes)}")
@@ -86,6 +89,11 @@ def _build_inside(value: Any, hint: Any, where: str, trust: Sequence[str] | None
     if isinstance(value, Mapping):
         if "_target_" in value:
             return build(value, _class_in(hint), where, trust)
+        wanted = _class_in(hint)
+        if wanted is not object and not all(
+            isinstance(item, Mapping) and "_target_" in item for item in value.values()
+        ):
+            raise UserError(f"{where} must hold {wanted.__name__} objects, each with its _target_; it has {value}")
         return {key: _build_inside(item, hint, f"{where}.{key}", trust) for key, item in value.items()}
     if isinstance(value, list):
         return [_build_inside(item, hint, f"{where}[{number}]", trust) for number, item in enumerate(value)]

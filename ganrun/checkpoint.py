@@ -16,14 +16,11 @@ import torch
 from torch import Tensor
 
 from ganrun import __version__
+from ganrun.finding import CheckpointError
 
 FORMAT_VERSION = 1
 _MARK = b"ganrun sha256 "
 _COMMENT_SIZE = len(_MARK) + 64
-
-
-class CheckpointError(ValueError):
-    """The file is missing, damaged, or not a checkpoint of ganrun's; the message says which."""
 
 
 def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -88,27 +85,6 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> di
             f"{path} has format {state['format_version']}, this ganrun reads up to {FORMAT_VERSION}: update ganrun"
         )
     return state
-
-
-def find(reference: str | os.PathLike[str], runs: str | os.PathLike[str] = "outputs") -> Path:
-    """A checkpoint's path from a file, a run folder, or `last` (the newest run under `runs`).
-
-    Raises CheckpointError that says where it looked.
-    """
-    if str(reference) == "last":
-        found = sorted(Path(runs).glob("**/checkpoints/last.pt"), key=lambda path: path.stat().st_mtime)
-        if not found:
-            raise CheckpointError(f"last: there is no run with a checkpoint under {Path(runs)}/")
-        return found[-1]
-    path = Path(reference).expanduser()
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist: give a checkpoint, a run folder, or last")
-    if path.is_file():
-        return path
-    for candidate in (path / "checkpoints" / "last.pt", path / "last.pt"):
-        if candidate.is_file():
-            return candidate
-    raise CheckpointError(f"{path} holds no checkpoints/last.pt: it is not the folder of a run that has saved")
 
 
 def plain(value: Any, where: str = "state") -> Any:

@@ -82,10 +82,14 @@ def _train(words: list[str]) -> int:
         else:
             folder = None
             _check_folder(configs[0]["out"])
-        runs = _import_runs()
-        plans = [_resumed(runs, config)[0] if folder else runs.plan(config) for config in configs]
+        plans = [_resumed(config)[0] if folder else _plan(config) for config in configs]
         if configs[0]["dry_run"]:
             print("\n\n".join("\n".join(plan.lines()) for plan in plans))
+            return 0
+        if folder and (reached := _resumed(configs[0])[3]["progress"]["step"]) >= (
+            plans[0].length.steps or reached + 1
+        ):
+            print(f"{folder} is at step {reached} already, its end: give a longer length, such as steps={2 * reached}")
             return 0
     ended: list[int] = []
 
@@ -104,27 +108,39 @@ def _train(words: list[str]) -> int:
 
 def _run(config: dict[str, Any], folder: Path) -> int:
     """One job: a new run, or one that goes on."""
-    runs = _import_runs()
+    from ganrun import runs
+
     trust, state = None, None
     if config["resume"] is not None:
-        _, config, trust, state = _resumed(runs, config)
+        _, config, trust, state = _resumed(config)
     config["out"] = None  # where a run lies is no part of what it is: the same run elsewhere has the same checkpoint
-    plan = runs.plan(config, trust)
+    plan = _plan(config, trust)
     for line in plan.lines():
         log.info(line)
     trainer = runs.train(config, folder, trust, state)
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-    for grid in sorted(folder.glob("grids/step_*.png"))[-1:]:
-        log.info(f"look at    {shown}/grids/{grid.name}")
-    log.info(f"draw more  ganrun sample ckpt={shown}")
+    if (grid := f"grids/step_{trainer.step:06d}.png") and (folder / grid).exists():
+        log.info(f"look at    {shown}/{grid}")
+    if not hasattr(trainer.system, "translate"):
+        log.info(f"draw more  ganrun sample ckpt={shown}")
     return trainer.exit_code
 
 
-def _resumed(runs: Any, config: dict[str, Any]) -> tuple[Any, dict[str, Any], Any, Any]:
+def _plan(config: dict[str, Any], trust: Any = None) -> Any:
+    _check_torch()
+    from ganrun.plan import plan
+
+    return plan(config, trust)
+
+
+def _resumed(config: dict[str, Any]) -> tuple[Any, dict[str, Any], Any, Any]:
     """The plan, config, trust and state of the run that `resume` names."""
-    state = runs.load_checkpoint(str(config["resume"]), "resume")
-    stored, trust = runs.continued(state["config"], config), runs.trusted(config["trust"])
-    return runs.plan(stored, trust), stored, trust, state
+    _check_torch()
+    from ganrun import parts, runs
+
+    state = parts.load_checkpoint(str(config["resume"]), "resume")
+    stored, trust = runs.continued(state["config"], config), parts.trusted(config["trust"])
+    return _plan(stored, trust), stored, trust, state
 
 
 def _prepare_resume(request: Any, configs: list[dict[str, Any]]) -> Path:
@@ -139,8 +155,7 @@ def _prepare_resume(request: Any, configs: list[dict[str, Any]]) -> Path:
                 f"{override.input_line}: a resumed run keeps its own config; with resume= go only "
                 f"{', '.join(sorted(compose.WITH_RESUME - {'resume'}))}; init_from= starts a new run from its weights"
             )
-    runs = _import_runs()
-    path = runs.find_checkpoint(str(configs[0]["resume"]), "resume")
+    path = compose.find_checkpoint(str(configs[0]["resume"]), "resume")
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
     request.add(f"hydra.run.dir='{quoted}'", "hydra.output_subdir=null")
@@ -166,8 +181,12 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
     request = compose.read_command_line(page, words)
     if not request.only_shows:
         _use_config_dir(request.config_dir)
-        for config in request.configs():
-            module().check(config)
+        configs = list(request.configs())
+        for config in configs:
+            compose.find_checkpoint(str(config["ckpt"]), "ckpt")
+        places = [module().check(config) for config in configs]
+        if len(set(places)) < len(places):
+            raise UserError(f"out={places[0]}: the jobs of this sweep would overwrite each other; sweep over out= too")
     _hand_to_hydra(page, lambda cfg: print(getattr(module(), function)(compose.plain(cfg))), request.argv)
     return 0
 
@@ -177,6 +196,7 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
 
 def _hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> None:
     import hydra
+    from hydra.errors import HydraException
 
     from ganrun import compose
 
@@ -190,6 +210,8 @@ def _hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> No
     guarded = _keeping(job, failures, logging.ERROR if "--multirun" in argv else logging.DEBUG)
     try:
         hydra.main(config_path=str(pages.conf_folder()), config_name=page, version_base="1.3")(guarded)()
+    except HydraException as error:
+        raise UserError(" ".join(str(error).split())) from None
     finally:
         sys.argv = before
     if failures:
@@ -203,13 +225,22 @@ def _keeping(job: Callable[[Any], None], failures: list[Exception], level: int) 
     def guarded(cfg: Any) -> None:
         try:
             job(cfg)
-        except KNOWN_FAILURES as error:
+        except (*KNOWN_FAILURES, RuntimeError) as error:
+            if isinstance(error, RuntimeError):
+                error = _out_of_memory(error)
             if os.getpid() != here:  # a launcher's worker: only Hydra can carry the news
                 raise
             log.log(level, f"this job failed: {error}")
             failures.append(error)
 
     return guarded
+
+
+def _out_of_memory(error: RuntimeError) -> OSError:
+    """One line for want of memory; any other RuntimeError is our bug and keeps its traceback."""
+    if "out of memory" in str(error) or "can't allocate memory" in str(error):
+        return OSError("not enough memory for this: try a smaller batch_size, image_size or n")
+    raise error
 
 
 def _use_config_dir(config_dir: Path | None) -> None:
@@ -243,18 +274,13 @@ def _check_folder(out: str | None) -> None:
         raise UserError(f"out={target} cannot be written: {there}: {error.strerror}") from None
 
 
-def _import_runs() -> Any:
-    _check_torch()
-    from ganrun import runs
-
-    return runs
-
-
 def _check_torch() -> None:
     """One line for the classic mishap: a torch and a torchvision that were not built for each other."""
     try:
         import torch
         import torchvision
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: pip install torch torchvision") from None
     except (ImportError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

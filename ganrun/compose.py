@@ -27,12 +27,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganrun.checks import LENGTHS, check
 from ganrun.errors import UserError, nearest
+from ganrun.finding import CheckpointError, find
 from ganrun.pages import conf_folder, group_choices
 
 Config = dict[str, Any]
 
 WITH_RESUME = {*LENGTHS, "resume", "device", "threads", "trust", "dry_run", "dataset.root"}
-PATHS = ("ckpt", "resume", "init_from", "out", "dataset.root", "dataset.cache")
+ROOTS = ("root", "root_source", "root_target", "root_a", "root_b")
+PATHS = ("ckpt", "resume", "init_from", "out", "dataset.cache", *(f"dataset.{root}" for root in ROOTS))
 JOBS_CHECKED = 100  # of a sweep, before it starts
 
 
@@ -43,8 +45,39 @@ def _found(fact: str, *, _parent_: DictConfig) -> Any:
     """${found:channels} in a data set's yaml: the fact as its files tell it."""
     from ganrun.data.listing import find_facts
 
-    settings = {key: _parent_.get(key) for key in ("root", "split", "labelled") if key in _parent_}
-    return find_facts(**settings)[fact]
+    if "root" not in _parent_:
+        raise ValueError(f"${{found:{fact}}} looks at dataset.root, which this data set has not: write the fact itself")
+    return find_facts(**_some(_parent_, "root", "split", "labelled"))[fact]
+
+
+def _found_pair(fact: str, *, _parent_: DictConfig) -> Any:
+    from ganrun.data.pairing import find_pair_facts
+
+    return find_pair_facts(**_some(_parent_, "root", "root_source", "root_target", "split", "swap"))[fact]
+
+
+def _found_domains(fact: str, *, _parent_: DictConfig) -> Any:
+    from ganrun.data.domains import find_domain_facts
+
+    return find_domain_facts(**_some(_parent_, "root_a", "root_b", "split", "class_a", "class_b"))[fact]
+
+
+def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
+    """${dataset_page:mnist}: another data set's page, with the wishes of the node that asks."""
+    from ganrun.data.clean import clean_page
+
+    settings: Any = OmegaConf.to_container(_parent_, resolve=False)
+    return OmegaConf.create(clean_page(source, settings, [conf_folder()]), parent=_parent_)
+
+
+def _damage_scale(damage: str, *, _parent_: DictConfig) -> int:
+    from ganrun.data.clean import damage_scale
+
+    return damage_scale(damage, _parent_.damages)
+
+
+def _some(node: DictConfig, *keys: str) -> dict[str, Any]:
+    return {key: node.get(key) for key in keys if key in node}
 
 
 def _gamma(image_size: Any, batch_size: int) -> float:
@@ -64,6 +97,10 @@ def _sweep_folder(out: str | None) -> str:
 
 def register_resolvers() -> None:
     OmegaConf.register_new_resolver("found", _found, replace=True)
+    OmegaConf.register_new_resolver("found_pair", _found_pair, replace=True)
+    OmegaConf.register_new_resolver("found_domains", _found_domains, replace=True)
+    OmegaConf.register_new_resolver("dataset_page", _dataset_page, replace=True)
+    OmegaConf.register_new_resolver("damage_scale", _damage_scale, replace=True)
     OmegaConf.register_new_resolver("gamma", _gamma, replace=True)
     OmegaConf.register_new_resolver("times", lambda factor, value: factor * value, replace=True)
     OmegaConf.register_new_resolver("plus", lambda one, other: one + other, replace=True)
@@ -115,7 +152,7 @@ class Request:
                 raise UserError(f"{override.input_line}: several values need -m (a sweep), or quotes if they are one")
             elif override.is_discrete_sweep():
                 sweeps.append([f"{key}={value}" for value in override.sweep_string_iterator()])
-            # other sweeps belong to a sweeper plug-in that will choose the values
+            # other sweeps belong to a sweeper plug-in that will choose the values; Hydra's own refuses them
         for job in itertools.product(*sweeps):
             yield list(job)
 
@@ -159,6 +196,14 @@ def read_command_line(page: str, words: list[str]) -> Request:
     request.overrides = [_allow_absent(word, resumes) for word in request.overrides]
     _clear_other_lengths(request)
     return request
+
+
+def find_checkpoint(reference: str, key: str) -> Path:
+    """Where the checkpoint of `resume=` or `ckpt=` is. Raises UserError that names the key."""
+    try:
+        return find(reference)
+    except CheckpointError as error:
+        raise UserError(f"{key}={error}") from None
 
 
 def parse_overrides(words: Iterable[str]) -> list[Override]:
@@ -229,7 +274,8 @@ def _values(override: Override) -> list[str]:
 
 def _check_choices(override: Override, known: Mapping[str, str]) -> None:
     for value in _values(override):
-        if value.strip("'\"") not in known and value != "null":
+        optional = name_of(override) in ("experiment", "hooks")
+        if value.strip("'\"") not in known and not (value == "null" and optional):
             raise UserError(f"{name_of(override)}={value}: no such choice; {nearest(value, known, 5)}")
 
 
@@ -247,7 +293,8 @@ def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping
         if parents[:2] == ["optimizer", "players"]:
             return
     if not isinstance(node, DictConfig) or last not in node.keys():  # noqa: SIM118  `in` overlooks keys whose value is ???
-        raise UserError(f"{key}: no such key; {_nearest_key(last, node, known, groups)}")
+        plus = f"; +{key}=… hands a setting that is not listed to the class" if parents else ""
+        raise UserError(f"{key}: no such key; {_nearest_key(last, node, known, groups)}{plus}")
 
 
 def _nearest_key(word: str, node: Any, known: DictConfig, groups: Mapping[str, Any]) -> str:
@@ -278,6 +325,8 @@ def _compose(page: str, overrides: list[str], config_dir: Path | None) -> DictCo
             warnings.simplefilter("ignore")
             return hydra_compose(page, overrides=[*search, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
+        if "hydra/launcher=joblib" in overrides:
+            raise UserError("hydra/launcher=joblib is not installed: pip install 'ganrun[parallel]'") from None
         raise UserError(" ".join(str(error).split())) from None
 
 

@@ -57,10 +57,13 @@ usage: ganrun train [key=value | group=choice]... [-m] [--cfg job [--resolve]] [
   ganrun train                                          a DCGAN on the embedded digits, about a minute
   ganrun train model=dcgan loss=wgan_gp dataset=mnist dataset.root=DATA dataset.download=true
   ganrun train dataset=folder dataset.root=PICTURES dataset.image_size=64 kimg=500
-  ganrun train experiment=t3                            a published run, with its own numbers
+  ganrun train experiment=t3_dcgan28                    a published run, with its own numbers
   ganrun train -m model=mlp,dcgan loss=hinge,wgan_gp    a sweep: every combination
   ganrun train resume=outputs/dcgan-hinge/TIME          go on where a run stopped
   ganrun train … dry_run=true                           what it would be: parameters, memory, length
+
+often used beside the keys below: dataset.root= dataset.download=true dataset.image_size= dataset.limit= optimizer.lr=
+optimizer.players.generator.lr= loss.discriminator_steps=;  --cfg job shows every key of a composition
 """,
     "sample": """\
 usage: ganrun sample ckpt=FILE|RUN|last [key=value]...
@@ -83,6 +86,7 @@ flags
   --info                how Hydra found it
   --config-dir DIR      add your own yaml; classes are found in DIR and the folder around it
   --hydra-help          Hydra's own flags
+  --debug               show the traceback of a mistake
 exit codes: 0 done, 1 failed, 2 not understood, 130/143 stopped by a signal
 """
 

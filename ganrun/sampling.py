@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ganrun import images
 from ganrun.errors import UserError
-from ganrun.runs import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, trusted
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, trusted
 from ganrun.seeding import mix, reseed
 from ganrun.systems.system import System
 
@@ -20,8 +21,8 @@ Config = dict[str, Any]
 DRAWS = -3  # takes the place of the step in the seed of samples
 
 
-def check(config: Config) -> None:
-    """Before drawing: the checkpoint is there, the device too, the place is free. Raises UserError."""
+def check(config: Config) -> Path:
+    """Before drawing: the checkpoint is there, the device too, the place is free. Returns it, or raises UserError."""
     pick_device(config["device"])
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     load_checkpoint(str(path), "ckpt")
@@ -29,6 +30,7 @@ def check(config: Config) -> None:
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if config["out"] is not None and occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    return out
 
 
 def sample(config: Config) -> str:
@@ -52,9 +54,9 @@ def sample(config: Config) -> str:
 
 def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
     """The system that a checkpoint describes, with its weights, in eval mode. Raises UserError."""
-    system = build_system(state["config"], trusted(trust))
+    system = build_system(state["config"], trusted(trust), loss=AdversarialLoss())  # nobody plays: any loss will do
     try:
-        system.load_state_dict(state["system"])
+        system.load_state_dict({name: x for name, x in state["system"].items() if not name.startswith("loss.")})
         if weights == "ema":
             system.drawn_with().load_state_dict(state["average"])
     except (RuntimeError, KeyError) as error:
@@ -67,8 +69,8 @@ def draw(system: System, count: int, seed: int, labels: list[int] | None = None)
     reseed(mix(seed, DRAWS))
     try:
         return system.draw(count, labels)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    except (ValueError, RuntimeError) as error:
+        raise UserError(str(error).splitlines()[0]) from None
 
 
 @torch.inference_mode()

@@ -16,21 +16,22 @@ from tqdm import tqdm
 
 from ganrun import __version__, images
 from ganrun.errors import UserError
-from ganrun.runs import find_checkpoint, load_checkpoint, pick_device, set_threads
+from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
 from ganrun.sampling import draw, render, restore
 
 Config = dict[str, Any]
 Write = Callable[[str, bytes], None]
 
 
-def check(config: Config) -> None:
-    """Before drawing: the checkpoint is there, the device too, the place is free. Raises UserError."""
+def check(config: Config) -> Path:
+    """Before drawing: the checkpoint is there, the device too, the place is free. Returns it, or raises UserError."""
     pick_device(config["device"])
     load_checkpoint(str(config["ckpt"]), "ckpt")
     out = Path(str(config["out"])).expanduser()
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    return out
 
 
 def synthesize(config: Config) -> str:

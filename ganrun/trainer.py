@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -81,7 +81,8 @@ class Trainer:
 
     def fit(self) -> None:
         self.system.train()
-        self.notify("on_start")
+        for hook in self.hooks:
+            hook.on_start(self)
         batches = self.stream.starting_at(self.step)
         clock = time.monotonic()
         while not self.done:
@@ -96,8 +97,10 @@ class Trainer:
                 self.seconds, clock = self.seconds + time.monotonic() - clock, time.monotonic()
             self.logged = self.meter.read_and_clear(self.step) if self.log_due else None
             self.pictures.clear()
-            self.notify("on_step")
-        self.notify("on_end")
+            for hook in self.hooks:
+                hook.on_step(self)
+        for hook in reversed(self.hooks):  # the last to look is the first to put its things away
+            hook.on_end(self)
 
     def prepare(self, batch: Batch) -> Batch:
         """uint8 -> float in [-1, 1], on the device, mirrored and damaged as the data ask for."""
@@ -117,9 +120,8 @@ class Trainer:
     def record(self, player: str, objective: Objective, optimizer: Optimizer) -> None:
         """On the device; nothing here waits for it."""
         self.meter.add({f"{player}/{name}": value for name, value in {**objective.terms, **objective.monitors}.items()})
-        if self.next_log_due:
-            gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
-            self.meter.add({f"{player}/gradient_norm": nn.utils.get_total_norm(gradients)})
+        gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
+        self.meter.add({f"{player}/gradient_norm": nn.utils.get_total_norm(gradients)})
 
     def set_rates(self) -> None:
         """Follow each player's schedule; a constant one is left alone."""
@@ -131,10 +133,6 @@ class Trainer:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
-
-    def notify(self, event: str) -> None:
-        for hook in self.hooks:
-            getattr(hook, event)(self)
 
     # -- what hooks read ----------------------------------------------------------------------------------------
 
@@ -158,10 +156,6 @@ class Trainer:
     def log_due(self) -> bool:
         return self.step == 1 or self.step % self.log_every == 0
 
-    @property
-    def next_log_due(self) -> bool:
-        return self.step == 0 or (self.step + 1) % self.log_every == 0
-
     def stop(self, reason: str, exit_code: int = 1) -> None:
         """Finish this step, let the hooks end their work, and leave."""
         self.stopped, self.exit_code = reason, exit_code
@@ -177,13 +171,23 @@ class Trainer:
             examples = self.system.examples(self.prepared(0), count)
         return {name: tensor.to(self.device) for name, tensor in examples.items()}
 
-    @torch.no_grad()
     def render(self, examples: Batch) -> Tensor:
         """(N, C, H, W) images in [-1, 1], drawn with the averaged weights in eval mode."""
+        with self.showing():
+            return self.system.render(examples).float()
+
+    def panels(self, examples: Batch) -> list[Tensor]:
+        """What a grid shows side by side, (N, C, H, W) images in [-1, 1] each, drawn like `render`."""
+        with self.showing():
+            return [panel.float() for panel in self.system.panels(examples)]
+
+    @contextlib.contextmanager
+    def showing(self) -> Iterator[None]:
+        """Within this block the system is in eval mode with the averaged weights, and makes no graph."""
         self.system.eval()
         try:
-            with self.average.applied():
-                return self.system.render(examples).float()
+            with torch.no_grad(), self.average.applied():
+                yield
         finally:
             self.system.train()
 
@@ -197,6 +201,15 @@ class Trainer:
             self.system.train()
 
     # -- what a checkpoint holds --------------------------------------------------------------------------------
+
+    def refuse_broken(self) -> None:
+        """Raises FloatingPointError where a weight is no finite number. Waits for the device: for before a save."""
+        for player, module in self.system.players().items():
+            if not all(torch.stack([torch.isfinite(weight).all() for weight in module.parameters()]).tolist()):
+                raise FloatingPointError(
+                    f"a weight of {player} is not a finite number at step {self.step}, which is not saved: "
+                    "try a lower optimizer.lr, or precision=fp32 if it was bf16"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a bit-exact continuation needs, as tensors and plain values."""

@@ -35,8 +35,14 @@ def shrink(node: Any) -> Any:
             node["base_channels"] = 4
         if "widths" in node:
             node["widths"] = [min(width, 16) for width in node["widths"]]
+        if "blocks" in node:
+            node["blocks"] = 1
+        if "pretrain_steps" in node:
+            node["pretrain_steps"] = 3
         if "latent" in node:
             node["latent"]["size"] = 8
+            if "encoder" in node:
+                node["encoder"]["heads"] = 2 * 8
             inner = node["generator"].get("network", node["generator"])
             inner["latent_size"] = 8 + node["generator"].get("embedding_size", 0)
     return node

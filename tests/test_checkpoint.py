@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganrun import checkpoint
-from ganrun.checkpoint import CheckpointError
+from ganrun.finding import CheckpointError, find
 from tests.same import differences
 
 STATE = {
@@ -115,9 +115,9 @@ def test_a_reference_is_a_file_a_run_or_last(tmp_path: Path) -> None:
         checkpoint.save({}, tmp_path / name / "checkpoints" / "last.pt")
         os.utime(tmp_path / name / "checkpoints" / "last.pt", (when, when))
     newest = tmp_path / "new" / "checkpoints" / "last.pt"
-    assert checkpoint.find("last", tmp_path) == newest
-    assert checkpoint.find(tmp_path / "new") == newest
-    assert checkpoint.find(newest) == newest
+    assert find("last", tmp_path) == newest
+    assert find(tmp_path / "new") == newest
+    assert find(newest) == newest
     for wrong in (tmp_path / "none", tmp_path):
         with pytest.raises(CheckpointError):
-            checkpoint.find(wrong)
+            find(wrong)

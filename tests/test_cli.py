@@ -145,9 +145,47 @@ def test_a_users_own_yaml_and_class_work_by_name(tmp_path: Path, capfd: pytest.C
     assert main(["train", "--config-dir", "mine", "--help"]) == 0
     assert "My own loss" in capfd.readouterr().out
     # what lies in a checkpoint is data: its own class is only built when it is trusted by name
-    assert main(["sample", "ckpt=run"]) == 2
+    assert main(["train", "resume=run", "steps=6"]) == 2
     assert "trust=my_loss_of_this_test" in capfd.readouterr().err
-    assert main(["sample", "ckpt=run", "trust=[my_loss_of_this_test]", "--config-dir", "mine"]) == 0
+    assert main(["train", "resume=run", "steps=6", "trust=my_loss_of_this_test", "--config-dir", "mine"]) == 0
+    assert main(["sample", "ckpt=run"]) == 0, "drawing needs no loss"
+
+
+def test_a_run_that_breaks_keeps_its_last_good_checkpoint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = [word for word in QUICK if not word.startswith(("steps", "log"))]
+    broken = ["loss=lsgan", "optimizer=sgd", "optimizer.lr=100", "log.every=1000", "out=run"]
+    assert main(["train", *words, *broken, "steps=40", "checkpoint.every=1"]) == 1
+    assert "not a finite number" in capfd.readouterr().err
+    assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"
+    state = checkpoint.load(tmp_path / "run/checkpoints/last.pt")
+    assert all(torch.isfinite(tensor).all() for tensor in state["system"].values())
+
+
+def test_resuming_a_run_at_its_end_says_so_and_changes_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main(["train", f"resume={run}"]) == 0
+    assert "at step 4 already" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_resumed_from_an_older_checkpoint_forgets_the_newer_ones(tmp_path: Path) -> None:
+    assert main(["train", *QUICK, "steps=6", "checkpoint.every=2", "checkpoint.keep=9", "out=run"]) == 0
+    assert main(["train", "resume=run/checkpoints/step_000002.pt", "steps=3"]) == 0
+    names = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
+    assert names == ["last.pt", "step_000002.pt", "step_000003.pt"]
+
+
+def test_fine_tuning_may_change_the_loss(run: Path) -> None:
+    assert main(["train", *QUICK, f"init_from={run}", "loss=lecam", "out=tuned"]) == 0
+
+
+def test_unreadable_pictures_are_named_in_the_plan_and_in_the_log(tmp_path: Path) -> None:
+    for number in range(9):
+        Image.new("L", (16, 16), number).save(tmp_path / f"{number}.png")
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    folder = ["dataset=folder", f"dataset.root={tmp_path}"]
+    assert main(["train", *[word for word in QUICK if "limit" not in word], *folder, "out=run"]) == 0
+    assert "broken.png" in (tmp_path / "run/train.log").read_text()
 
 
 # -- who wins -------------------------------------------------------------------------------------------------------
@@ -284,7 +322,8 @@ def test_version_and_info(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "words",
     [["--help"], ["train", "--help"], ["--version"], ["trian"], ["train", "modle=mlp"], ["train", "model=nope"],
-     ["train", "lr=1"], ["train", "steps=0"], ["sample"], ["train", "--cfg", "job"]],
+     ["train", "lr=1"], ["train", "steps=0"], ["sample"], ["train", "--cfg", "job"], ["sample", "ckpt=nowhere"],
+     ["train", "resume=nowhere"]],
     ids=" ".join,
 )  # fmt: skip
 def test_help_and_mistakes_come_at_once_without_torch(words: list[str], tmp_path: Path) -> None:
@@ -351,7 +390,17 @@ MISTAKES = {
     "train loss=wgan_gp model.discriminator.norm=batch": "model.discriminator.norm=none",
     "train model.discriminator.norm=bath": "batch",
     "train dataset.classes=3": "classes=3",
-    "train dataset.limit=100000": "1797",
+    "train dataset.limit=0": "limit=0",
+    "train model=null": "no such choice",
+    "train model.generator.base_channels=-4": "model.generator",
+    "train model.generator.latent_size=7": "do not fit each other",
+    "train hooks.console.seconds=fast": "hooks.console",
+    "train -m optimizer.lr=interval(1e-4,1e-3)": "does not support sweep type",
+    "train hydra/launcher=joblib": "pip install 'ganrun[parallel]'",
+    "train experiment=mnist_dcgan dataset=digits dataset.image_size=28 loss=hinge": "_target_",
+    "train +hooks.mine={_target_:nowhere.Thing}": "cannot be imported",
+    "train init_from=a_file": "not a checkpoint",
+    "train init_from=mlp.pt model=dcgan": "networks are not these",
     # data
     "train dataset=folder": "dataset.root",
     "train dataset=folder dataset.root=nowhere": "nowhere",
@@ -387,6 +436,8 @@ def test_a_mistake_gets_one_line_and_exit_code_2(line: str, tmp_path: Path, capf
     (tmp_path / "taken" / "thing").write_text("precious")
     (tmp_path / "a_file").write_text("not a checkpoint")
     Image.new("L", (16, 16)).save(tmp_path / "flat" / "a.png")
+    if "mlp.pt" in line:
+        checkpoint.save({"config": {}, "system": {}, "average": {}, "progress": {}}, tmp_path / "mlp.pt")
     before = sorted(tmp_path.rglob("*"))
 
     assert main(line.split()) == 2
@@ -458,6 +509,12 @@ def test_a_torchvision_built_for_another_torch_is_named_in_one_line(tmp_path: Pa
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "reinstall both together" in done.stderr
+
+
+def test_a_sweep_of_samples_into_one_place_is_refused(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", "-m", f"ckpt={run}", "seed=0,1", "out=x.png"]) == 2
+    assert "overwrite each other" in capfd.readouterr().err
+    assert main(["sample", "-m", f"ckpt={run}", "seed=0,1", "out=x_${seed}.png"]) == 0
 
 
 def test_an_existing_sample_is_not_overwritten_unasked(run: Path, tmp_path: Path) -> None:

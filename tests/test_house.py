@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "meter": set(),
     "images": set(),
     "networks": set(),
-    "checkpoint": {"__init__"},
+    "finding": set(),
+    "checkpoint": {"__init__", "finding"},
     "batches": {"seeding"},
     "losses": {"objective"},
     "systems": {"losses", "objective"},
@@ -30,17 +31,17 @@ MAY_IMPORT = {
     "hooks": {"images", "checkpoint"},
     "trainer": {"systems", "average", "batches", "meter", "objective", "schedules", "seeding"},
     "build": {"errors"},
-    "runs": {
-        "__init__", "checkpoint", "checks", "average", "batches", "build", "data", "errors", "hooks", "losses",
-        "schedules",
-        "seeding", "systems", "trainer",
+    "parts": {
+        "build", "checkpoint", "data", "errors", "finding", "losses", "schedules", "seeding", "systems", "trainer",
     },
-    "sampling": {"images", "errors", "runs", "seeding", "systems"},
-    "synthesis": {"__init__", "images", "errors", "runs", "sampling"},
+    "plan": {"batches", "build", "data", "errors", "hooks", "parts", "systems", "trainer"},
+    "runs": {"average", "batches", "checks", "hooks", "parts", "plan", "trainer"},
+    "sampling": {"images", "errors", "losses", "parts", "seeding", "systems"},
+    "synthesis": {"__init__", "images", "errors", "parts", "sampling"},
     "pages": set(),
-    "compose": {"checks", "errors", "pages", "data", "losses"},
+    "compose": {"checks", "finding", "errors", "pages", "data", "losses"},
     "info": {"__init__"},
-    "cli": {"__init__", "pages", "errors", "compose", "runs", "sampling", "info"},
+    "cli": {"__init__", "pages", "errors", "compose", "parts", "plan", "runs", "sampling", "info"},
     "__main__": {"cli"},
     "__init__": set(),
 }  # fmt: skip
@@ -115,7 +116,7 @@ def test_nothing_opens_files_that_could_run_code(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 420, "a file is a room: split it"
+    assert len(text.splitlines()) <= 400, "a file is a room: split it"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert (node.end_lineno or 0) - node.lineno < 60, node.name

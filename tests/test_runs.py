@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ganrun import runs
+from ganrun import parts, runs
 from ganrun.errors import UserError
 
 
@@ -15,12 +15,12 @@ from ganrun.errors import UserError
 )
 def test_a_length_becomes_steps(words: list[str], steps: int, tiny) -> None:
     config = tiny(*words)  # 64 images, batch 8, and digits suggest 100 kimg
-    assert runs.length_of(config, runs.load_dataset(config)).steps == steps
+    assert parts.length_of(config, parts.load_dataset(config)).steps == steps
 
 
 def test_the_seed_alone_decides_the_first_weights(tiny) -> None:
     torch.manual_seed(99)
-    a, b, c = (runs.build_system(tiny(f"seed={seed}")).state_dict() for seed in (1, 1, 2))
+    a, b, c = (parts.build_system(tiny(f"seed={seed}")).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not all(torch.equal(a[name], c[name]) for name in a)
 
@@ -28,7 +28,7 @@ def test_the_seed_alone_decides_the_first_weights(tiny) -> None:
 def test_one_player_may_have_a_rate_and_a_schedule_of_its_own(tiny) -> None:
     config = tiny("optimizer.lr=0.5")
     config["optimizer"]["players"] = {"generator": {"lr": 0.25, "schedule": {"_target_": "ganrun.schedules.Linear"}}}
-    optimizers, schedules = runs.build_optimizers(config, runs.build_system(config))
+    optimizers, schedules = parts.build_optimizers(config, parts.build_system(config))
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in optimizers.items()}
     assert rates == {"generator": 0.25, "discriminator": 0.5}
     assert [schedules[name].factor(1.0) for name in ("generator", "discriminator")] == [0.0, 1.0]
@@ -37,18 +37,18 @@ def test_one_player_may_have_a_rate_and_a_schedule_of_its_own(tiny) -> None:
 def test_whole_numbers_in_betas_are_accepted(tiny) -> None:
     config = tiny()
     config["optimizer"]["betas"] = [0, 0.9]
-    optimizers, _ = runs.build_optimizers(config, runs.build_system(config))
+    optimizers, _ = parts.build_optimizers(config, parts.build_system(config))
     assert optimizers["generator"].param_groups[0]["betas"] == (0.0, 0.9)
 
 
 def test_small_images_get_one_thread_and_a_wish_is_a_wish(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(runs, "ALL_THREADS", 2)
+    monkeypatch.setattr(parts, "ALL_THREADS", 2)
     seen = []
     monkeypatch.setattr(torch, "set_num_threads", seen.append)
-    runs.set_threads(None, 32 * 32)
-    runs.set_threads(None, 64 * 64)
-    runs.set_threads(3, 16)
+    parts.set_threads(None, 32 * 32)
+    parts.set_threads(None, 64 * 64)
+    parts.set_threads(3, 16)
     assert seen == [1, 2, 3]
 
 

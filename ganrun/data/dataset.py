@@ -19,15 +19,14 @@ def as_size(size: Size) -> tuple[int, int]:
 
 
 def chosen(count: int, limit: int | None) -> Tensor:
-    """(limit,) sorted indices below `count`: a fixed random subset, or all of them without a limit.
+    """At most `limit` sorted indices below `count`: a fixed random subset, or all of them without a limit.
 
-    Random, because the first images of a sorted folder are all of one class. Raises ValueError for a limit that
-    no subset has.
+    Random, because the first images of a sorted folder are all of one class. Raises ValueError for a limit below 1.
     """
     if limit is None:
         return torch.arange(count)
-    if not 0 < limit <= count:
-        raise ValueError(f"dataset.limit={limit} must lie between 1 and the {count} images there are")
+    if limit < 1:
+        raise ValueError(f"dataset.limit={limit} must be at least 1, or null for all of the {count} images")
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:limit].sort().values
 
 
@@ -59,6 +58,7 @@ class Dataset:
             images, labels = images[kept], None if labels is None else labels[kept]
         self.images, self.labels, self.class_names = images, labels, list(class_names)
         self.flip = flip
+        self.notes: list[str] = []  # what a user should hear about these data, a line each
         self.kimg = kimg  # thousands of images a run shows when it is given no length
 
     def __len__(self) -> int:
@@ -77,6 +77,11 @@ class Dataset:
     def classes(self) -> int:
         """How many classes the labels tell apart; 0 without labels."""
         return 0 if self.labels is None else len(self.class_names)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the pictures take in memory."""
+        return self.images.nbytes
 
     def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the trainer does to each prepared batch, floats in [-1, 1] on the device; nothing by default.

@@ -40,6 +40,23 @@ def pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 FITS: dict[str, Fit] = {"crop": crop, "squash": squash, "pad": pad}
 
 
+def halved(fit: Fit) -> Fit:
+    """A fit for pictures side by side: each half is brought to half the width on its own."""
+
+    def halves(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        half, (width, height) = image.width // 2, size
+        if not half:
+            raise ValueError("one pixel wide: there are no two halves")
+        both = Image.new(image.mode, size)
+        for left, place in ((0, 0), (image.width - half, width // 2)):
+            part = image.crop((left, 0, left + half, image.height))
+            both.paste(fit(part, (width // 2, height)), (place, 0))
+        return both
+
+    halves.__name__ = f"{fit.__name__} halves"  # the cache tells fits apart by their names
+    return halves
+
+
 @dataclass(frozen=True)
 class Decoder:
     """Encoded bytes -> (C, H, W) uint8."""

@@ -21,6 +21,7 @@ LARGEST_FOUND = 256  # image_size of larger or mixed pictures is not guessed
 USUAL_SIZE = 64
 
 Labelled = bool | Literal["auto"]
+Probe = tuple[bool, tuple[int, int]]  # is it colour, and (width, height)
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,19 @@ def list_images(root: str | os.PathLike[str] | None, split: str | None = None, l
     test, val, valid are looked through too when there are no others. Pictures all in one folder are unlabelled, and
     so are pictures of which some lie beside the class folders. Raises ValueError or FileNotFoundError naming the key.
     """
+    source, pictures, places = placed(root, split)
+    labels, class_names, notes = classes_of(places, labelled, str(root))
+    return Listing(source, pictures, labels, class_names, [*source.notes, *notes])
+
+
+def placed(root: str | os.PathLike[str] | None, split: str | None) -> tuple[Source, list[Picture], list[list[str]]]:
+    """The pictures of a split and the path of each below it, in parts. Raises what `list_images` raises."""
     source = open_source(root)
     pictures = source.pictures()
     if not pictures:
         raise ValueError(f"dataset.root={root} holds no images ({', '.join(SUFFIXES)})")
-    places = [picture.name.split("/") for picture in pictures]
-    kept, places = in_split(places, split, str(root))
-    labels, class_names, notes = classes_of(places, labelled, str(root))
-    return Listing(source, [pictures[i] for i in kept], labels, class_names, [*source.notes, *notes])
+    kept, places = in_split([picture.name.split("/") for picture in pictures], split, str(root))
+    return source, [pictures[i] for i in kept], places
 
 
 def in_split(places: list[list[str]], split: str | None, root: str) -> tuple[list[int], list[list[str]]]:
@@ -136,17 +142,34 @@ def find_facts(root: str | None, split: str | None = None, labelled: Labelled = 
 @lru_cache(maxsize=16)
 def _found(root: str | None, split: str | None, labelled: Labelled) -> tuple[tuple[str, int], ...]:
     listing = list_images(root, split, labelled)
+    probes = probed(listing)
+    return (
+        ("channels", channels_of(probes)),
+        ("image_size", size_of(probes)),
+        ("classes", len(listing.class_names)),
+    )
+
+
+def probed(listing: Listing) -> list[Probe]:
+    """Up to 64 evenly spaced pictures, looked at; the broken ones are left out."""
     count = min(PROBES, len(listing))
     spaced = [listing.pictures[i * len(listing) // count] for i in range(count)]
-    probes = [probe for picture in spaced if (probe := look(listing.source, picture))]
-    colour = any(colour for colour, _ in probes) or not probes
+    return [probe for picture in spaced if (probe := look(listing.source, picture))]
+
+
+def channels_of(probes: Sequence[Probe]) -> int:
+    """3 if any is colour, or if there is none to ask; else 1."""
+    return 3 if any(colour for colour, _ in probes) or not probes else 1
+
+
+def size_of(probes: Sequence[Probe]) -> int:
+    """Their side, when all are squares of one size up to 256; else 64."""
     sizes = {size for _, size in probes}
     width, height = sizes.pop() if len(sizes) == 1 else (0, 1)
-    size = width if width == height <= LARGEST_FOUND else USUAL_SIZE
-    return ("channels", 3 if colour else 1), ("image_size", size), ("classes", len(listing.class_names))
+    return width if width == height <= LARGEST_FOUND else USUAL_SIZE
 
 
-def look(source: Source, picture: Picture) -> tuple[bool, tuple[int, int]] | None:
+def look(source: Source, picture: Picture) -> Probe | None:
     """Is it colour, and (width, height); None for a broken file, which is reported when it is decoded."""
     try:
         with open_picture(source.read(picture)) as image:

@@ -27,9 +27,12 @@ class Checkpoints(Hook):
 
     def on_start(self, trainer: Trainer) -> None:
         self.saved = trainer.step
+        for path in self.numbered():
+            if step_of(path) > trainer.step:  # resumed from before it: what comes now is another future
+                remove(path)
 
     def on_step(self, trainer: Trainer) -> None:
-        if trainer.step % self.every == 0:
+        if trainer.step % self.every == 0 or trainer.done:
             self.save(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
@@ -37,16 +40,30 @@ class Checkpoints(Hook):
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
+        trainer.refuse_broken()
         path = self.checkpoints / f"step_{trainer.step:06d}.pt"
         data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
         checkpoint.save({"config": self.config, "data": data, **trainer.state_dict()}, path)
         point_last_at(path)
         self.saved = trainer.step
-        for old in sorted(self.checkpoints.glob("step_*.pt"))[: -self.keep]:
-            try:
-                old.unlink()
-            except OSError as error:
-                log.warning("%s could not be removed: %s", old, error.strerror)
+        for old in self.numbered()[: -self.keep]:
+            remove(old)
+
+    def numbered(self) -> list[Path]:
+        """step_….pt, oldest first."""
+        return sorted(self.checkpoints.glob("step_*.pt"), key=step_of)
+
+
+def step_of(path: Path) -> int:
+    digits = path.stem.removeprefix("step_")
+    return int(digits) if digits.isdecimal() else -1
+
+
+def remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        log.warning("%s could not be removed: %s", path, error.strerror)
 
 
 def point_last_at(path: Path) -> None:

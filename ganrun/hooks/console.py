@@ -26,7 +26,7 @@ class Console(Hook):
 
     def __init__(self, folder: Path, config: dict[str, Any], seconds: float = 5.0) -> None:
         super().__init__(folder, config)
-        self.seconds = seconds
+        self.seconds = float(seconds)
         self.bar: tqdm | None = None
 
     def on_start(self, trainer: Trainer) -> None:

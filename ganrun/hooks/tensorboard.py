@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -47,6 +46,16 @@ class TensorBoard(Hook):
         self.marked, self.marked_step = now, trainer.step
         if trainer.device.type == "cuda":
             memory = torch.cuda.max_memory_allocated(trainer.device) / 2**20
-        else:  # kilobytes on Linux, bytes on macOS
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        else:
+            memory = most_memory()
         return {"run/images_per_second": speed, "run/memory_MiB": memory}
+
+
+def most_memory() -> float:
+    """MiB this process ever held; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    # kilobytes on Linux, bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

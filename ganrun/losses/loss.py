@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
-from ganrun.losses.penalties import Penalty, Score, Scored
+from ganrun.losses.penalties import Penalty, Score, Scored, autocasting
 from ganrun.objective import Objective
 
 
@@ -84,7 +83,7 @@ class AdversarialLoss(nn.Module):
 def leaves(real: Tensor, fake: Tensor, penalties: Mapping[str, Penalty]) -> tuple[Tensor, Tensor]:
     """Cut the images from whatever made them; ask for their gradient only where a penalty reuses the forward pass."""
     reused = {images for penalty in penalties.values() for images in penalty.differentiates}
-    if torch.is_autocast_enabled(real.device.type):
+    if autocasting(real):
         reused = set()  # the penalties score again, in float32
     return real.detach().requires_grad_("real" in reused), fake.detach().requires_grad_("fake" in reused)
 

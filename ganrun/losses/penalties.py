@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -53,15 +54,19 @@ class Penalty(nn.Module):
         raise NotImplementedError
 
 
+def autocasting(images: Tensor) -> bool:
+    """Whether networks now compute in a lower precision where the images are; never on meta, where nothing computes."""
+    return not images.is_meta and torch.is_autocast_enabled(images.device.type)
+
+
 def gradients(score: Score, images: Tensor, logits: Tensor | None = None) -> Tensor:
     """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32, with a graph.
 
     Reuses the forward pass that made `logits`, unless autocast is on: the square of a bfloat16 gradient is too coarse
     to train on, so the images are scored once more in float32.
     """
-    device = images.device.type
-    autocast = torch.is_autocast_enabled(device)
-    with torch.autocast(device, enabled=False):
+    autocast = autocasting(images)
+    with torch.autocast(images.device.type, enabled=False) if autocast else contextlib.nullcontext():
         if logits is None or autocast:
             images = images.detach().float().requires_grad_()
             logits = score(images)
@@ -84,14 +89,15 @@ class GradientPenalty(Penalty):
 
 
 class Dragan(Penalty):
-    """E (|∇D(x + δ)| − 1)², x real (Kodali et al., 2017); δ = std(x)/2 · U[0, 1], as the authors run it."""
+    """E (|∇D(x + αδ)| − 1)², x real (Kodali et al., 2017); α ~ U[0, 1] per image, δ = std(x)/2 · U[0, 1] per pixel."""
 
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
         super().__init__(weight, every)
 
     def measure(self, scored: Scored) -> Tensor:
+        alpha = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
         delta = 0.5 * scored.real.std() * torch.rand_like(scored.real)
-        return (gradients(scored.score, scored.real + delta).norm(dim=1) - 1).square().mean()
+        return (gradients(scored.score, scored.real + alpha * delta).norm(dim=1) - 1).square().mean()
 
 
 class R1(Penalty):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from ganrun.objective import Objective
 from ganrun.systems.system import Batch, System, Turn
 
 Fakes = Callable[[Batch], Tensor]
+Made = TypeVar("Made")
 
 
 class GAN(System):
@@ -100,11 +102,11 @@ class GAN(System):
         return self.generator(examples["latent"], *labels)
 
 
-def once(make: Fakes) -> Fakes:
+def once(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
     """Remember the first result: both players of a step meet the same fakes."""
-    made: list[Tensor] = []
+    made: list[Made] = []
 
-    def remembered(batch: Batch) -> Tensor:
+    def remembered(batch: Batch) -> Made:
         if not made:
             made.append(make(batch))
         return made[0]

@@ -45,6 +45,10 @@ class System(nn.Module):
         """Inputs -> (N, C, H, W) images in [-1, 1]. The caller chooses eval mode and no gradients."""
         raise NotImplementedError
 
+    def panels(self, examples: Batch) -> list[Tensor]:
+        """Inputs -> what a grid shows side by side for each of them, (N, C, H, W) each, all of one size."""
+        return [self.render(examples)]
+
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor | None:
         """(N, C, H, W) images rendered from examples -> (N,) what the game's judge thinks of each, larger for real.
 

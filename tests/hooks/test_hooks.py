@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ganrun import checkpoint, runs
+from ganrun import checkpoint, parts, runs
+from ganrun.hooks.checkpoints import Checkpoints, step_of
 from ganrun.hooks.console import clock, headline
 from ganrun.hooks.grids import EARLY
 
@@ -41,7 +42,7 @@ def test_lines_after_the_checkpoint_are_written_again_not_twice(tiny, tmp_path: 
     runs.train({**config, "steps": 4}, tmp_path / "run")
     with open(tmp_path / "run/metrics.jsonl", "a") as file:
         file.write('{"step": 6, "images": 48}\n{"step": 8, "ima')
-    runs.train(config, tmp_path / "run", state=runs.load_checkpoint(str(tmp_path / "run"), "resume"))
+    runs.train(config, tmp_path / "run", state=parts.load_checkpoint(str(tmp_path / "run"), "resume"))
     runs.train(config, tmp_path / "whole")
     assert (tmp_path / "run/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
 
@@ -68,3 +69,11 @@ def test_the_console_shows_each_players_first_term_and_the_accuracy() -> None:
     }
     assert headline(logged) == {"discriminator": 0.5, "accuracy": 0.7, "generator": 1.0}
     assert [clock(s) for s in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]
+
+
+def test_checkpoints_are_counted_by_step_not_by_name(tmp_path: Path) -> None:
+    hook = Checkpoints(tmp_path, {}, keep=2)
+    (tmp_path / "checkpoints").mkdir()
+    for step in (999_998, 1_000_004, 999_996):
+        (tmp_path / "checkpoints" / f"step_{step:06d}.pt").touch()
+    assert [step_of(path) for path in hook.numbered()] == [999_996, 999_998, 1_000_004]

@@ -1,0 +1,49 @@
+"""The clean data set behind damaged pictures, found by its name in conf/dataset (no torch here)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit")  # said of the damaged, meant for the clean
+
+
+def clean_page(source: str, settings: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+    """The node of `dataset/<source>.yaml` in the first of `folders` that has it, with the user's wishes in it.
+
+    settings: the damaged data set's own node, unresolved. A wish of null, or one that only repeats what the clean set
+    says, is none. Raises ValueError for an unknown name and for a wish that the clean set does not know.
+    """
+    page = read_page(source, folders)
+    for key in PASSED_ON:
+        value = settings.get(key)
+        if value is None or "${.clean." in str(value):
+            continue
+        if key not in page:
+            raise ValueError(f"dataset.{key}={value}: the data set {source} has no such setting")
+        page[key] = value
+    return page
+
+
+def read_page(source: str, folders: Sequence[Path]) -> dict[str, Any]:
+    known = {path.stem: path for folder in reversed(folders) for path in sorted((folder / "dataset").glob("*.yaml"))}
+    if source not in known:
+        raise ValueError(f"dataset.source={source}: no such data set; there are {', '.join(sorted(known))}")
+    page = yaml.safe_load(known[source].read_text(encoding="utf-8"))
+    if not isinstance(page, dict) or "defaults" in page:
+        raise ValueError(f"dataset.source={source}: {known[source]} must be one page, without a defaults list")
+    return page
+
+
+def damage_scale(damage: str, damages: Mapping[str, Any]) -> int:
+    """How many times larger a target is than its source: the factor of low resolution, 1 for other damage.
+
+    Raises ValueError for an unknown damage.
+    """
+    if damage not in damages:
+        raise ValueError(f"dataset.damage={damage} must be one of {', '.join(map(str, damages))}")
+    node = damages[damage]
+    return 1 if node.get("enlarge") else node.get("factor", 1)

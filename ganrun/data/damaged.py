@@ -1,0 +1,67 @@
+"""Damaged: clean pictures of any data set, and damage drawn anew for every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ganrun.data.damage import Damage
+from ganrun.data.dataset import Dataset, Size
+
+
+class Damaged(Dataset):
+    """Batches of "target", the clean pictures, and "source", the same after `damages[damage]`.
+
+    root, split, download, image_size, channels and limit are the clean set's and have reached it already
+    (`ganrun.data.clean`). scale: how many times larger a target is than its source, None to take what the damage says.
+    Raises ValueError for an unknown damage, for a source that holds no single pictures, and for a size that the damage
+    cannot divide.
+    """
+
+    def __init__(
+        self,
+        clean: Dataset,
+        damages: Mapping[str, Damage],
+        source: str = "digits",
+        damage: str = "noise",
+        root: str | None = None,
+        split: str | None = None,
+        download: bool | None = None,
+        image_size: Size | None = None,
+        channels: int | None = None,
+        classes: int | None = None,
+        scale: int | None = None,
+        limit: int | None = None,
+        flip: bool = False,
+        kimg: float = 100,
+    ) -> None:
+        if damage not in damages:
+            raise ValueError(f"dataset.damage={damage} must be one of {', '.join(damages)}")
+        if "image" not in clean.take(torch.tensor([0])):
+            raise ValueError(f"dataset.source={source} holds no single pictures that could be damaged")
+        super().__init__(clean.images, clean.labels, clean.class_names, flip, kimg=kimg, classes=classes)
+        self.clean, self.damage = clean, damages[damage]
+        self.scale = self.damage.scale
+        if scale not in (None, self.scale):
+            raise ValueError(f"dataset.scale={scale}, but {damage} makes it {self.scale}; leave the key out")
+        if any(side % self.scale for side in self.image_size):
+            near = [max(1, side // self.scale) * self.scale for side in self.image_size]
+            raise ValueError(
+                f"dataset.image_size={list(self.image_size)} is not divisible by {self.scale}, as dataset.damage="
+                f"{damage} needs; try dataset.image_size={near}"
+            )
+
+    def take(self, indices: Tensor) -> dict[str, Tensor]:
+        """(N,) indices -> {"target": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""
+        batch = self.clean.take(indices)
+        return {("target" if name == "image" else name): tensor for name, tensor in batch.items()}
+
+    def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Adds "source" in [-1, 1]: (N, C, H/scale, W/scale); and "mask" (N, 1, H, W) where there are holes."""
+        added = self.damage.added(batch["target"])
+        return {
+            **batch,
+            **{name: images.contiguous(memory_format=torch.channels_last) for name, images in added.items()},
+        }

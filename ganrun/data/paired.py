@@ -1,0 +1,121 @@
+"""Paired: pictures that belong together, a source and its target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganrun.data.dataset import Dataset, Size, as_size, chosen
+from ganrun.data.decode import Decoder, halved
+from ganrun.data.digits import Digits
+from ganrun.data.folder import load, make_decoder
+from ganrun.data.listing import Listing, list_images
+from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs
+
+INK = 96  # grey level from which a pixel of the digits counts as inked
+
+
+class Paired(Dataset):
+    """Batches of "source" and "target": from two folders or .zips with the same names, or from pictures side by side.
+
+    root_source, root_target: matched by their paths below the split, suffixes aside. root: the left half is the source,
+    the right half the target. No root at all: the outlines of the digits inside the package, and the digits.
+    swap: exchange the two. scale: sources are brought to image_size / scale. broken: `skip` leaves a pair out with a
+    warning when either is. limit: a fixed random subset of the pairs. channels and image_size of None are found out.
+    Raises ValueError or FileNotFoundError, in one line that names the key.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        root_source: str | None = None,
+        root_target: str | None = None,
+        split: str | None = None,
+        swap: bool = False,
+        image_size: Size | None = None,
+        channels: int | None = None,
+        classes: int | None = None,
+        scale: int = 1,
+        resize: str = "crop",
+        broken: str = "skip",
+        limit: int | None = None,
+        flip: bool = False,
+        cache: str | None = None,
+        kimg: float = 1000,
+    ) -> None:
+        check_roots(root, root_source, root_target)
+        if image_size is None or channels is None:
+            facts = find_pair_facts(root, root_source, root_target, split, swap)
+            image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
+        target = make_decoder(image_size, channels, resize)
+        if root_source:
+            listings = list_pairs(root_source, root_target, split)
+            kept = chosen(len(listings[0]), limit).tolist()
+            source = make_decoder(smaller(image_size, scale), channels, resize)
+            decoders = (target, source) if swap else (source, target)
+            pairs = load_pairs([listing.pick(kept) for listing in listings], decoders, broken, cache)
+        elif scale != 1:
+            raise ValueError(f"dataset.scale={scale} needs dataset.root_source and dataset.root_target")
+        elif root:
+            halves = list_images(root, split, labelled=False)
+            pairs = load_halves(halves.pick(chosen(len(halves), limit).tolist()), target, broken, cache)
+        else:
+            pairs = outlined(target, limit)
+        sources, targets = reversed(pairs) if swap else pairs
+        super().__init__(targets, flip=flip, kimg=kimg, classes=classes)
+        self.sources, self.scale = sources, scale
+
+    @property
+    def nbytes(self) -> int:
+        return self.sources.nbytes + self.images.nbytes
+
+    def take(self, indices: Tensor) -> dict[str, Tensor]:
+        """(N,) indices -> {"source": (N, C, H/scale, W/scale) uint8, "target": (N, C, H, W) uint8}."""
+        return {"source": self.sources[indices], "target": self.images[indices]}
+
+
+def smaller(size: Size, scale: int) -> tuple[int, int]:
+    """The size of the sources. Raises ValueError when it would not be whole."""
+    height, width = as_size(size)
+    if not isinstance(scale, int) or scale < 1 or height % scale or width % scale:
+        raise ValueError(f"dataset.scale={scale} must be a whole number that divides dataset.image_size={size}")
+    return height // scale, width // scale
+
+
+def load_pairs(
+    listings: Sequence[Listing], decoders: Sequence[Decoder], broken: str, cache: str | None
+) -> tuple[Tensor, Tensor]:
+    """Two listings in one order -> two tensors (N, C, H, W) uint8 of the pairs of which both pictures are sound."""
+    loaded = [load(listing, decoder, broken, cache) for listing, decoder in zip(listings, decoders, strict=True)]
+    sound = []
+    for whole, (_, kept) in zip(listings, loaded, strict=True):
+        index = {picture: i for i, picture in enumerate(whole.pictures)}
+        sound.append([index[picture] for picture in kept.pictures])
+    both = set(sound[0]) & set(sound[1])
+    if not both:
+        raise ValueError(
+            f"in each pair of {' and '.join(str(listing.source.root) for listing in listings)} one is broken"
+        )
+    if len(both) == len(listings[0]):  # nothing to leave out: what a cache maps into memory is not copied
+        return loaded[0][0], loaded[1][0]
+    rows = [[row for row, i in enumerate(indices) if i in both] for indices in sound]
+    return loaded[0][0][rows[0]], loaded[1][0][rows[1]]
+
+
+def load_halves(listing: Listing, half: Decoder, broken: str, cache: str | None) -> tuple[Tensor, Tensor]:
+    """The left and the right halves of pictures, each (N, C, H, W) uint8."""
+    height, width = half.size
+    images, _ = load(listing, Decoder(half.channels, (height, 2 * width), halved(half.fit)), broken, cache)
+    left, right = images.split(width, dim=3)
+    return left, right
+
+
+def outlined(decoder: Decoder, limit: int | None) -> tuple[Tensor, Tensor]:
+    """The outlines of the embedded digits, white on black, and the digits."""
+    digits = Digits(decoder.size, decoder.channels, limit=limit).images
+    ink = (digits > INK).float()
+    inside = 1 - F.max_pool2d(1 - ink, 3, stride=1, padding=1)
+    return ((ink - inside) * 255).to(torch.uint8), digits

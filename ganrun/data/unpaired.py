@@ -1,0 +1,83 @@
+"""Unpaired: pictures of two domains that nobody has matched."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganrun.data.dataset import Dataset, Size, as_size, chosen
+from ganrun.data.digits import Digits
+from ganrun.data.domains import find_domain_facts, list_domains
+from ganrun.data.folder import load, make_decoder
+
+
+class Unpaired(Dataset):
+    """Batches of "a" and "b", as long as the larger domain; the order of b has nothing to do with that of a.
+
+    root_a, root_b: folders or .zips; class_a, class_b: only this class folder of each, and root_b of None is root_a.
+    No root at all: half of the digits inside the package, and the other half inverted. limit: at most so many of each
+    domain, a fixed random subset. channels and image_size of None are found out.
+    Raises ValueError or FileNotFoundError, in one line that names the key.
+    """
+
+    def __init__(
+        self,
+        root_a: str | None = None,
+        root_b: str | None = None,
+        split: str | None = None,
+        class_a: str | None = None,
+        class_b: str | None = None,
+        image_size: Size | None = None,
+        channels: int | None = None,
+        classes: int | None = None,
+        resize: str = "crop",
+        broken: str = "skip",
+        limit: int | None = None,
+        flip: bool = False,
+        cache: str | None = None,
+        kimg: float = 1000,
+    ) -> None:
+        if image_size is None or channels is None:
+            facts = find_domain_facts(root_a, root_b, split, class_a, class_b)
+            image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
+        if root_a or root_b:
+            decoder = make_decoder(image_size, channels, resize)
+            one, other = list_domains(root_a, root_b, split, class_a, class_b)
+            rows, others = limited([len(one), len(other)], limit)
+            a, _ = load(one.pick(rows.tolist()), decoder, broken, cache)
+            b, _ = load(other.pick(others.tolist()), decoder, broken, cache)
+        else:
+            a, b = inverted_halves(image_size, channels, limit)
+        super().__init__(a, flip=flip, kimg=kimg, classes=classes)
+        self.others, self.order = b, mixed(len(b), max(len(a), len(b)))
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def nbytes(self) -> int:
+        return self.images.nbytes + self.others.nbytes
+
+    def take(self, indices: Tensor) -> dict[str, Tensor]:
+        """(N,) indices -> {"a": (N, C, H, W) uint8, "b": (N, C, H, W) uint8}."""
+        return {"a": self.images[indices % len(self.images)], "b": self.others[self.order[indices]]}
+
+
+def limited(counts: list[int], limit: int | None) -> list[Tensor]:
+    """Which pictures of each domain are used. Raises ValueError for a limit below 1."""
+    return [chosen(count, limit) for count in counts]
+
+
+def mixed(count: int, length: int) -> Tensor:
+    """(length,) indices below `count`: always the same shuffled rounds, each holding every index once."""
+    random = torch.Generator().manual_seed(0)
+    rounds = [torch.randperm(count, generator=random) for _ in range(0, length, count)]
+    return torch.cat(rounds)[:length]
+
+
+def inverted_halves(image_size: Size, channels: int, limit: int | None) -> tuple[Tensor, Tensor]:
+    """The first half of the embedded digits, and the second half with white and black exchanged."""
+    images = Digits(as_size(image_size), channels).images
+    a, b = images.tensor_split(2)
+    rows, others = limited([len(a), len(b)], limit)
+    return a[rows], 255 - b[others]

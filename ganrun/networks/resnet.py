@@ -1,0 +1,80 @@
+"""ResNet translator: halvings, residual blocks, doublings (Johnson et al., 2016; Zhu et al., 2017)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from ganrun.networks.anysize import cut_back, padded
+from ganrun.networks.init import init_normal_
+from ganrun.networks.norms import Norm, find_norm
+from ganrun.networks.sizes import Size, as_size
+
+
+class ResNetTranslator(nn.Module):
+    """c7s1-64, d128, d256, the blocks, u128, u64, c7s1-3 in the paper's shorthand; mirrored borders.
+
+    `blocks` is 6 up to 128 px and 9 above, unless given; `halvings` the paper's 2 from 64 px on and 1 below, where a
+    second would leave too little of where things are. Pictures of other sizes than `image_size` are padded to whole
+    strides and cut back. `norm` names one of `ganrun.networks.norms.NORMS`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: Size,
+        base_channels: int = 64,
+        blocks: int | None = None,
+        halvings: int | None = None,
+        norm: str = "instance",
+    ) -> None:
+        super().__init__()
+        short = min(as_size(image_size))
+        if blocks is None:
+            blocks = 6 if short <= 128 else 9
+        if halvings is None:
+            halvings = 2 if short >= 64 else 1
+        widths = [base_channels << level for level in range(halvings + 1)]
+        n, self.stride = find_norm(norm), 2**halvings
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 7, padding=3, padding_mode="reflect", bias=n.bias)]
+        layers += followed(n, widths[0])
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=n.bias), *followed(n, outputs)]
+        layers += [Block(widths[-1], n) for _ in range(blocks)]
+        for inputs, outputs in pairwise(reversed(widths)):
+            layers += [doubling(inputs, outputs, n.bias), *followed(n, outputs)]
+        last = nn.Conv2d(widths[0], channels, 7, padding=3, padding_mode="reflect")
+        self.layers = nn.Sequential(*layers, last, nn.Tanh())
+        init_normal_(self)
+        n.bound_(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W) images in [-1, 1], any H and W."""
+        return cut_back(self.layers(padded(images, self.stride)), images)
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions beside a bypass."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=norm.bias),
+            *followed(norm, channels),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=norm.bias),
+            norm.layer(channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)"""
+        return features + self.layers(features)
+
+
+def doubling(inputs: int, outputs: int, bias: bool) -> nn.Module:
+    """(N, inputs, H, W) -> (N, outputs, 2H, 2W)"""
+    return nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1, bias=bias)
+
+
+def followed(norm: Norm, channels: int) -> list[nn.Module]:
+    return [norm.layer(channels), nn.ReLU(inplace=True)]

@@ -1,0 +1,88 @@
+"""U-Net: from picture to picture, with a bridge at every scale (Ronneberger et al., 2015; Isola et al., 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.networks.anysize import cut_back, padded
+from ganrun.networks.init import init_normal_
+from ganrun.networks.norms import Norm, find_norm
+from ganrun.networks.sizes import Size, as_size
+
+LEVELS = 8  # the paper's, for 256 px
+WIDEST = 8  # times base_channels
+NOISY = 3  # levels with dropout, from the bottom
+
+
+class UNetGenerator(nn.Module):
+    """A convolution of 4×4, stride 2, for every halving, a transposed one for every way back, bridges between them.
+
+    The short side is halved down to 2 or 3 pixels, at most eight times; channels double to 8·base_channels. Pictures of
+    other sizes than `image_size` are padded to whole strides and cut back. Dropout of the three innermost levels
+    is the paper's noise; in eval mode it is off, and the same picture gives the same answer. `norm` names one of
+    `ganrun.networks.norms.NORMS`. With `residual` the network draws the difference to its input, for answers that
+    are nearly the question: noise, blur. Raises ValueError for a side below 4.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: Size,
+        base_channels: int = 64,
+        dropout: float = 0.5,
+        norm: str = "batch",
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        levels = levels_for(image_size)
+        widths = [base_channels * min(2**level, WIDEST) for level in range(levels)]
+        normalise = find_norm(norm)
+        self.stride, self.residual = 2**levels, residual
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for level, outputs in enumerate(widths):
+            plain = level in (0, levels - 1)  # at the picture, and at the bottom where few pixels are left
+            self.down.append(halving(widths[level - 1] if level else channels, outputs, normalise, level > 0, plain))
+        inputs = widths[-1]
+        for level, outputs in reversed(list(enumerate(widths[:-1]))):
+            self.up.append(doubling(inputs, outputs, normalise, dropout if levels - 2 - level < NOISY else 0.0))
+            inputs = 2 * outputs  # beside the bridge
+        self.last = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(inputs, channels, 4, 2, 1), nn.Tanh())
+        init_normal_(self)
+        normalise.bound_(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W) images in [-1, 1], any H and W."""
+        features = padded(images, self.stride)
+        bridges: list[Tensor] = []
+        for down in self.down:
+            features = down(features)
+            bridges.append(features)
+        bridges.pop()
+        for up in self.up:
+            features = torch.cat([up(features), bridges.pop()], dim=1)
+        drawn = cut_back(self.last(features), images)
+        return (images + drawn).clamp(-1, 1) if self.residual else drawn
+
+
+def levels_for(image_size: Size) -> int:
+    """How often the short side can be halved until 2 or 3 pixels are left: 16 -> 3, 256 -> 7, at most 8."""
+    short = min(as_size(image_size))
+    if short < 4:
+        raise ValueError(f"image_size={image_size}: UNetGenerator needs sides of at least 4 pixels")
+    return min(LEVELS, short.bit_length() - 2)
+
+
+def halving(inputs: int, outputs: int, normalise: Norm, active: bool, plain: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.LeakyReLU(0.2)] if active else []  # not in place: the bridge needs what came in
+    layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=plain or normalise.bias))
+    return nn.Sequential(*layers, *([] if plain else [normalise.layer(outputs)]))
+
+
+def doubling(inputs: int, outputs: int, normalise: Norm, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=normalise.bias),
+        normalise.layer(outputs),
+        *([nn.Dropout(dropout)] if dropout else []),
+    )

@@ -1,0 +1,128 @@
+"""plan: what a run is going to be, and everything that can be refused before anything is written."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganrun.batches import prepare
+from ganrun.build import build
+from ganrun.data.dataset import Dataset
+from ganrun.errors import UserError
+from ganrun.hooks.hook import Hook
+from ganrun.parts import (
+    Config,
+    build_optimizers,
+    build_system,
+    length_of,
+    load_checkpoint,
+    load_dataset,
+    pick_device,
+    set_threads,
+)
+from ganrun.systems.system import System
+from ganrun.trainer import Length
+
+REHEARSED = 5  # steps of a rehearsal: enough for the generator to move under the usual losses
+REHEARSABLE = 50_000_000  # weights: beyond that a rehearsal would take too long to wait for
+
+
+@dataclass
+class Plan:
+    """What a run is going to be."""
+
+    config: Config
+    dataset: Dataset
+    length: Length
+    parameters: dict[str, int]
+    device: torch.device
+
+    def lines(self) -> list[str]:
+        size = "×".join(map(str, self.dataset.image_size))
+        epoch = len(self.dataset)
+        classes = self.dataset.classes or "no"
+        colours = f"{self.dataset.channels} channel" + "s" * (self.dataset.channels > 1)
+        steps = self.length.steps
+        total = (
+            f"{steps} steps = {steps * self.config['batch_size'] / 1000:g} kimg = "
+            f"{steps * self.config['batch_size'] / epoch:.1f} epochs"
+            if steps
+            else f"{self.length.minutes:g} minutes"
+        )
+        weights = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
+        # weights, gradients, two moments and the average, four bytes each; activations come on top
+        memory = sum(self.parameters.values()) * 20 / 2**20 + self.dataset.nbytes / 2**20
+        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        return [
+            f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
+            f"parameters  {weights}",
+            f"memory      {memory:.0f} MiB for weights, gradients, optimizers and data; activations come on top",
+            f"length      {total}, batch {self.config['batch_size']}",
+            f"device      {self.device}, {self.config['precision']}{threads}",
+            *(f"note        {note}" for note in self.dataset.notes),
+        ]
+
+
+def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
+    """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError."""
+    device = pick_device(config["device"])
+    dataset = load_dataset(config, trust)
+    set_threads(config["threads"], math.prod(dataset.image_size))
+    if config["batch_size"] > len(dataset):
+        raise UserError(
+            f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "
+            f"try batch_size={min(64, len(dataset))}"
+        )
+    with torch.device("meta"):
+        system = build_system(config, trust)
+        _, schedules = build_optimizers(config, system, trust)
+    counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
+    if sum(counts.values()) <= REHEARSABLE:
+        rehearse(build_system(config, trust), dataset)
+    build_hooks(config, Path("."), trust)
+    length = length_of(config, dataset)
+    if length.steps is None and any(schedule.needs_an_end for schedule in schedules.values()):
+        raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
+    if config["init_from"] is not None:
+        load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
+    return Plan(config, dataset, length, counts, device)
+
+
+def rehearse(system: System, dataset: Dataset) -> None:
+    """A few turns with two images, to be thrown away. Raises UserError where the parts do not fit each other."""
+    batch = dataset.transform(prepare(dataset.take(torch.arange(2) % len(dataset)), torch.device("cpu")))
+    try:
+        for step in range(REHEARSED):
+            for turn in system.turns(step):
+                turn.objective(batch)
+    except (RuntimeError, IndexError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"model: the parts do not fit each other: {reason}") from None
+
+
+def build_hooks(config: Config, folder: Path, trust: Sequence[str] | None = None) -> list[Hook]:
+    return [
+        build(node, Hook, f"hooks.{name}", trust, folder=folder, config=config)
+        for name, node in config["hooks"].items()
+        if node is not None
+    ]
+
+
+def load_weights(system: System, state: Mapping[str, Any]) -> None:
+    """Start from another run's averaged weights; the loss stays fresh. Raises UserError for other networks."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on the meta device only shapes are compared
+            networks = {name: tensor for name, tensor in state["system"].items() if not name.startswith("loss.")}
+            fresh = {name: tensor for name, tensor in system.state_dict().items() if name.startswith("loss.")}
+            system.load_state_dict({**networks, **fresh})
+            system.drawn_with().load_state_dict(state["average"])
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"init_from: that run's networks are not these: {reason}") from None

@@ -1,0 +1,130 @@
+"""CycleGAN: two translators and two discriminators, no paired pictures (Zhu et al., 2017)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.objective import Objective
+from ganrun.systems.gan import once, refuse_batchnorm
+from ganrun.systems.pool import ImagePool
+from ganrun.systems.system import Batch, Turn
+from ganrun.systems.translation import PictureToPicture, take
+
+Pair = tuple[Tensor, Tensor]  # fakes of domain a, made from b, and of domain b, made from a
+
+
+class CycleGAN(PictureToPicture):
+    """L_GAN(G, D_b) + L_GAN(F, D_a) + λ (|F(G(a)) − a| + |G(F(b)) − b|) (equation 3), G: a -> b, F: b -> a.
+
+    `identity_weight` times |G(b) − b| + |F(a) − a| keeps colours (section 5.2). Each discriminator has a loss of its
+    own, because some remember running means, and a pool of `pool_size` fakes of the data's size.
+    """
+
+    def __init__(
+        self,
+        generator_ab: nn.Module,
+        generator_ba: nn.Module,
+        discriminator_a: nn.Module,
+        discriminator_b: nn.Module,
+        loss: AdversarialLoss,
+        channels: int,
+        image_size: int | Sequence[int],
+        cycle_weight: float = 10.0,
+        identity_weight: float = 5.0,
+        adversarial_weight: float = 1.0,
+        pool_size: int = 50,
+    ) -> None:
+        super().__init__()
+        self.generators = nn.ModuleDict({"ab": generator_ab, "ba": generator_ba})
+        self.discriminators = nn.ModuleDict({"a": discriminator_a, "b": discriminator_b})
+        refuse_batchnorm(self.discriminators, loss)
+        self.loss_a, self.loss_b = loss, copy.deepcopy(loss)
+        self.pool_a, self.pool_b = (ImagePool(pool_size, channels, image_size) for _ in range(2))
+        self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
+        self.adversarial_weight = adversarial_weight
+
+    def players(self) -> dict[str, nn.Module]:
+        return {"discriminators": self.discriminators, "generators": self.generators}
+
+    def turns(self, step: int) -> Iterator[Turn]:
+        generators_move = (step + 1) % self.loss_a.discriminator_steps == 0
+        fakes = once(self.fakes) if generators_move else torch.no_grad()(self.fakes)
+        yield Turn("discriminators", partial(self.discriminators_turn, fakes=fakes, step=step))
+        if generators_move:
+            yield Turn("generators", partial(self.generators_turn, fakes=fakes))
+
+    def discriminators_turn(self, batch: Batch, fakes: Callable[[Batch], Pair], step: int) -> Objective:
+        fake_a, fake_b = fakes(batch)
+        score_a, score_b = self.discriminators["a"], self.discriminators["b"]
+        of_a = self.loss_a.discriminator_objective(score_a, batch["a"], self.pool_a.swap(fake_a), step)
+        of_b = self.loss_b.discriminator_objective(score_b, batch["b"], self.pool_b.swap(fake_b), step)
+        objective = both(of_a, of_b)
+        objective.monitors["accuracy"] = (of_a.monitors["accuracy"] + of_b.monitors["accuracy"]) / 2
+        return objective
+
+    def generators_turn(self, batch: Batch, fakes: Callable[[Batch], Pair]) -> Objective:
+        a, b = batch["a"], batch["b"]
+        to_b, to_a = self.generators["ab"], self.generators["ba"]
+        fake_a, fake_b = fakes(batch)
+        objective = both(
+            self.loss_a.generator_objective(self.discriminators["a"], fake_a, a),
+            self.loss_b.generator_objective(self.discriminators["b"], fake_b, b),
+        )
+        objective.terms = {name: self.adversarial_weight * term for name, term in objective.terms.items()}
+        cycle = l1(to_a(fake_b), a) + l1(to_b(fake_a), b)
+        objective.terms["cycle"] = self.cycle_weight * cycle
+        if self.identity_weight:
+            objective.terms["identity"] = self.identity_weight * (l1(to_a(a), a) + l1(to_b(b), b))
+        objective.monitors["cycle_l1"] = cycle.detach() / 2
+        return objective
+
+    def after_turn(self, player: str) -> None:
+        if player == "discriminators":
+            self.loss_a.constrain(self.discriminators)
+
+    def fakes(self, batch: Batch) -> Pair:
+        """(N, C, H, W) each. Raises ValueError for data without two domains."""
+        pictures = take(batch, "a", "b")
+        return self.generators["ba"](pictures["b"]), self.generators["ab"](pictures["a"])
+
+    def drawn_with(self) -> nn.Module:
+        return self.generators
+
+    def examples(self, batch: Batch, count: int) -> Batch:
+        return {name: images[:count] for name, images in take(batch, "a", "b").items()}
+
+    def render(self, examples: Batch) -> Tensor:
+        """a -> b."""
+        return self.generators["ab"](examples["a"])
+
+    def panels(self, examples: Batch) -> list[Tensor]:
+        """a, a -> b, b, b -> a."""
+        return [examples["a"], self.render(examples), examples["b"], self.generators["ba"](examples["b"])]
+
+    def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
+        return self.discriminators["b"](images).view(len(images), -1).mean(1)
+
+    def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
+        """`direction` is ab, also when none is given, or ba."""
+        if direction not in (None, *self.generators):
+            raise ValueError(f"direction={direction}: this model knows {' and '.join(self.generators)}")
+        return self.generators[direction or "ab"](images)
+
+
+def both(of_a: Objective, of_b: Objective) -> Objective:
+    """The terms of two objectives side by side, as adversarial_a, adversarial_b, ..."""
+    terms = {f"{name}_a": term for name, term in of_a.terms.items()}
+    terms |= {f"{name}_b": term for name, term in of_b.terms.items()}
+    monitors = {f"{name}_a": value for name, value in of_a.monitors.items()}
+    return Objective(terms, monitors | {f"{name}_b": value for name, value in of_b.monitors.items()})
+
+
+def l1(images: Tensor, targets: Tensor) -> Tensor:
+    return F.l1_loss(images.float(), targets)

@@ -1,0 +1,33 @@
+"""Restoration: the damaged picture is the generator's input, the clean one its target."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.systems.system import Batch
+from ganrun.systems.translation import Translation, enlarged, psnr
+
+
+class Restoration(Translation):
+    """min_G max_D  w (E log D(x) + E log(1 − D(G(x_bad)))) + λ E |x − G(x_bad)|, or any other adversarial loss.
+
+    The discriminator judges pictures by themselves, or beside the damaged ones when it is `conditional`.
+    "psnr_gain" in the logs is what the generator adds to the damaged picture's PSNR, in decibels.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: AdversarialLoss,
+        l1_weight: float = 100.0,
+        adversarial_weight: float = 1.0,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(generator, discriminator, loss, l1_weight, adversarial_weight, conditional)
+
+    def quality(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
+        found = super().quality(fake, batch)
+        before = psnr(enlarged(batch["source"], batch["target"]), batch["target"])
+        return {**found, "psnr_gain": found["psnr"] - before}

@@ -1,0 +1,61 @@
+"""SRGAN: enlarging pictures, first by their content alone, then against a discriminator (Ledig et al., 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.objective import Objective
+from ganrun.systems.system import Batch, Turn
+from ganrun.systems.translation import Translation, psnr
+
+
+class SRGAN(Translation):
+    """l_content + 10⁻³ l_adversarial (equation 3), after `pretrain_steps` steps of l_content alone.
+
+    `content` measures the distance of two batches of pictures: torch.nn.L1Loss or MSELoss. With `perceptual`, a frozen
+    module (images, images) -> () that has learnt elsewhere what people see, the second phase adds
+    `perceptual_weight` times its distance (the paper's VGG loss, equation 5); ganrun brings no such weights.
+    "psnr_gain" in the logs is the PSNR over a bicubic enlargement's, in decibels.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: AdversarialLoss,
+        content: nn.Module,
+        pretrain_steps: int = 1000,
+        adversarial_weight: float = 1e-3,
+        perceptual: nn.Module | None = None,
+        perceptual_weight: float = 1.0,
+    ) -> None:
+        super().__init__(generator, discriminator, loss, 0.0, adversarial_weight, conditional=False)
+        self.content, self.pretrain_steps = content, pretrain_steps
+        self.perceptual, self.perceptual_weight = perceptual, perceptual_weight
+        if perceptual is not None:
+            perceptual.requires_grad_(False)
+
+    def turns(self, step: int) -> Iterator[Turn]:
+        if step < self.pretrain_steps:
+            yield Turn("generator", self.pretraining_turn)
+        else:
+            yield from super().turns(step)
+
+    def pretraining_turn(self, batch: Batch) -> Objective:
+        fake = self.fakes(batch)
+        return Objective({"content": self.content(fake.float(), batch["target"])}, self.quality(fake.detach(), batch))
+
+    def distances(self, fake: Tensor, target: Tensor) -> dict[str, Tensor]:
+        terms = {"content": self.content(fake.float(), target)}
+        if self.perceptual is not None:
+            terms["perceptual"] = self.perceptual_weight * self.perceptual(fake, target)
+        return terms
+
+    def quality(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
+        found = super().quality(fake, batch)
+        bicubic = F.interpolate(batch["source"], size=batch["target"].shape[2:], mode="bicubic")
+        return {**found, "psnr_gain": found["psnr"] - psnr(bicubic, batch["target"])}

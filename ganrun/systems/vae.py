@@ -1,0 +1,95 @@
+"""VAE: an encoder and a generator that describe pictures in few numbers (Kingma and Welling, 2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.objective import Objective
+from ganrun.systems.system import Batch, System, Turn
+
+
+class VAE(System):
+    """min KL(q(z|x) ‖ N(0, 1)) − E log p(x|z), in nats for each picture, p a Gaussian of variance 1.
+
+    The encoder gives (N, 2·Z), means and log variances of q; `latent` is the prior, N(0, 1). One player, `autoencoder`,
+    owns both networks. There is no game, and `loss` has no part in it: the VAE is what VAE-GAN is compared with.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, generator: nn.Module, latent: nn.Module, loss: AdversarialLoss, kl_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.autoencoder = nn.ModuleDict({"encoder": encoder, "generator": generator})
+        self.latent, self.loss, self.kl_weight = latent, loss, kl_weight
+
+    def players(self) -> dict[str, nn.Module]:
+        return {"autoencoder": self.autoencoder}
+
+    def turns(self, step: int) -> Iterator[Turn]:
+        yield Turn("autoencoder", self.autoencoder_turn)
+
+    def autoencoder_turn(self, batch: Batch) -> Objective:
+        mean, log_variance = self.encode(batch["image"])
+        return self.evidence(batch["image"], mean, log_variance, self.decode(sampled(mean, log_variance)))
+
+    def evidence(self, images: Tensor, mean: Tensor, log_variance: Tensor, reconstructed: Tensor) -> Objective:
+        """The two terms of the evidence lower bound, negated."""
+        terms = {
+            "reconstruction": self.distance(images, reconstructed),
+            "kl": self.kl_weight * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2,
+        }
+        return Objective(terms, {"mse": (images - reconstructed.detach()).square().mean()})
+
+    def distance(self, images: Tensor, reconstructed: Tensor) -> Tensor:
+        """() −log p(x|z) but for a constant: half the squared distance of a picture to its reconstruction."""
+        return half_square(images, reconstructed)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) -> (N, Z) means and (N, Z) log variances, float32."""
+        mean, log_variance = self.autoencoder["encoder"](images).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(N, Z) -> (N, C, H, W)"""
+        return self.autoencoder["generator"](latents)
+
+    def drawn_with(self) -> nn.Module:
+        return self.autoencoder
+
+    def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
+        if labels is not None:
+            raise ValueError(f"labels={list(labels)}: this model is unconditional and cannot be asked for a class")
+        return {"latent": self.prior(count, torch.device("cpu"))}
+
+    def prior(self, count: int, device: torch.device) -> Tensor:
+        """(count, Z) noise."""
+        return self.latent.sample(count, device)  # type: ignore[operator]
+
+    def examples(self, batch: Batch, count: int) -> Batch:
+        images = batch["image"][:count]
+        return {"image": images, **self.draw(len(images))}
+
+    def render(self, examples: Batch) -> Tensor:
+        return self.decode(examples["latent"])
+
+    def panels(self, examples: Batch) -> list[Tensor]:
+        """A picture, its reconstruction, a sample that has nothing to do with them."""
+        return [examples["image"], self.reconstruct(examples["image"]), self.render(examples)]
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W) from the mean of q(z|x)."""
+        return self.decode(self.encode(images)[0])
+
+
+def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """z = μ + σ ε, ε ~ N(0, 1): a gradient reaches μ and σ."""
+    return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+
+
+def half_square(one: Tensor, other: Tensor) -> Tensor:
+    """() ½ |one − other|², the sum over an item, the mean over the batch."""
+    return (one.float() - other.float()).square().flatten(1).sum(1).mean() / 2

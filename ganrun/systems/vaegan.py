@@ -1,0 +1,97 @@
+"""VAE-GAN: a VAE whose generator also plays a discriminator, which measures its errors (Larsen et al., 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.objective import Objective
+from ganrun.systems.gan import refuse_batchnorm
+from ganrun.systems.system import Batch, Turn
+from ganrun.systems.vae import VAE, half_square, sampled
+
+
+class VAEGAN(VAE):
+    """L_prior + L_llike^Dis_l + `adversarial_weight` L_GAN (equation 8), the weight is the paper's 1/γ.
+
+    Reconstructions are compared by what the discriminator's module `feature_layer` says of them, the paper's Dis_l;
+    null compares pixels. Half of the fakes are reconstructions, half are made from the prior, and no error of L_GAN
+    reaches the encoder (algorithm 1). Raises ValueError when the discriminator has no such module.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        latent: nn.Module,
+        loss: AdversarialLoss,
+        kl_weight: float = 1.0,
+        adversarial_weight: float = 1.0,
+        feature_layer: str | None = None,
+    ) -> None:
+        super().__init__(encoder, generator, latent, loss, kl_weight)
+        refuse_batchnorm(discriminator, loss)
+        known = [name for name, _ in discriminator.named_modules() if name]
+        if feature_layer is not None and feature_layer not in known:
+            raise ValueError(
+                f"feature_layer={feature_layer} is none of the discriminator's: {', '.join(known)}; or null"
+            )
+        self.discriminator, self.feature_layer = discriminator, feature_layer
+        self.adversarial_weight = adversarial_weight
+
+    def players(self) -> dict[str, nn.Module]:
+        return {"discriminator": self.discriminator, "autoencoder": self.autoencoder}
+
+    def turns(self, step: int) -> Iterator[Turn]:
+        yield Turn("discriminator", partial(self.discriminator_turn, step=step))
+        if (step + 1) % self.loss.discriminator_steps == 0:
+            yield Turn("autoencoder", self.autoencoder_turn)
+
+    def discriminator_turn(self, batch: Batch, step: int) -> Objective:
+        with torch.no_grad():
+            fake = self.fakes(sampled(*self.encode(batch["image"])))
+        return self.loss.discriminator_objective(self.discriminator, batch["image"], fake, step)
+
+    def autoencoder_turn(self, batch: Batch) -> Objective:
+        images = batch["image"]
+        mean, log_variance = self.encode(images)
+        latents = sampled(mean, log_variance)
+        objective = self.evidence(images, mean, log_variance, self.decode(latents))
+        game = self.loss.generator_objective(self.discriminator, self.fakes(latents.detach()), images)
+        objective.terms |= {name: self.adversarial_weight * term for name, term in game.terms.items()}
+        return objective
+
+    def after_turn(self, player: str) -> None:
+        if player == "discriminator":
+            self.loss.constrain(self.discriminator)
+
+    def fakes(self, latents: Tensor) -> Tensor:
+        """(N, Z) of the batch -> (N, C, H, W), the second half from the prior instead."""
+        half = len(latents) // 2
+        return self.decode(torch.cat([latents[:half], self.prior(len(latents) - half, latents.device)]))
+
+    def distance(self, images: Tensor, reconstructed: Tensor) -> Tensor:
+        if self.feature_layer is None:
+            return super().distance(images, reconstructed)
+        with torch.no_grad():
+            wanted = self.features(images)
+        return half_square(wanted, self.features(reconstructed))
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> what the discriminator's feature layer says of them."""
+        found: list[Tensor] = []
+        layer = self.discriminator.get_submodule(self.feature_layer or "")
+        hook = layer.register_forward_hook(lambda module, inputs, output: found.append(output))
+        try:
+            self.discriminator(images)
+        finally:
+            hook.remove()
+        return found[0]
+
+    def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
+        return self.discriminator(images).view(len(images), -1).mean(1)

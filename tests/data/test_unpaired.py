@@ -1,0 +1,114 @@
+"""Unpaired: two domains that nobody has matched."""
+
+import numpy as np
+import pytest
+import torch
+from pictures import encoded, noise, real
+
+from ganrun.data.digits import Digits
+from ganrun.data.domains import find_domain_facts
+from ganrun.data.unpaired import Unpaired
+
+
+def everything(dataset):
+    return dataset.take(torch.arange(len(dataset)))
+
+
+def pixels(seed):
+    return torch.from_numpy(np.asarray(noise(seed)).transpose(2, 0, 1).copy())
+
+
+def rows_of(images, among):
+    """Which of `among` each image is."""
+    return [next(i for i, one in enumerate(among) if torch.equal(one, image)) for image in images]
+
+
+@pytest.fixture
+def domains(tree, tmp_path):
+    a = tree(*(f"{i}.png" for i in range(3)), root="a")
+    b = tmp_path / "b"
+    b.mkdir()
+    for i in range(8):
+        (b / f"{i}.png").write_bytes(encoded(noise(10 + i)))
+    return {"root_a": str(a), "root_b": str(b)}
+
+
+def test_it_is_as_long_as_the_larger_domain_and_the_smaller_one_comes_again(domains):
+    dataset = Unpaired(**domains)
+    batch = everything(dataset)
+    assert len(dataset) == 8
+    assert rows_of(batch["a"], [pixels(i) for i in range(3)]) == [0, 1, 2, 0, 1, 2, 0, 1]
+    order = rows_of(batch["b"], [pixels(10 + i) for i in range(8)])
+    assert sorted(order) == list(range(8))
+    assert order != list(range(8))
+
+
+def test_a_smaller_b_is_shuffled_anew_each_time_it_comes_round(domains):
+    batch = everything(Unpaired(root_a=domains["root_b"], root_b=domains["root_a"]))
+    order = rows_of(batch["b"], [pixels(i) for i in range(3)])
+    assert sorted(order[:3]) == sorted(order[3:6]) == [0, 1, 2]
+    assert order == rows_of(
+        everything(Unpaired(domains["root_b"], domains["root_a"]))["b"], [pixels(i) for i in range(3)]
+    )
+    long = Unpaired(domains["root_b"], domains["root_b"]).order
+    assert long.tolist() != sorted(long.tolist())
+
+
+def test_a_limit_holds_for_each_domain(domains):
+    dataset = Unpaired(**domains, limit=5)
+    assert len(dataset) == 5
+    assert len(dataset.images) == 3
+    assert dataset.nbytes == (3 + 5) * 3 * 64
+    assert len(Unpaired(**domains, limit=9)) == 8, "a limit is the most, not the least"
+
+
+def test_without_a_root_the_halves_of_the_digits_share_no_digit():
+    dataset, digits = Unpaired(), Digits().images
+    batch = everything(dataset)
+    assert len(dataset) == 899
+    assert torch.equal(batch["a"], digits[:899])
+    back = 255 - dataset.others
+    assert torch.equal(back, digits[899:])
+    assert batch["a"].float().mean() < 128 < batch["b"].float().mean()
+
+
+def test_two_classes_of_one_zip_are_two_domains(tree, zipped):
+    root = zipped(tree("train/cat/0.png", "train/cat/1.png", "train/dog/2.png", "test/dog/3.png"))
+    dataset = Unpaired(str(root), split="train", class_a="cat", class_b="dog")
+    assert rows_of(dataset.images, [pixels(i) for i in range(4)]) == [0, 1]
+    assert rows_of(dataset.others, [pixels(i) for i in range(4)]) == [2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, r"dataset\.root_b is needed, or two classes"),
+        ({"class_a": "cat", "class_b": "cat"}, r"dataset\.root_b is needed"),
+        ({"class_a": "cat", "class_b": "cow"}, r"dataset\.class_b=cow: no such class in .*; its classes: cat, dog"),
+        ({"root_b": "nowhere"}, r"^dataset\.root_b=nowhere"),
+    ],
+)
+def test_what_is_missing_is_named(tree, settings, message):
+    root = tree("cat/0.png", "dog/1.png")
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        Unpaired(str(root), **settings)
+
+
+def test_a_needs_a_root_when_b_has_one(tree):
+    with pytest.raises(ValueError, match=r"dataset\.root_a is needed"):
+        Unpaired(root_b=str(tree("0.png")))
+
+
+def test_facts_are_of_both_domains(domains, tmp_path):
+    assert find_domain_facts(**domains) == {"channels": 3, "image_size": 8, "kimg": 1000}
+    grey = tmp_path / "grey"
+    grey.mkdir()
+    (grey / "0.png").write_bytes(encoded(noise(0, (9, 9), 1)))
+    assert find_domain_facts(str(grey), domains["root_b"]) == {"channels": 3, "image_size": 64, "kimg": 1000}
+    assert find_domain_facts(str(grey), str(grey))["channels"] == 1
+    assert Unpaired(str(grey), domains["root_b"], image_size=4).images.shape == (1, 3, 4, 4)
+
+
+def test_cats_and_dogs_of_the_real_zip():
+    dataset = Unpaired(str(real("cifar10.zip")), split="test", class_a="cat", class_b="dog", limit=20)
+    assert everything(dataset)["b"].shape == (20, 3, 32, 32)
