@@ -120,8 +120,10 @@ class Trainer:
     def record(self, player: str, objective: Objective, optimizer: Optimizer) -> None:
         """On the device; nothing here waits for it."""
         self.meter.add({f"{player}/{name}": value for name, value in {**objective.terms, **objective.monitors}.items()})
-        gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
-        self.meter.add({f"{player}/gradient_norm": nn.utils.get_total_norm(gradients)})
+        norm = f"{player}/gradient_norm"
+        if norm not in self.meter.counts:  # of the first turn after each log: of every turn it would cost up to 8 %
+            gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
+            self.meter.add({norm: nn.utils.get_total_norm(gradients)})
 
     def set_rates(self) -> None:
         """Follow each player's schedule; a constant one is left alone."""
