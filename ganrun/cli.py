@@ -36,6 +36,9 @@ def main(words: list[str] | None = None) -> int:
         return MISUSED
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `ganrun --help | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KNOWN_FAILURES as error:
         if debug:
             raise

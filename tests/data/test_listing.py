@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from pictures import encoded, noise
 
-from ganrun.data.listing import find_facts, list_images
+from ganrun.data.listing import find_facts, list_images, size_of
 
 
 def names(listing):
@@ -199,3 +199,8 @@ def test_facts_are_found_once_a_process(tree):
 def test_facts_need_no_torch():
     code = "import sys, ganrun.data.listing; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("side", "found"), [(8, 8), (28, 28), (32, 32), (50, 48), (100, 96), (250, 224), (256, 256)])
+def test_a_size_no_network_can_make_is_rounded_down(side, found):
+    assert size_of([(True, (side, side))]) == found
