@@ -134,86 +134,8 @@ def find_facts(root: str | None, split: str | None = None, labelled: Labelled = 
     """{"channels": 1 or 3, "image_size": pixels, "classes": how many, 0 if unlabelled} of a folder or .zip.
 
     Up to 64 evenly spaced images are looked at: 3 channels if any is colour, and their size if all are squares of one
-    size up to 256, rounded down to one that networks can make, else 64. Remembered per process.
-    Raises what `list_images` raises."""
-    source = open_source(root)
-    pictures = source.pictures()
-    if not pictures:
-        raise ValueError(f"dataset.root={root} holds no images ({', '.join(SUFFIXES)})")
-    kept, places = in_split([picture.name.split("/") for picture in pictures], split, str(root))
-    return source, [pictures[i] for i in kept], places
-
-
-def in_split(places: list[list[str]], split: str | None, root: str) -> tuple[list[int], list[list[str]]]:
-    """Indices of the split's images and their paths below it."""
-    wanted = None if split in (None, "all") else split
-    outermost = first_folders(places)
-    places = unwrapped(places, keep=SPLITS | {wanted or ""})
-    first = first_folders(places)
-    if wanted is None:
-        parted = first <= SPLITS and all(len(place) > 1 for place in places)
-        return list(range(len(places))), unwrapped([place[1:] for place in places] if parted else places)
-    if wanted not in first:
-        there = ", ".join(sorted(map(printable, first or outermost))) or "none"
-        raise ValueError(f"dataset.split={split}: no such folder in {root}; its folders: {there}")
-    kept = [i for i, place in enumerate(places) if len(place) > 1 and place[0] == wanted]
-    return kept, unwrapped([places[i][1:] for i in kept])
-
-
-def first_folders(places: list[list[str]]) -> set[str]:
-    return {place[0] for place in places if len(place) > 1}
-
-
-def unwrapped(places: list[list[str]], keep: Set[str] = frozenset()) -> list[list[str]]:
-    """Paths without the folders that hold everything, except those to keep."""
-    folders = [place[:-1] for place in places]
-    low, high = min(folders), max(folders)  # what these two share, all of them share
-    depth = 0
-    while depth < len(low) and low[depth] == high[depth] and low[depth] not in keep:
-        depth += 1
-    return [place[depth:] for place in places]
-
-
-def classes_of(places: list[list[str]], labelled: Labelled, root: str) -> tuple[list[int] | None, list[str], list[str]]:
-    """Labels, class names and notes from the first folder of each path."""
-    if labelled not in (True, False, "auto"):
-        raise ValueError(f"dataset.labelled={labelled} must be auto, true or false")
-    loose = [place[-1] for place in places if len(place) == 1]
-    if labelled is False or (labelled == "auto" and len(loose) == len(places)):
-        return None, [], []
-    if loose:
-        problem = f"{len(loose)} of {len(places)} images lie in no class folder, such as {loose[0]!r}"
-        problem += " (one folder around all images is no class)" if len(loose) == len(places) else ""
-        if labelled is True:
-            raise ValueError(f"dataset.labelled=true, but in {root} {problem}")
-        return None, [], [f"{root} is taken as unlabelled: {problem}"]
-    folders = sorted({place[0] for place in places})
-    index = {folder: i for i, folder in enumerate(folders)}
-    return [index[place[0]] for place in places], [printable(folder) for folder in folders], []
-
-
-def printable(name: str) -> str:
-    """A folder's name without control characters: class names reach logs and terminals."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
-
-
-def open_picture(data: bytes) -> Image.Image:
-    """The header of an encoded image. Raises ValueError for another format or for more than MAX_PIXELS."""
-    try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        bomb = isinstance(error, Image.DecompressionBombError)
-        raise ValueError("far too many pixels" if bomb else f"not a {', '.join(FORMATS)} image") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width}x{image.height} pixels, more than the {MAX_PIXELS // 10**6} million allowed")
-    return image
-
-
-def find_facts(root: str | None, split: str | None = None, labelled: Labelled = "auto") -> dict[str, int]:
-    """{"channels": 1 or 3, "image_size": pixels, "classes": how many, 0 if unlabelled} of a folder or .zip.
-
-    Up to 64 evenly spaced images are looked at: 3 channels if any is colour, and their size if all are squares of one
-    size up to 256 (rounded down to one that networks can make), else 64. Remembered per process. Raises what `list_images` raises.
+    size up to 256, rounded down to one that networks can make, else 64. Remembered per process. Raises what
+    `list_images` raises.
     """
     return dict(_found(root, split, labelled))
 
