@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,9 @@ def check(config: Config) -> Path:
 
 def sample(config: Config) -> str:
     """Draw what the page `sample` asks for and write it. Returns a line that says what is where. Raises UserError."""
-    set_threads(config["threads"])
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
+    set_threads(config["threads"], pixels_of(state))
     system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     labels = config["labels"] if config["labels"] is None or isinstance(config["labels"], list) else [config["labels"]]
     inputs = draw(system, config["n"], config["seed"], labels)
@@ -62,6 +63,12 @@ def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | N
     except (RuntimeError, KeyError) as error:
         raise UserError(f"ckpt: its weights do not fit its own config: {' '.join(str(error).split())[:200]}") from None
     return system.eval()
+
+
+def pixels_of(state: Mapping[str, Any]) -> int:
+    """How many pixels a picture of this run has, as its config tells."""
+    size = state["config"].get("dataset", {}).get("image_size", 0)
+    return math.prod(size) if isinstance(size, list) else int(size) ** 2
 
 
 def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:

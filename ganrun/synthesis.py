@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ganrun import __version__, images
 from ganrun.errors import UserError
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
-from ganrun.sampling import draw, render, restore
+from ganrun.sampling import draw, pixels_of, render, restore
 
 Config = dict[str, Any]
 Write = Callable[[str, bytes], None]
@@ -36,9 +36,9 @@ def check(config: Config) -> Path:
 
 def synthesize(config: Config) -> str:
     """Draw `per_class` pictures of every class and write them with a manifest. Raises UserError."""
-    set_threads(config["threads"])
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
+    set_threads(config["threads"], pixels_of(state))
     system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     classes = getattr(system, "classes", 0)
     if not classes:
