@@ -35,8 +35,9 @@ def _number(low: float = 0.0, above: bool = True, null: bool = False) -> Any:
     return wrong
 
 
-def _one_of(*choices: str) -> Any:
-    return lambda value: None if value in choices else f"is unknown; {nearest(str(value), choices)}"
+def _one_of(*choices: str | None) -> Any:
+    named = [choice for choice in choices if choice is not None]
+    return lambda value: None if value in choices else f"is unknown; {nearest(str(value), named)}"
 
 
 def _boolean(value: Any) -> str | None:
@@ -122,6 +123,21 @@ CHECKS: dict[str, dict[str, Any]] = {
         "overwrite": _boolean,
         "trust": _names,
     },
+    "apply": {
+        "ckpt": _text,
+        "input": _text,
+        "out": _text,
+        "target": _text,
+        "direction": _one_of("ab", "ba", None),
+        "strips": _boolean,
+        "tile": _whole(16, null=True),
+        "overlap": _whole(0),
+        "device": _device,
+        "weights": _one_of("ema", "raw"),
+        "threads": _whole(null=True),
+        "overwrite": _boolean,
+        "trust": _names,
+    },
 }
 
 
@@ -136,6 +152,8 @@ def check(page: str, config: Config) -> None:
         message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"
         if message:
             raise UserError(f"{key}={_shown(value)} {message}")
+    if page == "apply" and config["tile"] is not None and config["overlap"] > config["tile"] // 2:
+        raise UserError(f"overlap={config['overlap']} must be at most half of tile={config['tile']}")
     if page == "train":
         given = [name for name in LENGTHS if config[name] is not None]
         if len(given) > 1:

@@ -16,7 +16,7 @@ from ganrun.errors import UserError, nearest
 
 FAILED, MISUSED = 1, 2
 KNOWN_FAILURES = (UserError, FloatingPointError, OSError)  # their messages say it all
-COMMANDS = ("train", "sample", "synthesize", "info")
+COMMANDS = ("train", "sample", "synthesize", "apply", "info")
 
 log = logging.getLogger("ganrun")
 
@@ -67,7 +67,7 @@ def _dispatch(words: list[str]) -> int:
         directory = _value_after("--config-dir", rest) or _value_after("-cd", rest)
         print(pages.help_page(command, Path(directory).absolute() if directory else None))
         return 0
-    return {"train": _train, "sample": _sample, "synthesize": _synthesize}[command](rest)
+    return {"train": _train, "sample": _sample, "synthesize": _synthesize, "apply": _apply}[command](rest)
 
 
 # -- commands -----------------------------------------------------------------------------------------------------
@@ -124,7 +124,9 @@ def _run(config: dict[str, Any], folder: Path) -> int:
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
     if (grid := f"grids/step_{trainer.step:06d}.png") and (folder / grid).exists():
         log.info(f"look at    {shown}/{grid}")
-    if not hasattr(trainer.system, "translate"):
+    if hasattr(trainer.system, "translate"):
+        log.info(f"apply it   ganrun apply ckpt={shown} input=PICTURES out=FOLDER")
+    else:
         log.info(f"draw more  ganrun sample ckpt={shown}")
     return trainer.exit_code
 
@@ -171,6 +173,10 @@ def _sample(words: list[str]) -> int:
 
 def _synthesize(words: list[str]) -> int:
     return _draw("synthesize", "synthesis", "synthesize", words)
+
+
+def _apply(words: list[str]) -> int:
+    return _draw("apply", "applying", "apply", words)
 
 
 def _draw(page: str, room: str, function: str, words: list[str]) -> int:
@@ -242,7 +248,7 @@ def _keeping(job: Callable[[Any], None], failures: list[Exception], level: int) 
 def _out_of_memory(error: RuntimeError) -> OSError:
     """One line for want of memory; any other RuntimeError is our bug and keeps its traceback."""
     if "out of memory" in str(error) or "can't allocate memory" in str(error):
-        return OSError("not enough memory for this: try a smaller batch_size, image_size or n")
+        return OSError("not enough memory for this: try a smaller batch_size, image_size, n or tile")
     raise error
 
 
@@ -296,7 +302,7 @@ def _check_torch() -> None:
 def _complete(words: list[str]) -> int:
     """Hydra completes `app key=`; here the command stands between: take it out of the line before Hydra looks."""
     line = os.environ.get("COMP_LINE", "").split(" ")
-    command = line[1] if len(line) > 2 and line[1] in ("train", "sample", "synthesize") else None
+    command = line[1] if len(line) > 2 and line[1] in ("train", "sample", "synthesize", "apply") else None
     if any(word.startswith("query=") for word in words) and command is None:
         print(" ".join(name for name in COMMANDS if name.startswith(line[1] if len(line) > 1 else "")))
         return 0

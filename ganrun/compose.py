@@ -34,7 +34,16 @@ Config = dict[str, Any]
 
 WITH_RESUME = {*LENGTHS, "resume", "device", "threads", "trust", "dry_run", "dataset.root"}
 ROOTS = ("root", "root_source", "root_target", "root_a", "root_b")
-PATHS = ("ckpt", "resume", "init_from", "out", "dataset.cache", *(f"dataset.{root}" for root in ROOTS))
+PATHS = (
+    "ckpt",
+    "resume",
+    "init_from",
+    "input",
+    "out",
+    "target",
+    "dataset.cache",
+    *(f"dataset.{root}" for root in ROOTS),
+)
 JOBS_CHECKED = 100  # of a sweep, before it starts
 
 

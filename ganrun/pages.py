@@ -77,6 +77,14 @@ usage: ganrun synthesize ckpt=FILE|RUN|last out=FOLDER|x.zip [key=value]...
 
   ganrun synthesize ckpt=RUN per_class=1000 out=more.zip    labelled pictures for torchvision's ImageFolder
 """,
+    "apply": """\
+usage: ganrun apply ckpt=FILE|RUN|last input=FILE|FOLDER|ZIP out=FOLDER|x.png [key=value]...
+
+  ganrun apply ckpt=RUN input=photo.jpg out=better.png      one picture, of any size
+  ganrun apply ckpt=RUN input=PICTURES out=DONE strips=true    a tree or .zip; names and sub-folders are kept
+  ganrun apply ckpt=RUN input=NOISY target=CLEAN out=DONE      PSNR and SSIM of each in DONE/results.csv
+  ganrun apply ckpt=CYCLEGAN input=B out=A direction=ba        from domain b to domain a
+""",
 }
 
 FLAGS = """\
@@ -117,6 +125,7 @@ ganrun: train GANs from the command line, one config per part.
   ganrun train [overrides]      play the game: checkpoints, grids, TensorBoard logs   (ganrun train --help)
   ganrun sample ckpt=… [...]    pictures from a checkpoint alone                      (ganrun sample --help)
   ganrun synthesize ckpt=… […]  labelled pictures from a conditional run, as ImageFolder reads them
+  ganrun apply ckpt=… […]       a picture-to-picture run on your own pictures         (ganrun apply --help)
   ganrun info                   versions, devices, extras: put it into a bug report
   ganrun --version
 

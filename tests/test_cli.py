@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import resource
@@ -396,7 +397,6 @@ MISTAKES = {
     "train model.generator.latent_size=7": "do not fit each other",
     "train hooks.console.seconds=fast": "hooks.console",
     "train -m optimizer.lr=interval(1e-4,1e-3)": "does not support sweep type",
-    "train hydra/launcher=joblib": "pip install 'ganrun[parallel]'",
     "train experiment=mnist_dcgan dataset=digits dataset.image_size=28 loss=hinge": "_target_",
     "train +hooks.mine={_target_:nowhere.Thing}": "cannot be imported",
     "train init_from=a_file": "not a checkpoint",
@@ -449,6 +449,12 @@ def test_a_mistake_gets_one_line_and_exit_code_2(line: str, tmp_path: Path, capf
     assert "Traceback" not in said
     assert len(said) < 500
     assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("joblib") is not None, reason="the extra may be installed")
+def test_a_missing_extra_is_named_with_its_install_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "hydra/launcher=joblib"]) == 2
+    assert "pip install 'ganrun[parallel]'" in capfd.readouterr().err
 
 
 def test_labels_asked_of_an_unconditional_model_are_refused(run: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from tests.same import differences
 
 CHOICES = group_choices()
 MODELS, LOSSES = sorted(CHOICES["model"]), sorted(CHOICES["loss"])
+AFFINE = ("flip=0.5", "rotate=10", "scale=0.1")
 YAMLS = sorted(conf_folder().rglob("*.yaml"))
 
 
@@ -97,7 +98,39 @@ def test_every_experiment_builds(choice: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_plays_every_loss(model: str, loss: str, tiny, tmp_path: Path) -> None:
     """Every module learns, only the turn's player moves, and a resumed run equals an unbroken one bit for bit."""
-    config = tiny(f"model={model}", f"loss={loss}", "steps=12", "hooks=quiet", "checkpoint.every=6")
+    plays([f"model={model}", f"loss={loss}"], tiny, tmp_path)
+
+
+REMEDIES = {
+    "diffaugment": ["augmentation=diffaugment"],
+    "affine": ["augmentation=diffaugment", *(f"model.augmentation.policies.affine.{it}" for it in AFFINE)],
+    "instance_noise": ["augmentation=instance_noise", "model.augmentation.turns=8"],
+    "stddev": ["model.discriminator.minibatch=stddev"],
+    "discrimination": ["model.discriminator.minibatch=discrimination"],
+    "feature_matching": ["model.feature_matching=1"],
+    "generator_steps": ["model.generator_steps=2"],
+}
+
+
+@pytest.mark.parametrize("remedy", REMEDIES)
+@pytest.mark.parametrize("loss", ["non_saturating", "r3gan", "wgan_gp", "relativistic"])
+def test_every_remedy_goes_with_every_kind_of_loss(remedy: str, loss: str, tiny, tmp_path: Path) -> None:
+    plays([f"loss={loss}", *REMEDIES[remedy]], tiny, tmp_path)
+
+
+@pytest.mark.parametrize("model", ["acgan", "cgan"])
+def test_every_remedy_goes_with_labels(model: str, tiny, tmp_path: Path) -> None:
+    remedies = ["augmentation=diffaugment", "model.feature_matching=1", "model.generator_steps=2"]
+    plays([f"model={model}", *remedies], tiny, tmp_path)
+
+
+@pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv"])
+def test_every_pair_of_networks_has_features_to_match(model: str, tiny, tmp_path: Path) -> None:
+    plays([f"model={model}", "model.feature_matching=1"], tiny, tmp_path)
+
+
+def plays(words: list[str], tiny, tmp_path: Path) -> None:
+    config = tiny(*words, "steps=12", "hooks=quiet", "checkpoint.every=6")
     whole = runs.assemble(config, tmp_path / "whole")
     before = {name: clone(part) for name, part in leaves(whole.system)}
     learnt = watch(whole)
@@ -164,10 +197,10 @@ def pictures(folder: Path) -> None:
         Image.new("RGB", (64, 64), (number, 2, 3)).save(folder / f"{number}.png")
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_no_step_waits_for_the_device(loss: str, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", [*([f"loss={loss}", "model=mlp"] for loss in LOSSES), *REMEDIES.values()], ids=str)
+def test_no_step_waits_for_the_device(words, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two logs nothing reads a tensor: on a GPU each reading would stall it."""
-    trainer = runs.assemble(tiny("model=mlp", f"loss={loss}", "steps=12", "log.every=100"), tmp_path)
+    trainer = runs.assemble(tiny(*words, "steps=12", "log.every=100"), tmp_path)
     trainer.step = 1  # step 1 logs
     trainer.hooks = [hook for hook in trainer.hooks if type(hook).__name__ in ("Console", "MetricsFile", "Status")]
     readings: list[str] = []

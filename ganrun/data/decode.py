@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from ganrun.data.listing import Listing, open_picture
+from ganrun.data.listing import Listing, is_colour, open_picture
 
 BICUBIC = Image.Resampling.BICUBIC  # Pillow's is antialiased
 BAR_FROM = 2000  # images; fewer are done before a bar is read
@@ -73,6 +73,17 @@ class Decoder:
             upright = ImageOps.exif_transpose(image)
             fitted = self.fit(plain(upright, "L" if self.channels == 1 else "RGB"), (width, height))
         return np.asarray(fitted).reshape(height, width, self.channels).transpose(2, 0, 1)
+
+
+def decode_whole(data: bytes, channels: int) -> tuple[np.ndarray, bool]:
+    """Encoded bytes -> (C, H, W) uint8 of the picture's own size, and whether it was stored in colour.
+
+    Raises ValueError, or whatever Pillow raises, for what is not a whole image.
+    """
+    with open_picture(data) as image:
+        colour = is_colour(image)
+        pixels = np.asarray(plain(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels).transpose(2, 0, 1), colour
 
 
 def plain(image: Image.Image, mode: str) -> Image.Image:

@@ -179,6 +179,10 @@ def look(source: Source, picture: Picture) -> Probe | None:
     """Is it colour, and (width, height); None for a broken file, which is reported when it is decoded."""
     try:
         with open_picture(source.read(picture)) as image:
-            return not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB", image.size
+            return is_colour(image), image.size
     except Exception:  # a damaged file makes Pillow and zipfile raise anything
         return None
+
+
+def is_colour(image: Image.Image) -> bool:
+    return not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB"

@@ -32,8 +32,16 @@ class ConditionalDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """(N, C, H, W) images, (N,) labels -> (N,) logits."""
+        return self.network(self.labelled(images, labels))
+
+    def features(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(N, C, H, W) images, (N,) labels -> (N, ...) the network's features."""
+        return self.network.features(self.labelled(images, labels))  # type: ignore[operator]
+
+    def labelled(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(N, C, H, W) images, (N,) labels -> (N, C + 1, H, W)"""
         plane = self.embedding(labels).view(-1, 1, *self.size).to(images.dtype)
-        return self.network(torch.cat([images, plane], dim=1))
+        return torch.cat([images, plane], dim=1)
 
 
 def known(classes: int) -> int:

@@ -88,6 +88,10 @@ class CourseDiscriminator(nn.Module):
         """(N, C, H, W) images -> (N,) logits."""
         return self.layers(images).flatten()
 
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) images -> (N, ...) what the last layer makes the logit of."""
+        return self.layers[:-1](images)
+
 
 def _halving(inputs: int, outputs: int) -> list[nn.Module]:
     # what "same" means in Keras for an even side: the spare row and column go below and to the right

@@ -7,6 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from ganrun.networks.init import init_normal_
+from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.norms import find_norm
 from ganrun.networks.sizes import Grid, Size, as_size, require
 
@@ -62,10 +63,18 @@ class DCGANDiscriminator(nn.Module):
 
     Channels double on the way, from base_channels. `norm` names one of `ganrun.networks.norms.NORMS`.
     More than one of `heads` are further outputs of the same features: a logit for each class.
+    `minibatch` names one of `ganrun.networks.minibatch.MINIBATCH`, a layer before the last that compares the images of
+    a batch; a penalty then measures each image's gradient among its batch, as is customary for R1.
     """
 
     def __init__(
-        self, channels: int, image_size: Size, base_channels: int = 64, norm: str = "batch", heads: int = 1
+        self,
+        channels: int,
+        image_size: Size,
+        base_channels: int = 64,
+        norm: str = "batch",
+        heads: int = 1,
+        minibatch: str = "none",
     ) -> None:
         super().__init__()
         grid, halvings = start_grid(image_size)
@@ -78,7 +87,8 @@ class DCGANDiscriminator(nn.Module):
                 normalise.layer(outputs),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], heads, grid))
+        compare = find_minibatch(minibatch)(widths[-1], grid)
+        self.layers = nn.Sequential(*layers, *compare.layers, nn.Conv2d(widths[-1] + compare.channels, heads, grid))
         init_normal_(self)
         normalise.bound_(self)
 
@@ -86,3 +96,7 @@ class DCGANDiscriminator(nn.Module):
         """(N, C, H, W) images -> (N,) logits, or (N, heads)."""
         logits = self.layers(images).flatten(1)
         return logits[:, 0] if logits.shape[1] == 1 else logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) images -> (N, ...) what the last layer makes the logit of."""
+        return self.layers[:-1](images)

@@ -64,6 +64,10 @@ class MLPDiscriminator(nn.Module):
         """(N, C, H, W) images -> (N,) logits."""
         return self.layers(images).flatten()
 
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) images -> (N, ...) what the last layer makes the logit of."""
+        return self.layers[:-1](images)
+
 
 class DeepMLPDiscriminator(MLPDiscriminator):
     """Ten narrowing layers without biases, from Glorot's weights.

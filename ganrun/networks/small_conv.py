@@ -69,3 +69,7 @@ class SmallConvDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) images -> (N,) logits."""
         return self.layers(images).flatten()
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) images -> (N, ...) what the last layer makes the logit of."""
+        return self.layers[:-1](images)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganrun.augmentations.augmentation import Augmentation
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Score
 from ganrun.objective import Objective
@@ -31,13 +34,26 @@ class ACGAN(GAN):
         class_weight: float = 1.0,
         fake_class_weight: float = 0.0,
         share_fakes: bool = True,
+        augmentation: Augmentation | None = None,
+        feature_matching: float = 0.0,
+        generator_steps: int = 1,
     ) -> None:
-        super().__init__(generator, discriminator, latent, loss, share_fakes, classes)
+        super().__init__(
+            generator,
+            discriminator,
+            latent,
+            loss,
+            share_fakes,
+            classes,
+            augmentation,
+            feature_matching,
+            generator_steps,
+        )
         self.class_weight, self.fake_class_weight = class_weight, fake_class_weight
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         heads = Heads(self.discriminator)
-        objective = self.loss.discriminator_objective(heads, batch["image"], fakes(batch).detach(), step)
+        objective = self.loss.discriminator_objective(self.seen(heads), batch["image"], fakes(batch).detach(), step)
         real, fake = heads.classes[:2]  # the order in which a loss scores is part of its contract
         objective.terms["class"] = self.class_weight * cross_entropy(real, batch)
         if self.fake_class_weight:
@@ -47,14 +63,19 @@ class ACGAN(GAN):
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         heads = Heads(self.discriminator)
-        objective = self.loss.generator_objective(heads, fakes(batch), batch["image"])
+        images = fakes(batch)
+        objective = self.loss.generator_objective(self.seen(heads), images, batch["image"])
         fake = heads.classes[-1]  # reals, where a relativistic loss wants them, come first
         objective.terms["class"] = self.class_weight * cross_entropy(fake, batch)
+        objective.terms |= self.matching(batch, images)
         objective.monitors["class_accuracy"] = (fake.argmax(1) == batch["label"]).float().mean()
         return objective
 
-    def score(self, batch: Batch) -> Score:
+    def judge(self, batch: Batch) -> Score:
         return Heads(self.discriminator)
+
+    def told(self, ask: Callable[..., Tensor], batch: Batch) -> Score:
+        return ask  # the class is what it should find out
 
 
 class Heads:

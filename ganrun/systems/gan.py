@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ganrun.augmentations.augmentation import Augmentation
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Score
 from ganrun.objective import Objective
@@ -19,12 +20,17 @@ Made = TypeVar("Made")
 
 
 class GAN(System):
-    """The discriminator moves every step, the generator every `loss.discriminator_steps`-th.
+    """The discriminator moves every step, the generator `generator_steps` times at every `loss.discriminator_steps`-th.
 
     With `classes` both networks take labels as their second argument; fakes have the labels of the batch's reals.
     `share_fakes` makes a step's fakes once for both players, as tutorial loops do: the same mathematics
-    with one forward pass of the generator less. Raises ValueError when the loss needs each image's own
-    gradient and the discriminator couples the images of a batch by BatchNorm.
+    with one forward pass of the generator less; a generator's second turn of a step has fakes of its own.
+    `augmentation` is what the discriminator sees reals and fakes through, in both players' turns but not in verdicts.
+    With `feature_matching` the generator minimises so many times |E f(x) − E f(G(z))|² besides, f the discriminator's
+    `features` (Salimans et al., 2016, section 3.1; there it is all that the generator minimises).
+
+    Raises ValueError when the loss needs each image's own gradient and the discriminator couples the images of a
+    batch by BatchNorm, when features are to match and the discriminator has none, or when `generator_steps` is below 1.
     """
 
     def __init__(
@@ -35,11 +41,19 @@ class GAN(System):
         loss: AdversarialLoss,
         share_fakes: bool = True,
         classes: int = 0,
+        augmentation: Augmentation | None = None,
+        feature_matching: float = 0.0,
+        generator_steps: int = 1,
     ) -> None:
         super().__init__()
         refuse_batchnorm(discriminator, loss)
+        if feature_matching:
+            refuse_featureless(discriminator)
+        if generator_steps < 1:
+            raise ValueError(f"generator_steps={generator_steps}, but the generator moves at least once")
         self.generator, self.discriminator, self.latent, self.loss = generator, discriminator, latent, loss
-        self.share_fakes, self.classes = share_fakes, classes
+        self.share_fakes, self.classes, self.augmentation = share_fakes, classes, augmentation
+        self.feature_matching, self.generator_steps = feature_matching, generator_steps
 
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
@@ -51,20 +65,48 @@ class GAN(System):
         yield Turn("discriminator", partial(self.discriminator_turn, fakes=unseen, step=step))
         if generator_moves:
             yield Turn("generator", partial(self.generator_turn, fakes=fakes))
+            for _ in range(1, self.generator_steps):
+                yield Turn("generator", partial(self.generator_turn, fakes=self.fakes))
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         return self.loss.discriminator_objective(self.score(batch), batch["image"], fakes(batch).detach(), step)
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
-        return self.loss.generator_objective(self.score(batch), fakes(batch), batch["image"])
+        fake = fakes(batch)
+        objective = self.loss.generator_objective(self.score(batch), fake, batch["image"])
+        objective.terms |= self.matching(batch, fake)
+        return objective
+
+    def matching(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        """|E f(x) − E f(G(z))|², weighted; nothing where it has no weight."""
+        if not self.feature_matching:
+            return {}
+        features = self.seen(self.told(self.discriminator.features, batch))  # type: ignore[arg-type]
+        with torch.no_grad():
+            real = features(batch["image"]).float()
+        distance = (real.mean(0) - features(fake).float().mean(0)).square().sum()
+        return {"features": self.feature_matching * distance}
 
     def after_turn(self, player: str) -> None:
         if player == "discriminator":
             self.loss.constrain(self.discriminator)
+            if self.augmentation is not None:
+                self.augmentation.after_turn()
 
     def score(self, batch: Batch) -> Score:
+        """The discriminator as the loss meets it: told the batch's labels, looking through the augmentation."""
+        return self.seen(self.judge(batch))
+
+    def judge(self, batch: Batch) -> Score:
         """The discriminator, told the batch's labels if it wants them."""
-        return partial(self.discriminator, labels=batch["label"]) if self.classes else self.discriminator
+        return self.told(self.discriminator, batch)
+
+    def told(self, ask: Callable[..., Tensor], batch: Batch) -> Score:
+        return partial(ask, labels=batch["label"]) if self.classes else ask
+
+    def seen(self, ask: Score) -> Score:
+        augmentation = self.augmentation
+        return ask if augmentation is None else lambda images: ask(augmentation(images))
 
     def fakes(self, batch: Batch) -> Tensor:
         """As many fakes as the batch has images, (N, C, H, W)."""
@@ -95,7 +137,7 @@ class GAN(System):
         return self.draw(whole_rows)
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
-        return self.score(examples)(images).view(len(images), -1).mean(1)
+        return self.judge(examples)(images).view(len(images), -1).mean(1)
 
     def render(self, examples: Batch) -> Tensor:
         labels = (examples["label"],) if self.classes else ()
@@ -126,3 +168,13 @@ def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss) -> None:
             "this loss's penalty is each image's own gradient, but BatchNorm in the discriminator mixes the "
             "batch's images: use model.discriminator.norm=none (or layer, instance)"
         )
+
+
+def refuse_featureless(discriminator: nn.Module) -> None:
+    """Raises ValueError where there is nothing to match."""
+    for part in (discriminator, getattr(discriminator, "network", discriminator)):  # what a condition is wrapped around
+        if not callable(getattr(part, "features", None)):
+            raise ValueError(
+                f"feature_matching: {type(part).__name__} has no method features(images) to compare; "
+                "use model.feature_matching=0"
+            )

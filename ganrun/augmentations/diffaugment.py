@@ -1,0 +1,30 @@
+"""DiffAugment: random transforms of reals and fakes that gradients flow through (Zhao et al., 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ganrun.augmentations.augmentation import Augmentation
+
+
+class DiffAugment(Augmentation):
+    """One transform after another: D(T(x)) and D(T(G(z))) in both players' turns (equations 4 and 5).
+
+    On reals alone the transforms would leak into the samples.
+    """
+
+    def __init__(self, policies: Mapping[str, Augmentation]) -> None:
+        super().__init__()
+        self.policies = nn.ModuleDict(policies)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)"""
+        for policy in self.policies.values():
+            images = policy(images)
+        return images
+
+    def after_turn(self) -> None:
+        for policy in self.policies.values():
+            policy.after_turn()  # type: ignore[operator]

@@ -1,0 +1,34 @@
+"""Instance noise: the discriminator sees every picture through noise that may fade (Sønderby et al., 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganrun.augmentations.augmentation import Augmentation, at_least_0
+
+
+class InstanceNoise(Augmentation):
+    """x + N(0, sigma²), on the scale of images in [-1, 1].
+
+    `turns` of the discriminator bring sigma down to 0 in a straight line; at 0 it stays as it is. How many were taken
+    is saved. Raises ValueError when either is negative.
+    """
+
+    taken: Tensor  # () turns of the discriminator so far
+
+    def __init__(self, sigma: float = 0.1, turns: int = 0) -> None:
+        super().__init__()
+        at_least_0(sigma=sigma, turns=turns)
+        self.sigma, self.turns = sigma, turns
+        self.register_buffer("taken", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)"""
+        if not self.sigma:
+            return images
+        left = (1 - self.taken / self.turns).clamp(min=0) if self.turns else 1.0
+        return images + self.sigma * left * torch.randn_like(images)
+
+    def after_turn(self) -> None:
+        self.taken += 1

@@ -1,0 +1,33 @@
+"""Translation: each image moved by whole pixels, 0 where nothing was (Zhao et al., 2020)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganrun.augmentations.augmentation import Augmentation, at_most_1
+from ganrun.augmentations.pixels import look_up, places
+
+
+class Translation(Augmentation):
+    """Up to `fraction` of the sides, either way. Raises ValueError when it is not in [0, 1]."""
+
+    def __init__(self, fraction: float = 0.125) -> None:
+        super().__init__()
+        at_most_1(fraction=fraction)
+        self.fraction = fraction
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)"""
+        if not self.fraction:
+            return images
+        rows, columns = places(images)
+        height, width = images.shape[2:]
+        ys = rows + self.shifts(height, images)
+        xs = columns + self.shifts(width, images)
+        return look_up(images, *torch.broadcast_tensors(ys, xs))
+
+    def shifts(self, side: int, images: Tensor) -> Tensor:
+        """(N, 1, 1) whole pixels."""
+        most = int(side * self.fraction + 0.5)
+        return torch.randint(-most, most + 1, (len(images), 1, 1), device=images.device)

@@ -1,0 +1,48 @@
+"""How near a picture is to the right answer: PSNR and SSIM."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+L = 255.0  # the range of the pixels that both are measured on
+WINDOW, SIGMA = 11, 1.5
+C1, C2 = (0.01 * L) ** 2, (0.03 * L) ** 2
+
+
+def psnr(images: Tensor, targets: Tensor) -> Tensor:
+    """(N, C, H, W) twice, in [-1, 1] -> (N,) decibels, 10 log10(255² / mse); infinite for equal pictures."""
+    mse = (as_pixels(images) - as_pixels(targets)).square().flatten(1).mean(1)
+    return 10 * torch.log10(L**2 / mse)
+
+
+def ssim(images: Tensor, targets: Tensor) -> Tensor:
+    """(N, C, H, W) twice, in [-1, 1] -> (N,) the mean of SSIM(x, y) over all windows and channels, at most 1.
+
+    Equation 13 of Wang et al., 2004, with their Gaussian window of 11×11, σ = 1.5, and no window over the border.
+    Raises ValueError for pictures smaller than a window.
+    """
+    if min(images.shape[2:]) < WINDOW:
+        raise ValueError(f"SSIM looks through windows of {WINDOW}×{WINDOW} pixels: the picture is smaller")
+    x, y = as_pixels(images), as_pixels(targets)
+    mu_x, mu_y = local_mean(x), local_mean(y)
+    var_x, var_y = local_mean(x * x) - mu_x**2, local_mean(y * y) - mu_y**2
+    cov = local_mean(x * y) - mu_x * mu_y
+    similarity = (2 * mu_x * mu_y + C1) * (2 * cov + C2) / ((mu_x**2 + mu_y**2 + C1) * (var_x + var_y + C2))
+    return similarity.flatten(1).mean(1)
+
+
+def as_pixels(images: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 255], in double precision: a variance is the small difference of large squares."""
+    return (images.double() + 1) * (L / 2)
+
+
+def local_mean(images: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H − 10, W − 10), weighted by the window, which is a column times a row."""
+    offsets = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
+    weights = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    weights = (weights / weights.sum()).view(1, 1, WINDOW, 1)
+    planes = images.flatten(0, 1).unsqueeze(1)
+    means = F.conv2d(F.conv2d(planes, weights), weights.transpose(2, 3))
+    return means.view(*images.shape[:2], *means.shape[2:])

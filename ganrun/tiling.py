@@ -1,0 +1,68 @@
+"""tiling: a large picture through a network in overlapping tiles, blended so that no seam shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+ALIGNED = 32  # tiles start at multiples of a power of two up to this, so that a network's halvings fall as in the whole
+
+Network = Callable[[Tensor], Tensor]
+
+
+def in_tiles(network: Network, picture: Tensor, tile: int | None, overlap: int) -> Tensor:
+    """(1, C, H, W) -> (1, C', s·H, s·W) on the CPU: what a fully convolutional `network` that enlarges s times makes.
+
+    No tile is larger than `tile`; one after the other goes to the network, so that memory does not grow with the
+    picture. With null, or where the picture is small enough, it goes through whole. Neighbours share `overlap` pixels:
+    a quarter at each end is dropped, where a network feels the tile's border, and over the half between one fades
+    linearly into the other. Raises ValueError for a network that does not enlarge by a whole factor.
+    """
+    height, width = picture.shape[2:]
+    if tile is None or max(height, width) <= tile:
+        return enlarged_by(network, picture)[0].float().cpu()
+    canvas: Tensor | None = None
+    rows, columns = (spans(side, tile, overlap) for side in (height, width))
+    for (top, bottom), down in zip(rows, shares(rows, height, overlap), strict=True):
+        for (left, right), across in zip(columns, shares(columns, width, overlap), strict=True):
+            drawn, s = enlarged_by(network, picture[:, :, top:bottom, left:right])
+            if canvas is None:
+                canvas = torch.zeros(1, drawn.shape[1], s * height, s * width)
+            weights = down.repeat_interleave(s)[:, None] * across.repeat_interleave(s)
+            canvas[:, :, s * top : s * bottom, s * left : s * right] += drawn.float().cpu() * weights
+    assert canvas is not None
+    return canvas
+
+
+def enlarged_by(network: Network, picture: Tensor) -> tuple[Tensor, int]:
+    """What the network makes of a picture, and how many times larger it is."""
+    drawn = network(picture)
+    (height, width), made = picture.shape[2:], tuple(drawn.shape[2:])
+    s = made[0] // height
+    if made != (s * height, s * width) or not s:
+        raise ValueError(f"the model makes {made[1]}x{made[0]} pixels of {width}x{height}: no whole factor")
+    return drawn, s
+
+
+def spans(side: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """[start, end) of the tiles along one side: 100 in tiles of 40 that share 8 -> (0, 40), (32, 72), (64, 100)."""
+    step = tile - overlap
+    aligned = min(step & -step, ALIGNED)
+    last = max(0, -(-(side - tile) // aligned) * aligned)  # the last tile is a little shorter rather than off the beat
+    return [*((start, start + tile) for start in range(0, last, step)), (last, side)]
+
+
+def shares(tiles: list[tuple[int, int]], side: int, overlap: int) -> list[Tensor]:
+    """How much each tile says about each of its pixels; over all tiles it adds up to 1 at every pixel."""
+    ramp = ((torch.arange(overlap) + 0.5 - overlap / 4) / max(overlap / 2, 1)).clamp(0, 1)
+    weights = [torch.ones(end - start) for start, end in tiles]
+    for weight in weights[1:]:
+        weight[:overlap] *= ramp
+    for weight in weights[:-1]:
+        weight[len(weight) - overlap :] *= ramp.flip(0)
+    total = torch.zeros(side)
+    for (start, end), weight in zip(tiles, weights, strict=True):
+        total[start:end] += weight
+    return [weight / total[start:end] for (start, end), weight in zip(tiles, weights, strict=True)]
