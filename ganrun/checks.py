@@ -68,6 +68,16 @@ def _labels(value: Any) -> str | None:
     return None if fits else "must be class numbers: 3 or [3, 7]"
 
 
+DRAWING: dict[str, Any] = {  # what every command has that reads a checkpoint and writes pictures
+    "ckpt": _text,
+    "out": _text,
+    "device": _device,
+    "weights": _one_of("ema", "raw"),
+    "threads": _whole(null=True),
+    "overwrite": _boolean,
+    "trust": _names,
+}
+
 CHECKS: dict[str, dict[str, Any]] = {
     "train": {
         "steps": _whole(null=True),
@@ -99,44 +109,26 @@ CHECKS: dict[str, dict[str, Any]] = {
         "optimizer": None,
     },
     "sample": {
-        "ckpt": _text,
         "n": _whole(),
         "seed": _whole(0),
         "labels": _labels,
-        "out": _text,
         "batch_size": _whole(),
-        "device": _device,
-        "weights": _one_of("ema", "raw"),
-        "threads": _whole(null=True),
-        "overwrite": _boolean,
-        "trust": _names,
+        **DRAWING,
     },
     "synthesize": {
-        "ckpt": _text,
         "per_class": _whole(),
         "seed": _whole(0),
-        "out": _text,
         "batch_size": _whole(),
-        "device": _device,
-        "weights": _one_of("ema", "raw"),
-        "threads": _whole(null=True),
-        "overwrite": _boolean,
-        "trust": _names,
+        **DRAWING,
     },
     "apply": {
-        "ckpt": _text,
         "input": _text,
-        "out": _text,
         "target": _text,
         "direction": _one_of("ab", "ba", None),
         "strips": _boolean,
         "tile": _whole(16, null=True),
         "overlap": _whole(0),
-        "device": _device,
-        "weights": _one_of("ema", "raw"),
-        "threads": _whole(null=True),
-        "overwrite": _boolean,
-        "trust": _names,
+        **DRAWING,
     },
 }
 
