@@ -8,6 +8,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from torch import nn
+
 from ganrun.errors import UserError, nearest
 
 T = TypeVar("T")
@@ -56,12 +58,27 @@ def resolve(node: Any, expects: type, where: str, trust: Sequence[str] | None = 
             f"if you trust that package, say trust={target.split('.')[0]}"
         )
     cls = _locate(target, where)
+    if not isinstance(cls, type) and callable(cls):
+        raise UserError(
+            f"{where}._target_={target} is a function, not a class: write a class, such as Net(torch.nn.Module), "
+            "whose __init__ calls it, and name that one"
+        )
     if not isinstance(cls, type) or not issubclass(cls, expects):
         raise UserError(f"{where}._target_={target} is not a {expects.__name__}")
     # an alias inside a trusted module may lead anywhere: what counts is where the class itself was defined
     if trust is not None and not _under(cls.__module__ + ".", trust):
         raise UserError(f"{where}._target_={target} is defined in {cls.__module__}, which is not trusted")
     return cls
+
+
+def names_only(node: Any, packages: Sequence[str]) -> bool:
+    """Does no `_target_` in a plain node lead out of these packages?"""
+    if isinstance(node, list):
+        return all(names_only(item, packages) for item in node)
+    if not isinstance(node, Mapping):
+        return True
+    target = node.get("_target_", f"{packages[0]}.")
+    return _under(str(target), packages) and all(names_only(item, packages) for item in node.values())
 
 
 def _locate(target: str, where: str) -> Any:
@@ -88,7 +105,10 @@ def _under(name: str, packages: Sequence[str]) -> bool:
 def _build_inside(value: Any, hint: Any, where: str, trust: Sequence[str] | None) -> Any:
     if isinstance(value, Mapping):
         if "_target_" in value:
-            return build(value, _class_in(hint), where, trust)
+            expects = _class_in(hint)
+            if expects is object and trust is not None:  # a file could name a class that downloads or opens things
+                expects = nn.Module
+            return build(value, expects, where, trust)
         wanted = _class_in(hint)
         if wanted is not object and not all(
             isinstance(item, Mapping) and "_target_" in item for item in value.values()

@@ -12,6 +12,10 @@ from ganrun.errors import UserError, nearest
 Config = dict[str, Any]
 
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
+RESUMED = (  # what a run cannot go on without
+    *LENGTHS, "batch_size", "seed", "device", "precision", "threads", "average", "log",
+    "dataset", "model", "loss", "hooks", "optimizer",
+)  # fmt: skip
 
 
 def _whole(low: int = 1, null: bool = False) -> Any:
@@ -68,6 +72,16 @@ def _labels(value: Any) -> str | None:
     return None if fits else "must be class numbers: 3 or [3, 7]"
 
 
+def _ratios(value: Any) -> str | None:
+    fits = isinstance(value, list) and value and not any(map(_number(), value))
+    return None if fits else "must be numbers above 0, synthetic pictures per real one: [1, 5]"
+
+
+def _some_names(value: Any) -> str | None:
+    fits = value is None or (value and isinstance(value, list) and all(isinstance(item, str) for item in value))
+    return None if fits else "must be names of arms, [real, real+1x], or null for all"
+
+
 DRAWING: dict[str, Any] = {  # what every command has that reads a checkpoint and writes pictures
     "ckpt": _text,
     "out": _text,
@@ -101,6 +115,9 @@ CHECKS: dict[str, dict[str, Any]] = {
         "grids.verdicts": _boolean,
         "checkpoint.every": _whole(),
         "checkpoint.keep": _whole(),
+        "checkpoint.keep_kimg": _number(null=True),
+        "non_finite.policy": _one_of("stop", "skip", "rollback"),
+        "non_finite.limit": _whole(),
         "optimizer.lr": _number(),
         "dataset": None,
         "model": None,
@@ -130,6 +147,24 @@ CHECKS: dict[str, dict[str, Any]] = {
         "overlap": _whole(0),
         **DRAWING,
     },
+    "augment_study": {
+        **DRAWING,
+        "synthetic": _text,
+        "dataset": None,
+        "classifier": None,
+        "transforms": None,
+        "test": None,
+        "test.split": _text,
+        "test.root": _text,
+        "test.limit": _whole(null=True),
+        "ratios": _ratios,
+        "arms": _some_names,
+        "seeds": _whole(),
+        "steps": _whole(),
+        "batch_size": _whole(),
+        "lr": _number(),
+        "seed": _whole(0),
+    },
 }
 
 
@@ -146,6 +181,8 @@ def check(page: str, config: Config) -> None:
             raise UserError(f"{key}={_shown(value)} {message}")
     if page == "apply" and config["tile"] is not None and config["overlap"] > config["tile"] // 2:
         raise UserError(f"overlap={config['overlap']} must be at most half of tile={config['tile']}")
+    if page == "augment_study" and (config["ckpt"] is None) == (config["synthetic"] is None):
+        raise UserError("the synthetic pictures come from ckpt=RUN or from synthetic=FOLDER|x.zip: give one of the two")
     if page == "train":
         given = [name for name in LENGTHS if config[name] is not None]
         if len(given) > 1:
@@ -154,6 +191,24 @@ def check(page: str, config: Config) -> None:
             rate = (own or {}).get("lr", 1.0) if isinstance(own, Mapping) or own is None else own
             if message := _number()(rate):
                 raise UserError(f"optimizer.players.{player}.lr={_shown(rate)} {message}")
+
+
+def check_stored(config: Config) -> None:
+    """The same for a run's config out of a checkpoint: it may be older than some settings. Raises UserError."""
+    for name in RESUMED:
+        if name not in config:
+            raise UserError(f"its config holds no {name}")
+    for key, wrong in CHECKS["train"].items():
+        value: Any = config
+        for name in key.split("."):
+            value = value.get(name, wrong) if isinstance(value, Mapping) else None
+        if value is wrong and wrong is not None:  # it is not there
+            if key.split(".")[0] in RESUMED:
+                raise UserError(f"its config holds no {key}")
+            continue
+        message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"
+        if message:
+            raise UserError(f"its config's {key}={_shown(value)[:80]} {message}")
 
 
 def _shown(value: Any) -> str:

@@ -16,7 +16,13 @@ from ganrun.errors import UserError, nearest
 
 FAILED, MISUSED = 1, 2
 KNOWN_FAILURES = (UserError, FloatingPointError, OSError)  # their messages say it all
-COMMANDS = ("train", "sample", "synthesize", "apply", "info")
+DRAWS = {  # command: its room and function
+    "sample": ("sampling", "sample"),
+    "synthesize": ("synthesis", "synthesize"),
+    "apply": ("applying", "apply"),
+    "augment-study": ("study", "study"),
+}
+COMMANDS = ("train", *DRAWS, "info")
 
 log = logging.getLogger("ganrun")
 
@@ -67,7 +73,7 @@ def _dispatch(words: list[str]) -> int:
         directory = _value_after("--config-dir", rest) or _value_after("-cd", rest)
         print(pages.help_page(command, Path(directory).absolute() if directory else None))
         return 0
-    return {"train": _train, "sample": _sample, "synthesize": _synthesize, "apply": _apply}[command](rest)
+    return _train(rest) if command == "train" else _draw(command.replace("-", "_"), *DRAWS[command], rest)
 
 
 # -- commands -----------------------------------------------------------------------------------------------------
@@ -75,80 +81,49 @@ def _dispatch(words: list[str]) -> int:
 
 def _train(words: list[str]) -> int:
     from ganrun import compose
+    from ganrun.folders import check_folder
 
     request = compose.read_command_line("train", words)
     _use_config_dir(request.config_dir)
     if not request.only_shows:
         configs = list(request.configs())
-        if any(config["resume"] is not None for config in configs):
-            folder = _prepare_resume(request, configs)
-        else:
-            folder = None
-            _check_folder(configs[0]["out"])
-        plans = [_resumed(config)[0] if folder else _plan(config) for config in configs]
+        folder = _folder_of(request, configs[0])
+        check_folder(folder, configs[0]["resume"])
+        _check_torch()
+        from ganrun import training
+
+        plans = [training.check(config, folder) for config in configs]
         if configs[0]["dry_run"]:
             print("\n\n".join("\n".join(plan.lines()) for plan in plans))
             return 0
-        if folder and (reached := _resumed(configs[0])[3]["progress"]["step"]) >= (
-            plans[0].length.steps or reached + 1
-        ):
-            print(f"{folder} is at step {reached} already, its end: give a longer length, such as steps={2 * reached}")
+        if not request.multirun and (line := training.ended(configs[0], folder)):
+            print(line)
             return 0
-    ended: list[int] = []
+    codes: list[int] = []
 
     def job(cfg: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
 
-        if ended and ended[-1] >= 128:
-            return  # a signal ends the whole sweep
-        config = compose.plain(cfg)
-        run_folder = Path(HydraConfig.get().runtime.output_dir)
-        ended.append(_run(config, run_folder))
+        from ganrun import training
+
+        if not codes or codes[-1] < 128:  # a signal ends the whole sweep
+            codes.append(training.run(compose.plain(cfg), Path(HydraConfig.get().runtime.output_dir)))
 
     _hand_to_hydra("train", job, request.argv)
-    return max(ended, default=0)
+    return max(codes, default=0)
 
 
-def _run(config: dict[str, Any], folder: Path) -> int:
-    """One job: a new run, or one that goes on."""
-    from ganrun import runs
-
-    trust, state = None, None
-    if config["resume"] is not None:
-        _, config, trust, state = _resumed(config)
-    config["out"] = None  # where a run lies is no part of what it is: the same run elsewhere has the same checkpoint
-    plan = _plan(config, trust)
-    for line in plan.lines():
-        log.info(line)
-    trainer = runs.train(config, folder, trust, state)
-    shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-    if (grid := f"grids/step_{trainer.step:06d}.png") and (folder / grid).exists():
-        log.info(f"look at    {shown}/{grid}")
-    if hasattr(trainer.system, "translate"):
-        log.info(f"apply it   ganrun apply ckpt={shown} input=PICTURES out=FOLDER")
-    else:
-        log.info(f"draw more  ganrun sample ckpt={shown}")
-    return trainer.exit_code
+def _folder_of(request: Any, config: dict[str, Any]) -> Path | None:
+    """Where the run is or will be; None while only Hydra knows. What `resume` may not be given with is refused."""
+    out = Path(str(config["out"])).expanduser() if config["out"] is not None else None
+    if config["resume"] == "auto" and out is None:
+        raise UserError("resume=auto needs out=FOLDER: where the run starts or goes on")
+    if config["resume"] in (None, "auto"):
+        return None if request.multirun and config["resume"] else out
+    return _prepare_resume(request, config)
 
 
-def _plan(config: dict[str, Any], trust: Any = None) -> Any:
-    _check_torch()
-    from ganrun.plan import plan
-
-    return plan(config, trust)
-
-
-def _resumed(config: dict[str, Any]) -> tuple[Any, dict[str, Any], Any, Any]:
-    """The plan, config, trust and state of the run that `resume` names."""
-    _check_torch()
-    from ganrun import parts, runs
-
-    state = parts.load_checkpoint(str(config["resume"]), "resume")
-    stored, trust = runs.continued(state["config"], config), parts.trusted(config["trust"])
-    return _plan(stored, trust), stored, trust, state
-
-
-def _prepare_resume(request: Any, configs: list[dict[str, Any]]) -> Path:
+def _prepare_resume(request: Any, config: dict[str, Any]) -> Path:
     """Point Hydra at the old folder, and let nothing but a length be given with it."""
     from ganrun import compose
 
@@ -160,27 +135,15 @@ def _prepare_resume(request: Any, configs: list[dict[str, Any]]) -> Path:
                 f"{override.input_line}: a resumed run keeps its own config; with resume= go only "
                 f"{', '.join(sorted(compose.WITH_RESUME - {'resume'}))}; init_from= starts a new run from its weights"
             )
-    path = compose.find_checkpoint(str(configs[0]["resume"]), "resume")
+    path = compose.find_checkpoint(str(config["resume"]), "resume")
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
     request.add(f"hydra.run.dir='{quoted}'", "hydra.output_subdir=null")
     return folder
 
 
-def _sample(words: list[str]) -> int:
-    return _draw("sample", "sampling", "sample", words)
-
-
-def _synthesize(words: list[str]) -> int:
-    return _draw("synthesize", "synthesis", "synthesize", words)
-
-
-def _apply(words: list[str]) -> int:
-    return _draw("apply", "applying", "apply", words)
-
-
 def _draw(page: str, room: str, function: str, words: list[str]) -> int:
-    """A command that reads a checkpoint and writes pictures: checked first, then done by `room.function`."""
+    """A command that draws with a checkpoint: checked first by `room.check`, then done by `room.function`."""
     from ganrun import compose
 
     def module() -> Any:
@@ -192,7 +155,8 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
         _use_config_dir(request.config_dir)
         configs = list(request.configs())
         for config in configs:
-            compose.find_checkpoint(str(config["ckpt"]), "ckpt")
+            if config["ckpt"] is not None:
+                compose.find_checkpoint(str(config["ckpt"]), "ckpt")
         places = [module().check(config) for config in configs]
         if len(set(places)) < len(places):
             raise UserError(f"out={places[0]}: the jobs of this sweep would overwrite each other; sweep over out= too")
@@ -266,23 +230,6 @@ def _use_config_dir(config_dir: Path | None) -> None:
             sys.path.append(str(folder))
 
 
-def _check_folder(out: str | None) -> None:
-    """Refuse a folder that holds something or that cannot be written, before Hydra makes it."""
-    import tempfile
-
-    target = Path(out or "outputs").absolute()
-    if out is not None and target.is_dir() and any(target.iterdir()):
-        raise UserError(
-            f"out={out} is not empty: choose another folder, or resume={out} to go on with a run that is there"
-        )
-    there = next(folder for folder in (target, *target.parents) if folder.exists())
-    try:
-        with tempfile.TemporaryDirectory(dir=there):
-            pass
-    except OSError as error:
-        raise UserError(f"out={target} cannot be written: {there}: {error.strerror}") from None
-
-
 def _check_torch() -> None:
     """One line for the classic mishap: a torch and a torchvision that were not built for each other."""
     try:
@@ -302,13 +249,13 @@ def _check_torch() -> None:
 def _complete(words: list[str]) -> int:
     """Hydra completes `app key=`; here the command stands between: take it out of the line before Hydra looks."""
     line = os.environ.get("COMP_LINE", "").split(" ")
-    command = line[1] if len(line) > 2 and line[1] in ("train", "sample", "synthesize", "apply") else None
+    command = line[1] if len(line) > 2 and line[1] in ("train", *DRAWS) else None
     if any(word.startswith("query=") for word in words) and command is None:
         print(" ".join(name for name in COMMANDS if name.startswith(line[1] if len(line) > 1 else "")))
         return 0
     if command:
         os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])
-    _hand_to_hydra(command or "train", lambda cfg: None, words)
+    _hand_to_hydra((command or "train").replace("-", "_"), lambda cfg: None, words)
     return 0
 
 

@@ -25,7 +25,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganrun.checks import LENGTHS, check
+from ganrun.checks import CHECKS, LENGTHS, check
 from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
 from ganrun.pages import conf_folder, group_choices
@@ -41,7 +41,11 @@ PATHS = (
     "input",
     "out",
     "target",
+    "synthetic",
+    "test.root",
     "dataset.cache",
+    "dataset.labels",
+    "model.perceptual.weights",
     *(f"dataset.{root}" for root in ROOTS),
 )
 JOBS_CHECKED = 100  # of a sweep, before it starts
@@ -56,7 +60,7 @@ def _found(fact: str, *, _parent_: DictConfig) -> Any:
 
     if "root" not in _parent_:
         raise ValueError(f"${{found:{fact}}} looks at dataset.root, which this data set has not: write the fact itself")
-    return find_facts(**_some(_parent_, "root", "split", "labelled"))[fact]
+    return find_facts(**_some(_parent_, "root", "split", "labelled", "labels"))[fact]
 
 
 def _found_pair(fact: str, *, _parent_: DictConfig) -> Any:
@@ -175,7 +179,7 @@ def read_command_line(page: str, words: list[str]) -> Request:
     """Raises UserError for unknown flags, keys and choices; leaves the words as Hydra should get them."""
     parser = get_args_parser()
     parser.__class__ = _OneLineParser
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_intermixed_args(words)  # overrides may stand on both sides of a flag
     if arguments.experimental_rerun:
         raise UserError("--experimental-rerun opens a pickle, which can run code: use resume=RUN")
     for flag in ("config_path", "config_name"):
@@ -220,7 +224,7 @@ def parse_overrides(words: Iterable[str]) -> list[Override]:
     parsed = []
     for word in words:
         if "=" not in word and not word.startswith("~"):
-            raise UserError(f"{word!r} is neither a flag nor key=value; ganrun train --help shows what there is")
+            raise UserError(f"{word!r} is neither a flag nor key=value; --help shows what there is")
         try:
             parsed.append(parser.parse_override(word))
         except HydraException as error:
@@ -256,12 +260,13 @@ def _clear_other_lengths(request: Request) -> None:
     if len(set(given)) > 1:
         raise UserError(f"{' and '.join(f'{name}=…' for name in given)}: a run has one length, give one of them")
     if given:
-        request.add(*(f"{name}=null" for name in LENGTHS if not request.given(name)))
+        others = [name for name in LENGTHS if name in CHECKS[request.page] and not request.given(name)]
+        request.add(*(f"{name}=null" for name in others))
 
 
 def _check_words(request: Request) -> None:
     """Every group, choice and key exists; what does not is named with its nearest neighbours."""
-    groups = group_choices(request.config_dir)
+    groups = group_choices(request.config_dir, request.page)
     parsed = request.parsed()
     choices = [override for override in parsed if name_of(override) in groups]
     for override in choices:

@@ -25,7 +25,21 @@ def find(reference: str | os.PathLike[str], runs: str | os.PathLike[str] = "outp
         raise CheckpointError(f"{path} does not exist: give a checkpoint, a run folder, or last")
     if path.is_file():
         return path
-    for candidate in (path / "checkpoints" / "last.pt", path / "last.pt"):
-        if candidate.is_file():
-            return candidate
+    if found := newest(path):
+        return found[0]
     raise CheckpointError(f"{path} holds no checkpoints/last.pt: it is not the folder of a run that has saved")
+
+
+def newest(run: Path) -> list[Path]:
+    """The checkpoints of a run's folder, the newest first: last.pt, then the numbered ones."""
+    for folder in (run / "checkpoints", run):
+        numbered = sorted(folder.glob("step_*.pt"), key=step_of, reverse=True)
+        if found := [path for path in (folder / "last.pt", *numbered) if path.is_file()]:
+            return found
+    return []
+
+
+def step_of(path: Path) -> int:
+    """checkpoints/step_000100.pt -> 100; -1 for another name."""
+    digits = path.stem.removeprefix("step_")
+    return int(digits) if digits.isdecimal() else -1

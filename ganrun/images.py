@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def png_bytes(image: Tensor, text: Mapping[str, object] | None = None) -> bytes:
 def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
     """The same as a file; its folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png_bytes(image, text))
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(png_bytes(image, text))
+    os.replace(temporary, path)  # a run that is killed leaves no half of a picture
 
 
 def save_grid(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
-GROUPS = ("experiment", "dataset", "model", "loss", "optimizer", "schedule", "hooks")
+GROUPS = ("experiment", "dataset", "model", "loss", "optimizer", "schedule", "hooks", "classifier")
 
 
 def conf_folder() -> Path:
@@ -16,8 +17,8 @@ def conf_folder() -> Path:
 
 
 @lru_cache
-def group_choices(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
-    """{"loss": {"hinge": "its first line", ...}, ...} of ganrun's own configs and the user's."""
+def group_choices(config_dir: Path | None = None, page: str = "train") -> dict[str, dict[str, str]]:
+    """{"loss": {"hinge": "its first line", ...}, ...} of ganrun's own configs and the user's, as one page has them."""
     found: dict[str, dict[str, str]] = {name: {} for name in GROUPS}
     for folder in (conf_folder(), config_dir):
         if folder is None:
@@ -27,7 +28,14 @@ def group_choices(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
             if parents and parents[0] != "hydra":
                 group = found.setdefault(parents[0], {})
                 group.setdefault("/".join([*parents[1:], name]), description(path))
-    return found
+    mine = groups_of(page)
+    return {name: found[name] for name in found if name in mine or not (conf_folder() / name).is_dir()}
+
+
+def groups_of(page: str) -> set[str]:
+    """The groups that a page's defaults list takes a choice from."""
+    text = (conf_folder() / f"{page}.yaml").read_text(encoding="utf-8")
+    return set(re.findall(r"^  - (\w+): ", text, re.MULTILINE))
 
 
 def hidden_by_ours(config_dir: Path) -> list[str]:
@@ -85,6 +93,20 @@ usage: ganrun apply ckpt=FILE|RUN|last input=FILE|FOLDER|ZIP out=FOLDER|x.png [k
   ganrun apply ckpt=RUN input=NOISY target=CLEAN out=DONE      PSNR and SSIM of each in DONE/results.csv
   ganrun apply ckpt=CYCLEGAN input=B out=A direction=ba        from domain b to domain a
 """,
+    "augment-study": """\
+usage: ganrun augment-study ckpt=FILE|RUN|last|synthetic=FOLDER|x.zip out=FOLDER [key=value | group=choice]...
+
+  ganrun train model=cgan dataset=digits dataset.split=train kimg=500      a GAN that never saw the test digits
+  ganrun augment-study ckpt=last out=STUDY                                 does it help a classifier of digits?
+  ganrun augment-study ckpt=RUN dataset=mnist dataset.root=DATA dataset.limit=600 test.split=test out=STUDY
+  ganrun augment-study synthetic=more.zip dataset=folder dataset.root=PICS test.root=TESTPICS out=STUDY
+  ganrun augment-study … classifier=mine --config-dir DIR                  DIR/classifier/mine.yaml, or
+  ganrun augment-study … classifier._target_=my_pkg.Net                    Net(channels, image_size, classes, …)
+
+arms: real, real+classic, synthetic, and for each ratio real+1x, real+1x+classic: N times as many synthetic pictures as
+real ones, classic = `transforms`. All are trained for the same number of steps.
+out holds study.md (the table), study.csv (one row an arm and seed), study.json (the whole protocol), study.png (a plot)
+""",
 }
 
 FLAGS = """\
@@ -101,12 +123,12 @@ exit codes: 0 done, 1 failed, 2 not understood, 130/143 stopped by a signal
 
 def help_page(command: str, config_dir: Path | None = None) -> str:
     """What `ganrun COMMAND --help` prints: examples, every key with its comment, every choice with one line."""
-    parts = [HEAD[command], "keys\n" + _keys(conf_folder() / f"{command}.yaml")]
-    if command == "train":
-        for group, choices in group_choices(config_dir).items():
-            listed = {name: text for name, text in choices.items() if "/" not in name}
-            width = max((len(name) for name in listed), default=0)
-            parts.append(f"{group}=\n" + "".join(f"  {name:<{width}}  {text}\n" for name, text in listed.items()))
+    page = command.replace("-", "_")
+    parts = [HEAD[command], "keys\n" + _keys(conf_folder() / f"{page}.yaml")]
+    for group, choices in group_choices(config_dir, page).items():
+        listed = {name: text for name, text in choices.items() if "/" not in name}
+        width = max((len(name) for name in listed), default=0)
+        parts.append(f"{group}=\n" + "".join(f"  {name:<{width}}  {text}\n" for name, text in listed.items()))
     return "\n".join([*parts, FLAGS])
 
 
@@ -126,6 +148,7 @@ ganrun: train GANs from the command line, one config per part.
   ganrun sample ckpt=… [...]    pictures from a checkpoint alone                      (ganrun sample --help)
   ganrun synthesize ckpt=… […]  labelled pictures from a conditional run, as ImageFolder reads them
   ganrun apply ckpt=… […]       a picture-to-picture run on your own pictures         (ganrun apply --help)
+  ganrun augment-study [...]    does a GAN's synthetic data help a classifier?        (ganrun augment-study --help)
   ganrun info                   versions, devices, extras: put it into a bug report
   ganrun --version
 

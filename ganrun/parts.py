@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,16 +16,18 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from ganrun import checkpoint
-from ganrun.build import FROM_A_FILE, build, resolve
+from ganrun import budget, checkpoint
+from ganrun.build import FROM_A_FILE, build, names_only, resolve
+from ganrun.checks import check_stored
 from ganrun.data.dataset import Dataset, as_size
 from ganrun.errors import UserError
-from ganrun.finding import CheckpointError, find
+from ganrun.finding import CheckpointError, find, newest
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.schedules import Constant, Schedule
 from ganrun.seeding import reseed
 from ganrun.systems.system import System
 from ganrun.trainer import Length
+from ganrun.untrusted import check_config, only_reads
 
 Config = dict[str, Any]
 LARGE = 64 * 64  # pixels from which on more than one CPU thread pays
@@ -34,7 +37,7 @@ WEIGHTS = -2  # takes the place of the step in the seed of the first weights
 
 def load_dataset(config: Config, trust: Sequence[str] | None = None) -> Dataset:
     """The data set of a config, read once for a sweep's jobs. Raises UserError when its facts are not the config's."""
-    node = config["dataset"]
+    node = config["dataset"] if trust is None else only_reads(config["dataset"])
     return _load_dataset(json.dumps(node, sort_keys=True), tuple(trust) if trust is not None else None)
 
 
@@ -153,16 +156,79 @@ def find_checkpoint(reference: str, key: str) -> Path:
 
 
 def load_checkpoint(reference: str, key: str) -> Config:
-    """A checkpoint's state with its config. Raises UserError that names the key."""
+    """A checkpoint's state with its config; where a run's newest is damaged, of the one before it, and a line says so.
+
+    Its weights are those of its config, wherever that is used and names only ganrun's own. Raises UserError that names
+    the key.
+    """
     path = find_checkpoint(reference, key)
+    others = newest(path.parent)[1:] if path.name == "last.pt" else []
     try:
-        state = checkpoint.load(path)
+        state, damage = checkpoint.load(path), None
     except CheckpointError as error:
-        raise UserError(f"{key}={error}") from None
+        found, damage = first_whole(others), error
+        if found is None:
+            raise UserError(f"{key}={error}") from None
+        state = found
+    check_run(state, path, key)
+    if damage:
+        print(f"ganrun: note: {damage}; taking step {state['progress']['step']} before it", file=sys.stderr)
+    return state
+
+
+def check_run(state: Config, path: Path, key: str) -> None:
+    """Raises UserError unless a state is that of a run, and its weights are those of its config."""
     missing = [part for part in ("config", "system", "average", "progress") if not isinstance(state.get(part), dict)]
     if missing:
         raise UserError(f"{key}={path} holds no {missing[0]}: it is not the checkpoint of a run")
-    return state
+    if key == "init_from":  # its weights alone are taken, by networks that are there already
+        return
+    try:
+        check_config(state["config"])
+        check_facts(state)
+        if key == "resume":
+            check_stored(state["config"])
+            check_optimizers(state)
+    except ValueError as error:
+        raise UserError(f"{key}={path}: {error}") from None
+    if names_only(state["config"].get("model"), FROM_A_FILE):  # others wait for the `trust` of whoever builds them
+        budget.require_fit(state, FROM_A_FILE, key)
+
+
+def check_optimizers(state: Config) -> None:
+    """Raises ValueError for what no optimizer and no meter leaves behind."""
+    optimizers, meter = state.get("optimizers"), state.get("meter")
+    if not isinstance(optimizers, dict) or not optimizers or not isinstance(meter, dict):
+        raise ValueError("it holds no optimizers or no meter: a run cannot go on from it")
+    for saved in optimizers.values():
+        groups, moments = (saved.get("param_groups"), saved.get("state")) if isinstance(saved, dict) else (None, None)
+        if not isinstance(groups, list) or len(groups) != 1 or not isinstance(moments, dict):
+            raise ValueError("its optimizers are not what torch saves of one")
+        for kept in moments.values():
+            if not isinstance(kept, dict) or any(isinstance(value, str) for value in kept.values()):
+                raise ValueError("its optimizers hold text where they keep numbers")
+    if not all(isinstance(entry, dict) for entry in meter.values()):
+        raise ValueError("its meter is not what a run saves")
+
+
+def check_facts(state: Config) -> None:
+    """Raises ValueError for what is printed or made into names, and is not what `save` put there."""
+    progress, data = state["progress"], state.get("data", {})
+    names = data.get("class_names", []) if isinstance(data, dict) else None
+    if not all(type(progress.get(name)) is int and progress[name] >= 0 for name in ("step", "images")):
+        raise ValueError("its progress is not counted in whole numbers")
+    if not all(type(progress.get(name, 0)) in (int, float) for name in ("seconds", "setbacks")):
+        raise ValueError("its progress is not told in numbers")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its class_names are not a list of names")
+
+
+def first_whole(paths: Sequence[Path]) -> Config | None:
+    """The first that can be read."""
+    for path in paths:
+        with contextlib.suppress(CheckpointError):
+            return checkpoint.load(path)
+    return None
 
 
 def trusted(packages: str | Sequence[str] | None) -> tuple[str, ...]:

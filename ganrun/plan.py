@@ -29,7 +29,7 @@ from ganrun.parts import (
 from ganrun.systems.system import System
 from ganrun.trainer import Length
 
-REHEARSED = 5  # steps of a rehearsal: enough for the generator to move under the usual losses
+REHEARSED = (*range(5), 5040 * 10**5 - 1)  # steps: the first, and one so late that all phases have begun and all move
 REHEARSABLE = 50_000_000  # weights: beyond that a rehearsal would take too long to wait for
 
 
@@ -98,12 +98,14 @@ def rehearse(system: System, dataset: Dataset) -> None:
     """A few turns with two images, to be thrown away. Raises UserError where the parts do not fit each other."""
     batch = dataset.transform(prepare(dataset.take(torch.arange(2) % len(dataset)), torch.device("cpu")))
     try:
-        for step in range(REHEARSED):
+        for step in REHEARSED:
             for turn in system.turns(step):
                 turn.objective(batch)
     except (RuntimeError, IndexError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"model: the parts do not fit each other: {reason}") from None
+    except OSError as error:  # a file that is opened when it is first needed
+        raise UserError(str(error)) from None
 
 
 def build_hooks(config: Config, folder: Path, trust: Sequence[str] | None = None) -> list[Hook]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ganrun.average import Average
 from ganrun.batches import Stream
 from ganrun.checks import LENGTHS
+from ganrun.errors import UserError
+from ganrun.finding import newest
+from ganrun.folders import alone_in
 from ganrun.hooks.status import write_status
 from ganrun.parts import (
     Config,
@@ -28,6 +33,11 @@ from ganrun.parts import (
 from ganrun.plan import build_hooks, load_weights
 from ganrun.trainer import Trainer
 
+log = logging.getLogger("ganrun")
+
+STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
+MAY_CHANGE = {*LENGTHS, "out", "resume", "device", "threads", "trust", "dry_run", "dataset.root"}
+
 
 def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -> Trainer:
     """A trainer at step 0 with all its hooks, for a checked config."""
@@ -38,6 +48,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
     system = build_system(config, trust).to(device).to(memory_format=torch.channels_last)
     optimizers, schedules = build_optimizers(config, system, trust)
     average = Average(system.drawn_with(), config["average"]["half_life"], config["batch_size"])
+    when_broken = config.get("non_finite", STOP)
     return Trainer(
         system,
         Stream(dataset, config["batch_size"], config["seed"]),
@@ -51,29 +62,52 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
         bf16=config["precision"] == "bf16",
         flip=dataset.flip,
         log_every=config["log"]["every"],
+        skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,
     )
 
 
 def train(config: Config, folder: Path, trust: Sequence[str] | None = None, state: Config | None = None) -> Trainer:
-    """Train in `folder`, from the start or on from a checkpoint's state. Returns the trainer at its end."""
-    trainer = assemble(config, folder, trust)
-    if state is not None:
-        trainer.load_state_dict(state)
-    elif config["init_from"] is not None:
-        load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
-        trainer.average = Average(trainer.system.drawn_with(), config["average"]["half_life"], config["batch_size"])
-    try:
-        with finishing_on_signals(trainer):
-            trainer.fit()
-    except BaseException as error:
-        write_status(folder, "failed", trainer.step, str(error) or type(error).__name__)
-        raise
+    """Train in `folder`, from the start or on from a checkpoint's state. Returns the trainer at its end.
+
+    Raises UserError while another process trains there, FloatingPointError when the numbers went wrong.
+    """
+    with alone_in(folder):
+        trainer = assemble(config, folder, trust)
+        if state is not None:
+            trainer.load_state_dict(state)
+        elif config["init_from"] is not None:
+            load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
+            trainer.average = Average(trainer.system.drawn_with(), config["average"]["half_life"], config["batch_size"])
+        try:
+            with finishing_on_signals(trainer):
+                fit(trainer, folder, config.get("non_finite", STOP))
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # a full disk is being reported already
+                write_status(folder, "failed", trainer.step, str(error) or type(error).__name__)
+            raise
     return trainer
+
+
+def fit(trainer: Trainer, folder: Path, when_broken: Config) -> None:
+    """To the end; under `rollback`, back to the last checkpoint at half the rate, at most `limit` times in a run."""
+    while True:
+        try:
+            return trainer.fit()
+        except FloatingPointError as error:
+            setbacks = trainer.setbacks + 1
+            if when_broken["policy"] != "rollback" or setbacks > when_broken["limit"] or not newest(folder):
+                raise
+            trainer.load_state_dict(load_checkpoint(str(folder), "resume"))
+            trainer.setbacks = setbacks
+            log.warning(
+                "%s. Back to step %d, with %g times the learning rates (rollback %d of %d)",
+                error, trainer.step, 0.5**setbacks, setbacks, when_broken["limit"],
+            )  # fmt: skip
 
 
 @contextlib.contextmanager
 def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
-    """SIGINT and SIGTERM finish the step and save; a second one acts at once."""
+    """SIGINT and SIGTERM finish the step and save; a second one acts at once. SIGUSR1 saves and goes on."""
     if threading.current_thread() is not threading.main_thread():  # some launchers run jobs elsewhere
         yield
         return
@@ -82,7 +116,13 @@ def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
         trainer.stop(f"stopped by {signal.Signals(number).name}", exit_code=128 + number)
         signal.signal(number, before[number])
 
-    before = {number: signal.signal(number, finish) for number in (int(signal.SIGINT), int(signal.SIGTERM))}
+    def save(number: int, frame: object) -> None:
+        trainer.save_asked = True
+
+    handlers = {int(signal.SIGINT): finish, int(signal.SIGTERM): finish}
+    if hasattr(signal, "SIGUSR1"):  # Windows has none
+        handlers[int(signal.SIGUSR1)] = save
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
@@ -100,3 +140,24 @@ def continued(stored: Config, asked: Config) -> Config:
     if "root" in asked["dataset"]:  # only there when it was given: the data have moved
         config["dataset"]["root"] = asked["dataset"]["root"]
     return config
+
+
+def agreed(stored: Config, asked: Config, folder: Path) -> Config:
+    """`continued`, for a command that names the whole run again. Raises UserError where it means another run."""
+    before, now = dict(flat(stored)), dict(flat(asked))
+    for key, value in now.items():
+        if key not in MAY_CHANGE and key in before and before[key] != value:
+            raise UserError(
+                f"resume=auto: the run in {folder} has {key}={before[key]}, this command {key}={value}: "
+                "choose another out=, or give the same command"
+            )
+    return continued(stored, asked)
+
+
+def flat(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """{"model": {"size": 2}} -> ("model.size", 2)"""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from flat(value, f"{place}.{key}" if place else key)
+    else:
+        yield place, node

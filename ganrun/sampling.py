@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganrun import images
+from ganrun.budget import require_fit, without_losses
 from ganrun.errors import UserError
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, trusted
@@ -55,9 +56,11 @@ def sample(config: Config) -> str:
 
 def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
     """The system that a checkpoint describes, with its weights, in eval mode. Raises UserError."""
-    system = build_system(state["config"], trusted(trust), loss=AdversarialLoss())  # nobody plays: any loss will do
+    allowed = trusted(trust)
+    require_fit(state, allowed)
+    system = build_system(state["config"], allowed, loss=AdversarialLoss())  # nobody plays: any loss will do
     try:
-        system.load_state_dict({name: x for name, x in state["system"].items() if not name.startswith("loss.")})
+        system.load_state_dict(without_losses(system, state["system"]))
         if weights == "ema":
             system.drawn_with().load_state_dict(state["average"])
     except (RuntimeError, KeyError) as error:

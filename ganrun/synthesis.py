@@ -18,6 +18,7 @@ from ganrun import __version__, images
 from ganrun.errors import UserError
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
 from ganrun.sampling import draw, pixels_of, render, restore
+from ganrun.systems.system import System
 
 Config = dict[str, Any]
 Write = Callable[[str, bytes], None]
@@ -39,18 +40,14 @@ def synthesize(config: Config) -> str:
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
     set_threads(config["threads"], pixels_of(state))
-    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
-    classes = getattr(system, "classes", 0)
-    if not classes:
-        raise UserError(
-            f"ckpt={path}: this model is unconditional and knows no classes; train model=cgan or model=acgan"
-        )
-    names = folder_names(state.get("data", {}).get("class_names") or [str(label) for label in range(classes)])
+    system = conditional(path, state, config)
+    known = class_names(state, system)
+    names, classes = folder_names(known), len(known)
     inputs = draw(system, classes * config["per_class"], config["seed"], list(range(classes)))
     labels = inputs["label"].tolist()
     manifest = {
         "ganrun": __version__,
-        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "checkpoint_sha256": fingerprint(path),
         "step": state["progress"]["step"],
         "seed": config["seed"],
         "weights": config["weights"],
@@ -64,6 +61,27 @@ def synthesize(config: Config) -> str:
     except OSError as error:
         raise UserError(f"out={out} cannot be written: {error.strerror}") from None
     return f"{len(labels)} pictures of {classes} classes in {out}"
+
+
+def conditional(path: Path, state: Config, config: Config) -> System:
+    """The system of a checkpoint, on the device. Raises UserError for one that cannot be asked for a class."""
+    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
+    if not getattr(system, "classes", 0):
+        raise UserError(
+            f"ckpt={path}: this model is unconditional and knows no classes; train model=cgan or model=acgan"
+        )
+    return system
+
+
+def fingerprint(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def class_names(state: Config, system: System) -> list[str]:
+    """What its data called the classes; their numbers, where they had no names, or not as many."""
+    known, classes = state.get("data", {}).get("class_names", []), getattr(system, "classes", 0)
+    return known if len(known) == classes else [str(label) for label in range(classes)]
 
 
 def folder_names(names: list[str]) -> list[str]:

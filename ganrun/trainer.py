@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from ganrun.schedules import Schedule
 from ganrun.seeding import reseed
 from ganrun.systems.system import System, Turn
 
+log = logging.getLogger("ganrun")
+
 EXAMPLES = -1  # takes the place of the step in the seed of fixed examples
 
 
@@ -29,6 +33,7 @@ class Listener(Protocol):
     def on_start(self, trainer: Trainer) -> None: ...
     def on_step(self, trainer: Trainer) -> None: ...
     def on_end(self, trainer: Trainer) -> None: ...
+    def on_failure(self, trainer: Trainer) -> None: ...
 
 
 @dataclass
@@ -42,7 +47,8 @@ class Length:
 class Trainer:
     """Owns optimizers, weight average, precision, step count, randomness and device; tells hooks.
 
-    `optimizers` and `schedules` have one entry for each of the system's players.
+    `optimizers` and `schedules` have one entry for each of the system's players. A turn whose gradients are not
+    finite numbers is left out, at most `skip_limit` times in a row; with 0 nobody looks before the next log or save.
     """
 
     def __init__(
@@ -60,13 +66,16 @@ class Trainer:
         bf16: bool = False,
         flip: bool = False,
         log_every: int = 50,
+        skip_limit: int = 0,
     ) -> None:
         self.system, self.stream, self.average, self.length = system, stream, average, length
         self.optimizers, self.schedules = dict(optimizers), dict(schedules)
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.hooks = list(hooks)
         self.seed, self.device, self.bf16, self.flip = seed, device or torch.device("cpu"), bf16, flip
-        self.log_every = log_every
+        self.log_every, self.skip_limit = log_every, skip_limit
+        self.skipped = 0  # turns in a row
+        self.setbacks = 0  # how often the run went back to a checkpoint; each halves the learning rates
         self.step = 0
         self.seconds = (
             0.0  # only counted where the length is in minutes, so that other checkpoints repeat byte for byte
@@ -74,12 +83,21 @@ class Trainer:
         self.meter = Meter()
         self.logged: dict[str, float] | None = None  # means since the last log, on steps where they are due
         self.pictures: dict[str, Tensor] = {}  # (C, H, W) uint8, made by one hook in this step for the others to show
+        self.save_asked = self.save_due = False  # somebody outside asked; a checkpoint is due in this step
         self.stopped: str | None = None
         self.exit_code = 0  # what the process should end with
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
     def fit(self) -> None:
+        try:
+            self.play_on()
+        except BaseException:
+            for hook in reversed(self.hooks):
+                hook.on_failure(self)
+            raise
+
+    def play_on(self) -> None:
         self.system.train()
         for hook in self.hooks:
             hook.on_start(self)
@@ -96,6 +114,7 @@ class Trainer:
             if self.length.minutes is not None:
                 self.seconds, clock = self.seconds + time.monotonic() - clock, time.monotonic()
             self.logged = self.meter.read_and_clear(self.step) if self.log_due else None
+            self.save_due, self.save_asked = self.save_asked, False
             self.pictures.clear()
             for hook in self.hooks:
                 hook.on_step(self)
@@ -113,6 +132,8 @@ class Trainer:
         optimizer = self.optimizers[turn.player]
         optimizer.zero_grad(set_to_none=True)
         objective.total.backward(inputs=weights_of(optimizer))  # nobody else's gradients are computed
+        if self.skip_limit and self.must_skip(turn.player, optimizer):
+            return
         self.record(turn.player, objective, optimizer)
         optimizer.step()
         self.system.after_turn(turn.player)
@@ -125,11 +146,26 @@ class Trainer:
             gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
             self.meter.add({norm: nn.utils.get_total_norm(gradients)})
 
+    def must_skip(self, player: str, optimizer: Optimizer) -> bool:
+        """Waits for the device. Raises FloatingPointError at the `skip_limit`-th time in a row."""
+        gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
+        if math.isfinite(nn.utils.get_total_norm(gradients).item()):
+            self.skipped = 0
+            return False
+        self.skipped += 1
+        log.warning("step %d: a gradient of %s is no finite number: that turn is left out", self.step + 1, player)
+        if self.skipped >= self.skip_limit:
+            raise FloatingPointError(
+                f"gradients of {player} were no finite numbers {self.skipped} times in a row, at step {self.step + 1}: "
+                "try a lower optimizer.lr, precision=fp32 if it was bf16, or a larger non_finite.limit"
+            )
+        return True
+
     def set_rates(self) -> None:
         """Follow each player's schedule; a constant one is left alone."""
         for player, schedule in self.schedules.items():
-            if schedule.needs_an_end:
-                rate = self.rates[player] * schedule.factor(self.progress)
+            if schedule.needs_an_end or self.setbacks:
+                rate = self.rates[player] * schedule.factor(self.progress) * 0.5**self.setbacks
                 for group in self.optimizers[player].param_groups:
                     group["lr"] = rate
 
@@ -205,18 +241,25 @@ class Trainer:
     # -- what a checkpoint holds --------------------------------------------------------------------------------
 
     def refuse_broken(self) -> None:
-        """Raises FloatingPointError where a weight is no finite number. Waits for the device: for before a save."""
-        for player, module in self.system.players().items():
-            if not all(torch.stack([torch.isfinite(weight).all() for weight in module.parameters()]).tolist()):
+        """Raises FloatingPointError where a weight or running mean is no finite number. Waits for the device once."""
+        parts = {**self.system.players(), "average": self.average, "system": self.system}
+        for name, part in parts.items():
+            floats = [tensor.detach() for tensor in part.state_dict().values() if tensor.is_floating_point()]
+            if not math.isfinite(nn.utils.get_total_norm(floats, norm_type=math.inf).item()):
                 raise FloatingPointError(
-                    f"a weight of {player} is not a finite number at step {self.step}, which is not saved: "
+                    f"a weight of {name} is no finite number at step {self.step}, which is not saved: "
                     "try a lower optimizer.lr, or precision=fp32 if it was bf16"
                 )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a bit-exact continuation needs, as tensors and plain values."""
         return {
-            "progress": {"step": self.step, "images": self.images, "seconds": self.seconds},
+            "progress": {
+                "step": self.step,
+                "images": self.images,
+                "seconds": self.seconds,
+                "setbacks": self.setbacks,
+            },
             "system": self.system.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
@@ -229,7 +272,8 @@ class Trainer:
         for player, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][player])
         self.meter.load_state_dict(state["meter"], self.device)
-        self.step, self.seconds = state["progress"]["step"], state["progress"]["seconds"]
+        progress = state["progress"]
+        self.step, self.seconds, self.setbacks = progress["step"], progress["seconds"], progress.get("setbacks", 0)
 
 
 def weights_of(optimizer: Optimizer) -> list[Tensor]:

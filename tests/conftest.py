@@ -27,6 +27,18 @@ def mnist_root() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def vgg19(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The words that give a perceptual distance its weights: VGG19 up to conv1_2, made up (the true one is 548 MB)."""
+    path = tmp_path_factory.mktemp("vgg19") / "vgg19.pth"
+    state = {}
+    for number, channels in ((0, 3), (2, 64)):
+        layer = torch.nn.Conv2d(channels, 64, 3)
+        state |= {f"features.{number}.{name}": weight.detach() for name, weight in layer.named_parameters()}
+    torch.save(state, path)
+    return [f"model.perceptual.weights={path}", "model.perceptual.layer=conv1_2"]
+
+
 def shrink(node: Any) -> Any:
     """The same config with networks of a few channels."""
     if isinstance(node, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ganrun.album import output_names
+from ganrun.checkpoint import load
 from ganrun.cli import main
 
 QUICK = ["dataset.limit=16", "batch_size=4", "grids.count=2", "device=cpu", "steps=1", "hooks.console.seconds=0"]
@@ -80,6 +82,39 @@ def test_one_picture_becomes_one_picture_and_weights_and_tiles_matter_little_eno
     assert whole.shape == (70, 100)
     assert np.abs(whole - tiled).max() <= 2
     assert shape(tmp_path / "folder/x.png") == ("L", (100, 70))
+
+
+def test_a_perceptual_distance_is_needed_to_train_but_not_to_apply(
+    vgg19: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = shutil.copy(vgg19[0].partition("=")[2], tmp_path / "weights.pth")
+    words = [f"model.perceptual.weights={weights}", vgg19[1], "log.every=1", "steps=3", "model.pretrain_steps=2"]
+    trained("srgan_vgg", *words)
+    played = [
+        "generator/perceptual" in line for line in (tmp_path / "srgan_vgg/metrics.jsonl").read_text().splitlines()
+    ]
+    assert played == [False, False, True]
+    saved = load(tmp_path / "srgan_vgg/checkpoints/last.pt")
+    assert not any("perceptual" in name for name in saved["system"])
+    Path(weights).unlink()
+    draw(tmp_path / "in.png", (21, 13))
+    assert main(["apply", "ckpt=srgan_vgg", "input=in.png", "out=out.png"]) == 0
+    capsys.readouterr()
+    assert main(["train", "resume=srgan_vgg", "steps=5"]) == 2
+    assert capsys.readouterr().err == f"ganrun: model.perceptual.weights={weights}: there is no such file\n"
+
+
+def test_srgan_learns_from_pairs_of_two_sizes(tmp_path: Path) -> None:
+    for number in range(8):
+        draw(tmp_path / f"large/{number}.png", (32, 32), "RGB")
+        draw(tmp_path / f"small/{number}.png", (16, 16), "RGB")
+    pairs = ["dataset=paired", "dataset.scale=2", "dataset.root_source=small", "dataset.root_target=large"]
+    trained("srgan", *pairs, "steps=4", "model.pretrain_steps=2", "log.every=1")
+    played = ["generator/adversarial" in line for line in (tmp_path / "srgan/metrics.jsonl").read_text().splitlines()]
+    assert played == [False, False, True, True]
+    draw(tmp_path / "in.png", (21, 13), "RGB")
+    assert main(["apply", "ckpt=srgan", "input=in.png", "out=out.png"]) == 0
+    assert shape(tmp_path / "out.png") == ("RGB", (42, 26))
 
 
 def test_srgan_enlarges_by_its_scale_and_a_grey_picture_is_given_in_colour(

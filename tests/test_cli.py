@@ -156,7 +156,7 @@ def test_a_run_that_breaks_keeps_its_last_good_checkpoint(tmp_path: Path, capfd:
     words = [word for word in QUICK if not word.startswith(("steps", "log"))]
     broken = ["loss=lsgan", "optimizer=sgd", "optimizer.lr=100", "log.every=1000", "out=run"]
     assert main(["train", *words, *broken, "steps=40", "checkpoint.every=1"]) == 1
-    assert "not a finite number" in capfd.readouterr().err
+    assert "no finite number" in capfd.readouterr().err
     assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"
     state = checkpoint.load(tmp_path / "run/checkpoints/last.pt")
     assert all(torch.isfinite(tensor).all() for tensor in state["system"].values())
@@ -407,6 +407,12 @@ MISTAKES = {
     "train dataset=folder dataset.root=empty": "empty",
     "train dataset=folder dataset.root=flat dataset.labelled=true": "labelled",
     "train dataset=folder dataset.root=flat dataset.split=train": "train",
+    "train dataset=folder dataset.root=flat dataset.labels=nowhere.csv": "there is no such file, neither",
+    "train dataset=folder dataset.root=flat dataset.labels=others.csv": "the rows name 'b.png', the images 'a.png'",
+    "train model=srgan_vgg": "model.perceptual.weights is needed",
+    "train model=srgan_vgg model.perceptual.weights=nowhere": "model.perceptual.weights=nowhere: there is no such file",
+    "train model=srgan_vgg model.perceptual.weights=a_file": "cannot be opened as the state dict of torchvision",
+    "train model=srgan dataset=digits": "use dataset=low_res, or dataset=paired dataset.scale=2",
     "train dataset=mnist dataset.root=nowhere": "dataset.download=true",
     # places
     "train out=taken": "not empty",
@@ -426,6 +432,29 @@ MISTAKES = {
     "sample ckpt=taken n=0": "n=0",
     "sample ckpt=taken labels=[a]": "labels=['a']",
     "sample ckpt=taken weights=best": "weights=best",
+    "sample ckpt=taken model=mlp": "model: no such key",
+    # augment-study
+    "augment-studi": "nearest: augment-study",
+    "augment-study": "give one of the two",
+    "augment-study ckpt=taken synthetic=flat": "give one of the two",
+    "augment-study ckpt=nowhere": "does not exist",
+    "augment-study synthetic=nowhere": "synthetic=nowhere",
+    "augment-study synthetic=flat": "synthetic: these pictures have no labels",
+    "augment-study synthetic=flat out=taken": "not empty",
+    "augment-study synthetic=flat out=a_file": "is a file",
+    "augment-study synthetic=flat ratios=[]": "ratios=[]",
+    "augment-study synthetic=flat ratios=[0]": "ratios=[0]",
+    "augment-study synthetic=flat seeds=0": "seeds=0",
+    "augment-study synthetic=flat arms=[real+2x]": "real+1x",
+    "augment-study synthetic=flat arms=real": "names of arms",
+    "augment-study synthetic=flat epochs=3": "epochs: no such key",
+    "augment-study synthetic=flat model=mlp": "model: no such key",
+    "augment-study synthetic=flat classifier=vgg": "there is: cnn",
+    "augment-study synthetic=flat dataset.split=test": "the very training data",
+    "augment-study synthetic=flat dataset.split=all test.split=test": "share pictures",
+    "augment-study synthetic=flat test.split=valid": "test.split=valid must be one of",
+    "augment-study synthetic=flat test.root=flat": "this data set has no root",
+    "augment-study synthetic=flat dataset=unpaired": "labelled",
 }
 
 
@@ -436,6 +465,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(line: str, tmp_path: Path, capf
     (tmp_path / "taken" / "thing").write_text("precious")
     (tmp_path / "a_file").write_text("not a checkpoint")
     Image.new("L", (16, 16)).save(tmp_path / "flat" / "a.png")
+    (tmp_path / "flat" / "others.csv").write_text("image,class\nb.png,3\n")
     if "mlp.pt" in line:
         checkpoint.save({"config": {}, "system": {}, "average": {}, "progress": {}}, tmp_path / "mlp.pt")
     before = sorted(tmp_path.rglob("*"))
@@ -506,6 +536,17 @@ def test_a_conditional_model_needs_labels(tmp_path: Path, capfd: pytest.CaptureF
         Image.new("L", (16, 16), number).save(tmp_path / f"{number}.png")
     assert main(["train", "model=cgan", "dataset=folder", f"dataset.root={tmp_path}", "batch_size=4"]) == 2
     assert "needs labelled data" in capfd.readouterr().err
+
+
+def test_labels_from_a_file_tell_the_networks_how_many_classes_there_are(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(8):
+        Image.new("L", (16, 16), number).save(tmp_path / f"{number}.png")
+    (tmp_path / "labels (1).csv").write_text("".join(f"{number}.png,{number % 3}\n" for number in range(8)))
+    words = ["dataset=folder", f"dataset.root={tmp_path}", "dataset.labels=labels (1).csv", "batch_size=4"]
+    assert main(["train", "model=cgan", *words, "dry_run=true"]) == 0
+    assert "8 images of 16×16, 1 channel, 3 classes" in capfd.readouterr().out
 
 
 def test_a_torchvision_built_for_another_torch_is_named_in_one_line(tmp_path: Path) -> None:

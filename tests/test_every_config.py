@@ -30,17 +30,18 @@ def test_every_yaml_says_what_it_is_in_one_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("group", sorted(CHOICES))
-def test_every_choice_of_every_group_composes(group: str, tmp_path: Path) -> None:
+def test_every_choice_of_every_group_composes(group: str, vgg19: list[str], tmp_path: Path) -> None:
     pictures(tmp_path)
     for choice in CHOICES[group]:
-        root = [f"dataset.root={tmp_path}"] if choice in ("folder", "t6_faces") else []
-        config = compose.compose_plain("train", [f"{group}={choice}", *root])
+        own = [f"dataset.root={tmp_path}"] if choice in ("folder", "t6_faces") else []
+        own += vgg19 if choice == "srgan_vgg" else []
+        config = compose.compose_plain("train", [f"{group}={choice}", *own])
         compose.check("train", config)
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["model"]))
-def test_every_model_builds(choice: str) -> None:
-    config = compose.compose_plain("train", [f"model={choice}"])
+def test_every_model_builds(choice: str, vgg19: list[str]) -> None:
+    config = compose.compose_plain("train", [f"model={choice}", *(vgg19 if choice == "srgan_vgg" else [])])
     with torch.device("meta"):
         assert isinstance(parts.build_system(config), System)
 
@@ -96,9 +97,9 @@ def test_every_experiment_builds(choice: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_plays_every_loss(model: str, loss: str, tiny, tmp_path: Path) -> None:
+def test_every_model_plays_every_loss(model: str, loss: str, vgg19: list[str], tiny, tmp_path: Path) -> None:
     """Every module learns, only the turn's player moves, and a resumed run equals an unbroken one bit for bit."""
-    plays([f"model={model}", f"loss={loss}"], tiny, tmp_path)
+    plays([f"model={model}", f"loss={loss}", *(vgg19 if model == "srgan_vgg" else [])], tiny, tmp_path)
 
 
 REMEDIES = {

@@ -11,11 +11,13 @@ from ganrun.data.dataset import Dataset, Size
 from ganrun.data.fitting import fitted
 
 DIGITS = Path(__file__).with_name("digits.npz")
+HALF = 898  # in the file's order: a writer's digits lie together, so mostly other people wrote the test half
+SPLITS = {"train": slice(HALF), "test": slice(HALF, None), "all": slice(None)}
 LEVELS = 16  # a pixel counts the inked dots of a 4x4 block
 
 
 class Digits(Dataset):
-    """8x8 digits enlarged to `image_size`, ten classes.
+    """8x8 digits enlarged to `image_size`, ten classes; ValueError when `split` is not train, test or all.
 
     Source: Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI, 1998), CC BY 4.0.
     """
@@ -28,10 +30,13 @@ class Digits(Dataset):
         limit: int | None = None,
         flip: bool = False,
         kimg: float = 100,
+        split: str = "all",
     ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"dataset.split={split} must be one of {', '.join(SPLITS)}")
         with np.load(DIGITS, allow_pickle=False) as packed:
-            images = torch.from_numpy(packed["images"])[:, None]  # (1797, 1, 8, 8), 0..16
-            labels = torch.from_numpy(packed["labels"]).long()
+            images = torch.from_numpy(packed["images"])[SPLITS[split], None]  # (1797, 1, 8, 8), 0..16
+            labels = torch.from_numpy(packed["labels"])[SPLITS[split]].long()
         grey = (images.float() * 255 / LEVELS).round().to(torch.uint8)
         names = [str(digit) for digit in range(10)]
         super().__init__(fitted(grey, image_size, channels), labels, names, flip, limit, kimg, classes)

@@ -14,7 +14,7 @@ from ganrun.data.sources import SHOWN, warn_each
 
 
 class Folder(Dataset):
-    """Images below `root`, labelled by their class folders (`list_images` says how), brought to one size.
+    """Images below `root`, labelled by their class folders or by a file (`list_images` says how), brought to one size.
 
     resize: `crop` scales the short side and cuts the centre, `squash` ignores proportions, `pad` adds black.
     broken: `skip` warns and goes on, `refuse` raises. limit: a fixed random subset, drawn before anything is decoded.
@@ -27,6 +27,7 @@ class Folder(Dataset):
         root: str | None = None,
         split: str | None = None,
         labelled: Labelled = "auto",
+        labels: str | None = None,
         image_size: Size | None = None,
         channels: int | None = None,
         classes: int | None = None,
@@ -38,13 +39,13 @@ class Folder(Dataset):
         kimg: float = 1000,
     ) -> None:
         if image_size is None or channels is None:
-            facts = find_facts(root, split, labelled)
+            facts = find_facts(root, split, labelled, labels)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
         decoder = make_decoder(image_size, channels, resize)
-        listing = list_images(root, split, labelled)
+        listing = list_images(root, split, labelled, labels)
         images, listing = load(listing.pick(chosen(len(listing), limit).tolist()), decoder, broken, cache)
-        labels = None if listing.labels is None else torch.tensor(listing.labels)
-        super().__init__(images, labels, listing.class_names, flip, kimg=kimg, classes=classes)
+        found = None if listing.labels is None else torch.tensor(listing.labels)
+        super().__init__(images, found, listing.class_names, flip, kimg=kimg, classes=classes)
 
 
 def make_decoder(image_size: Size, channels: int, resize: str) -> Decoder:

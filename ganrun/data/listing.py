@@ -11,6 +11,7 @@ from typing import Literal
 
 from PIL import Image, UnidentifiedImageError
 
+from ganrun.data.labels import in_order, named_classes
 from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # never EPS, which starts Ghostscript
@@ -43,16 +44,40 @@ class Listing:
         return replace(self, pictures=[self.pictures[i] for i in indices], labels=labels)
 
 
-def list_images(root: str | os.PathLike[str] | None, split: str | None = None, labelled: Labelled = "auto") -> Listing:
-    """The images of a folder tree or .zip, their classes taken from the first folder below the split.
+def list_images(
+    root: str | os.PathLike[str] | None,
+    split: str | None = None,
+    labelled: Labelled = "auto",
+    labels: str | None = None,
+) -> Listing:
+    """The images of a folder tree or .zip, their classes taken from the first folder below the split, or from `labels`.
 
     A folder around everything (as `zip -r` adds) is looked through. With `split` null or "all", folders named train,
     test, val, valid are looked through too when there are no others. Pictures all in one folder are unlabelled, and
-    so are pictures of which some lie beside the class folders. Raises ValueError or FileNotFoundError naming the key.
+    so are pictures of which some lie beside the class folders. labels: a file that names pictures and their classes
+    (`named_classes`); only those pictures are taken. Raises ValueError or FileNotFoundError naming the key.
     """
+    if labels is not None and labelled is False:
+        raise ValueError(f"dataset.labels={labels} and dataset.labelled=false contradict each other: leave one out")
     source, pictures, places = placed(root, split)
-    labels, class_names, notes = classes_of(places, labelled, str(root))
-    return Listing(source, pictures, labels, class_names, [*source.notes, *notes])
+    if labels is not None:
+        return labelled_by(str(labels), source, pictures)
+    found, class_names, notes = classes_of(places, labelled, str(root))
+    return Listing(source, pictures, found, class_names, [*source.notes, *notes])
+
+
+def labelled_by(file: str, source: Source, pictures: list[Picture]) -> Listing:
+    """The pictures that the file labels. Raises what `named_classes` raises."""
+    classes, notes = named_classes(file, source, pictures)
+    names = in_order(classes.values())
+    index = {name: i for i, name in enumerate(names)}
+    return Listing(
+        source,
+        [pictures[i] for i in classes],
+        [index[name] for name in classes.values()],
+        [printable(name) for name in names],
+        [*source.notes, *notes],
+    )
 
 
 def placed(root: str | os.PathLike[str] | None, split: str | None) -> tuple[Source, list[Picture], list[list[str]]]:
@@ -114,7 +139,7 @@ def classes_of(places: list[list[str]], labelled: Labelled, root: str) -> tuple[
 
 
 def printable(name: str) -> str:
-    """A folder's name without control characters: class names reach logs and terminals."""
+    """A class's name without control characters: class names reach logs and terminals."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
@@ -130,19 +155,21 @@ def open_picture(data: bytes) -> Image.Image:
     return image
 
 
-def find_facts(root: str | None, split: str | None = None, labelled: Labelled = "auto") -> dict[str, int]:
+def find_facts(
+    root: str | None, split: str | None = None, labelled: Labelled = "auto", labels: str | None = None
+) -> dict[str, int]:
     """{"channels": 1 or 3, "image_size": pixels, "classes": how many, 0 if unlabelled} of a folder or .zip.
 
     Up to 64 evenly spaced images are looked at: 3 channels if any is colour, and their size if all are squares of one
     size up to 256, rounded down to one that networks can make, else 64. Remembered per process. Raises what
     `list_images` raises.
     """
-    return dict(_found(root, split, labelled))
+    return dict(_found(root, split, labelled, labels))
 
 
 @lru_cache(maxsize=16)
-def _found(root: str | None, split: str | None, labelled: Labelled) -> tuple[tuple[str, int], ...]:
-    listing = list_images(root, split, labelled)
+def _found(root: str | None, split: str | None, labelled: Labelled, labels: str | None) -> tuple[tuple[str, int], ...]:
+    listing = list_images(root, split, labelled, labels)
     probes = probed(listing)
     return (
         ("channels", channels_of(probes)),

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from ganrun.untrusted import members_of
+
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -127,8 +129,10 @@ class Archive:
         self.root = root
         self.notes: list[str] = []
         try:
+            with open(root, "rb") as file:
+                members_of(file)
             self.zip = zipfile.ZipFile(root)
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise ValueError(f"dataset.root={root} is a damaged .zip: {error}") from error
 
     def pictures(self) -> list[Picture]:

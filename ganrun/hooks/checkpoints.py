@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun import checkpoint
+from ganrun.finding import step_of
 from ganrun.hooks.hook import Hook
 
 if TYPE_CHECKING:
@@ -18,45 +20,87 @@ log = logging.getLogger("ganrun")
 
 
 class Checkpoints(Hook):
-    """checkpoints/step_001000.pt every `every` steps and at the end, the newest `keep` of them kept, and last.pt."""
+    """checkpoints/step_001000.pt every `every` steps, at the end, and when a signal asks; last.pt is the newest.
 
-    def __init__(self, folder: Path, config: dict[str, Any], every: int = 1000, keep: int = 2) -> None:
+    The newest `keep` are kept, and with `keep_kimg` the first at or after each multiple of so many thousand images.
+    A step waits for the copy to host memory alone: a thread writes it. Raises OSError when that failed, a step later
+    at the latest.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        every: int = 1000,
+        keep: int = 2,
+        keep_kimg: float | None = None,
+    ) -> None:
         super().__init__(folder, config)
-        self.every, self.keep = every, keep
+        self.every, self.keep, self.keep_kimg = every, keep, keep_kimg
         self.checkpoints = self.folder / "checkpoints"
+        self.writing: Future[None] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        self.saved = trainer.step
+        self.saved, self.batch_size = trainer.step, trainer.stream.batch_size
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         for path in self.numbered():
             if step_of(path) > trainer.step:  # resumed from before it: what comes now is another future
                 remove(path)
+        for path in self.checkpoints.glob(".*.part"):  # of a run that was killed while it wrote
+            remove(path)
 
     def on_step(self, trainer: Trainer) -> None:
-        if trainer.step % self.every == 0 or trainer.done:
+        if self.writing is not None and self.writing.done():
+            self.finish_writing()
+        if trainer.step % self.every == 0 or trainer.save_due or trainer.done:
             self.save(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
         if self.saved != trainer.step:
             self.save(trainer)
+        self.finish_writing()
+        self.writer.shutdown()
+
+    def on_failure(self, trainer: Trainer) -> None:
+        self.writer.shutdown()  # what was copied before things went wrong is written
 
     def save(self, trainer: Trainer) -> None:
+        self.finish_writing()
         trainer.refuse_broken()
-        path = self.checkpoints / f"step_{trainer.step:06d}.pt"
         data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
-        checkpoint.save({"config": self.config, "data": data, **trainer.state_dict()}, path)
-        point_last_at(path)
+        state = checkpoint.snapshot({"config": self.config, "data": data, **trainer.state_dict()})
+        self.writing = self.writer.submit(self.write, state, self.checkpoints / f"step_{trainer.step:06d}.pt")
         self.saved = trainer.step
+
+    def write(self, state: dict[str, Any], path: Path) -> None:
+        checkpoint.save(state, path)
+        point_last_at(path)
         for old in self.numbered()[: -self.keep]:
-            remove(old)
+            if not self.is_milestone(step_of(old)):
+                remove(old)
+
+    def finish_writing(self) -> None:
+        """Wait for the thread. Raises OSError, in one line, when it could not write."""
+        if self.writing is not None:
+            writing, self.writing = self.writing, None
+            try:
+                writing.result()
+            except OSError as error:
+                raise OSError(
+                    f"{self.checkpoints}: a checkpoint cannot be written: {error.strerror or error}; those before it "
+                    f"are whole: make room, then go on with resume={self.folder}"
+                ) from None
+
+    def is_milestone(self, step: int) -> bool:
+        """The first regular checkpoint at or after a multiple of `keep_kimg`: a function of the step alone."""
+        if self.keep_kimg is None or step % self.every:
+            return False
+        images = 1000 * self.keep_kimg
+        return step * self.batch_size // images > (step - self.every) * self.batch_size // images
 
     def numbered(self) -> list[Path]:
         """step_….pt, oldest first."""
         return sorted(self.checkpoints.glob("step_*.pt"), key=step_of)
-
-
-def step_of(path: Path) -> int:
-    digits = path.stem.removeprefix("step_")
-    return int(digits) if digits.isdecimal() else -1
 
 
 def remove(path: Path) -> None:

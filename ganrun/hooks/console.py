@@ -50,6 +50,10 @@ class Console(Hook):
         ended, speed = trainer.stopped or "finished", images / max(seconds, 1e-9)
         log.info(f"{ended} after step {trainer.step}: {images:,} images in {clock(seconds)} ({speed:,.0f} images/s)")
 
+    def on_failure(self, trainer: Trainer) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
     def speak(self, trainer: Trainer) -> None:
         now = time.monotonic()
         seconds = now - self.started

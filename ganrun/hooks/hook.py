@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
 
 class Hook:
-    """Reads the trainer at three moments, never changes weights. `folder` is the run's, `config` its plain config."""
+    """Reads the trainer at four moments, never changes weights. `folder` is the run's, `config` its plain config.
+
+    Where an error ends the run there is no `on_end` but `on_failure`: put things away, save nothing. `on_start` may
+    come again, when the run goes back to its last checkpoint.
+    """
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder, self.config = Path(folder), config
@@ -20,3 +24,5 @@ class Hook:
     def on_step(self, trainer: Trainer) -> None: ...
 
     def on_end(self, trainer: Trainer) -> None: ...
+
+    def on_failure(self, trainer: Trainer) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from ganrun.hooks.hook import Hook
@@ -19,9 +20,10 @@ class MetricsFile(Hook):
         kept = []
         if path.exists():  # a resumed run may have written lines after its checkpoint: they are about to come again
             kept = [line for line in path.read_text().splitlines() if _step_of(line) <= trainer.step]
-        self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115  closed in on_end
-        self.file.writelines(f"{line}\n" for line in kept)
-        self.file.flush()
+        temporary = path.with_name(".metrics.jsonl.part")
+        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        os.replace(temporary, path)  # on a full disk the old lines stay
+        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in on_end and on_failure
 
     def on_step(self, trainer: Trainer) -> None:
         if trainer.logged is not None:
@@ -31,6 +33,8 @@ class MetricsFile(Hook):
 
     def on_end(self, trainer: Trainer) -> None:
         self.file.close()
+
+    on_failure = on_end
 
 
 def _step_of(line: str) -> float:

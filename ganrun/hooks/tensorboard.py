@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,31 +15,58 @@ import torch
 from ganrun.hooks.hook import Hook
 
 if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
     from ganrun.trainer import Trainer
+
+log = logging.getLogger("ganrun")
 
 
 class TensorBoard(Hook):
-    """Writes event files into the run's folder; a resumed run's curves go on without doubled points."""
+    """Writes event files into the run's folder; a resumed run's curves go on without doubled or missing points.
+
+    Where they cannot be written, one warning says so and the run goes on without them.
+    """
+
+    writer: SummaryWriter | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # a second to import
+        with self.tolerated():
+            from torch.utils.tensorboard import SummaryWriter  # a second to import
 
-        resumed = {"purge_step": trainer.step + 1} if trainer.step else {}
-        self.writer = SummaryWriter(str(self.folder), **resumed)
-        if not trainer.step:
-            text = json.dumps(self.config, indent=2)
-            self.writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
+            resumed = {"purge_step": trainer.step + 1} if trainer.step else {}
+            self.writer = SummaryWriter(str(self.folder), **resumed)
+            if not trainer.step:
+                text = json.dumps(self.config, indent=2)
+                self.writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
         self.marked, self.marked_step = time.monotonic(), trainer.step
 
     def on_step(self, trainer: Trainer) -> None:
-        if trainer.logged is not None:
-            for name, value in {**trainer.logged, **self.running(trainer)}.items():
-                self.writer.add_scalar(name, value, trainer.step)
-        for name, picture in trainer.pictures.items():
-            self.writer.add_image(name, picture, trainer.step)
+        if self.writer is None or (trainer.logged is None and not trainer.pictures):
+            return
+        with self.tolerated():
+            if trainer.logged is not None:
+                for name, value in {**trainer.logged, **self.running(trainer)}.items():
+                    self.writer.add_scalar(name, value, trainer.step)
+            for name, picture in trainer.pictures.items():
+                self.writer.add_image(name, picture, trainer.step)
+            self.writer.flush()  # on the disk before a checkpoint that will not write these points again
 
     def on_end(self, trainer: Trainer) -> None:
-        self.writer.close()
+        if self.writer is not None:
+            with self.tolerated():
+                self.writer.close()
+
+    on_failure = on_end
+
+    @contextlib.contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """Logging never ends a run."""
+        try:
+            yield
+        except Exception as error:  # the writer's own thread hands on whatever went wrong in it
+            self.writer = None
+            log.warning("TensorBoard: %s; the run goes on without its curves, metrics.jsonl has the numbers", error)
 
     def running(self, trainer: Trainer) -> dict[str, float]:
         """Speed since the last log and the memory's high-water mark."""

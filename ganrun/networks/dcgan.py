@@ -89,7 +89,7 @@ class DCGANDiscriminator(nn.Module):
             ]
         compare = find_minibatch(minibatch)(widths[-1], grid)
         self.layers = nn.Sequential(*layers, *compare.layers, nn.Conv2d(widths[-1] + compare.channels, heads, grid))
-        init_normal_(self)
+        normalise.init_(self)
         normalise.bound_(self)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -26,3 +26,12 @@ def init_glorot_(network: nn.Module) -> None:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def init_he_(network: nn.Module, slope: float = 0.2) -> None:
+    """Weights ~ N(0, 2 / ((1 + slope²) fan in)), biases 0: LeakyReLU keeps the signal's size (He et al., 2015)."""
+    for module in network.modules():
+        if isinstance(module, WEIGHTED):
+            nn.init.kaiming_normal_(module.weight, slope)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganrun.networks.init import WEIGHTED
+from ganrun.networks.init import WEIGHTED, init_he_, init_normal_
 
 
 class Norm(NamedTuple):
@@ -17,6 +17,10 @@ class Norm(NamedTuple):
 
     layer: Callable[[int], nn.Module] = nn.Identity
     weight: Callable[[nn.Module], nn.Module] | None = None
+
+    def init_(self, network: nn.Module) -> None:
+        """First weights of DCGAN's N(0, .02), which a norm scales up again; without one, such as keep the signal."""
+        (init_he_ if self.layer is nn.Identity and self.weight is None else init_normal_)(network)
 
     @property
     def bias(self) -> bool:

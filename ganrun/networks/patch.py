@@ -6,7 +6,6 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganrun.networks.init import init_normal_
 from ganrun.networks.norms import find_norm
 from ganrun.networks.sizes import Size, as_size
 
@@ -42,7 +41,7 @@ class PatchDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
-        init_normal_(self)
+        normalise.init_(self)
         normalise.bound_(self)
 
     def forward(self, images: Tensor) -> Tensor:

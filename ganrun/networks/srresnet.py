@@ -18,7 +18,9 @@ class SRResNet(nn.Module):
     def __init__(self, channels: int, scale: int = 4, base_channels: int = 64, blocks: int = 16) -> None:
         super().__init__()
         if scale not in (2, 4):
-            raise ValueError(f"scale={scale}: SRResNet enlarges 2 or 4 times")
+            raise ValueError(
+                f"scale={scale}: SRResNet enlarges 2 or 4 times; use dataset=low_res, or dataset=paired dataset.scale=2"
+            )
         self.scale = scale
         self.first = nn.Sequential(nn.Conv2d(channels, base_channels, 9, padding=4), nn.PReLU())
         self.blocks = nn.Sequential(

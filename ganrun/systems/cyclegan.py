@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -45,7 +45,7 @@ class CycleGAN(PictureToPicture):
         self.generators = nn.ModuleDict({"ab": generator_ab, "ba": generator_ba})
         self.discriminators = nn.ModuleDict({"a": discriminator_a, "b": discriminator_b})
         refuse_batchnorm(self.discriminators, loss)
-        self.loss_a, self.loss_b = loss, copy.deepcopy(loss)
+        self.loss = nn.ModuleDict({"a": loss, "b": copy.deepcopy(loss)})
         self.pool_a, self.pool_b = (ImagePool(pool_size, channels, image_size) for _ in range(2))
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.adversarial_weight = adversarial_weight
@@ -54,7 +54,7 @@ class CycleGAN(PictureToPicture):
         return {"discriminators": self.discriminators, "generators": self.generators}
 
     def turns(self, step: int) -> Iterator[Turn]:
-        generators_move = (step + 1) % self.loss_a.discriminator_steps == 0
+        generators_move = (step + 1) % self.loss["a"].discriminator_steps == 0
         fakes = once(self.fakes) if generators_move else torch.no_grad()(self.fakes)
         yield Turn("discriminators", partial(self.discriminators_turn, fakes=fakes, step=step))
         if generators_move:
@@ -63,9 +63,9 @@ class CycleGAN(PictureToPicture):
     def discriminators_turn(self, batch: Batch, fakes: Callable[[Batch], Pair], step: int) -> Objective:
         fake_a, fake_b = fakes(batch)
         score_a, score_b = self.discriminators["a"], self.discriminators["b"]
-        of_a = self.loss_a.discriminator_objective(score_a, batch["a"], self.pool_a.swap(fake_a), step)
-        of_b = self.loss_b.discriminator_objective(score_b, batch["b"], self.pool_b.swap(fake_b), step)
-        objective = both(of_a, of_b)
+        of_a = self.loss["a"].discriminator_objective(score_a, batch["a"], self.pool_a.swap(fake_a), step)
+        of_b = self.loss["b"].discriminator_objective(score_b, batch["b"], self.pool_b.swap(fake_b), step)
+        objective = side_by_side({"a": of_a, "b": of_b})
         objective.monitors["accuracy"] = (of_a.monitors["accuracy"] + of_b.monitors["accuracy"]) / 2
         return objective
 
@@ -73,9 +73,11 @@ class CycleGAN(PictureToPicture):
         a, b = batch["a"], batch["b"]
         to_b, to_a = self.generators["ab"], self.generators["ba"]
         fake_a, fake_b = fakes(batch)
-        objective = both(
-            self.loss_a.generator_objective(self.discriminators["a"], fake_a, a),
-            self.loss_b.generator_objective(self.discriminators["b"], fake_b, b),
+        objective = side_by_side(
+            {
+                "a": self.loss["a"].generator_objective(self.discriminators["a"], fake_a, a),
+                "b": self.loss["b"].generator_objective(self.discriminators["b"], fake_b, b),
+            }
         )
         objective.terms = {name: self.adversarial_weight * term for name, term in objective.terms.items()}
         cycle = l1(to_a(fake_b), a) + l1(to_b(fake_a), b)
@@ -87,7 +89,7 @@ class CycleGAN(PictureToPicture):
 
     def after_turn(self, player: str) -> None:
         if player == "discriminators":
-            self.loss_a.constrain(self.discriminators)
+            self.loss["a"].constrain(self.discriminators)
 
     def fakes(self, batch: Batch) -> Pair:
         """(N, C, H, W) each. Raises ValueError for data without two domains."""
@@ -118,12 +120,13 @@ class CycleGAN(PictureToPicture):
         return self.generators[direction or "ab"](images)
 
 
-def both(of_a: Objective, of_b: Objective) -> Objective:
-    """The terms of two objectives side by side, as adversarial_a, adversarial_b, ..."""
-    terms = {f"{name}_a": term for name, term in of_a.terms.items()}
-    terms |= {f"{name}_b": term for name, term in of_b.terms.items()}
-    monitors = {f"{name}_a": value for name, value in of_a.monitors.items()}
-    return Objective(terms, monitors | {f"{name}_b": value for name, value in of_b.monitors.items()})
+def side_by_side(objectives: Mapping[str, Objective]) -> Objective:
+    """The terms and monitors of several objectives as adversarial_a, adversarial_b, ..."""
+    together = Objective({})
+    for of, objective in objectives.items():
+        together.terms |= {f"{name}_{of}": term for name, term in objective.terms.items()}
+        together.monitors |= {f"{name}_{of}": value for name, value in objective.monitors.items()}
+    return together
 
 
 def l1(images: Tensor, targets: Tensor) -> Tensor:

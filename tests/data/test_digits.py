@@ -1,5 +1,6 @@
 """The digits inside the package."""
 
+import pytest
 import torch
 
 from ganrun.data.digits import DIGITS, Digits
@@ -29,3 +30,12 @@ def test_size_colour_and_limit_can_be_chosen():
     assert digits.images.shape == (50, 3, 12, 10)
     assert torch.equal(digits.images[:, 0], digits.images[:, 2])
     assert len(digits.labels.unique()) > 5
+
+
+def test_the_halves_are_apart_and_together_all():
+    train, test, everything = (Digits(split=split, image_size=8) for split in ("train", "test", "all"))
+    assert (len(train), len(test)) == (898, 899)
+    assert torch.equal(torch.cat([train.images, test.images]), everything.images)
+    assert torch.equal(torch.cat([train.labels, test.labels]), everything.labels)
+    with pytest.raises(ValueError, match="train, test, all"):
+        Digits(split="valid")

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from ganrun import checkpoint, parts, runs
-from ganrun.hooks.checkpoints import Checkpoints, step_of
+from ganrun.finding import step_of
+from ganrun.hooks.checkpoints import Checkpoints
 from ganrun.hooks.console import clock, headline
 from ganrun.hooks.grids import EARLY
 

@@ -70,7 +70,7 @@ def test_the_discriminators_meet_fakes_of_the_past() -> None:
 def test_two_losses_do_not_share_their_running_means() -> None:
     system = make(loss=LeastSquares(penalties={"lecam": LeCam()}))
     objectives(system)
-    means = [loss.penalties["lecam"].average_real.item() for loss in (system.loss_a, system.loss_b)]
+    means = [loss.penalties["lecam"].average_real.item() for loss in system.loss.values()]
     assert means == pytest.approx([0.01 * 0.2, 0.01 * 0.6])
 
 

@@ -1,0 +1,108 @@
+"""Which picture is of which class, as a file says it: a .csv of names and classes, or StyleGAN's dataset.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from ganrun.data.sources import MAX_BYTES, Picture, Source
+
+Row = tuple[str, str]  # a picture's name and its class
+
+
+def named_classes(file: str, source: Source, pictures: Sequence[Picture]) -> tuple[dict[int, str], list[str]]:
+    """{index of a picture: its class}, in the order of the pictures, and notes about what is left out.
+
+    `file` is a path as given, or one inside the root. A row names a picture by its path below the root, or by its file
+    name where only one has it; a first row that names none is a header. Raises ValueError or FileNotFoundError, in one
+    line that names dataset.labels.
+    """
+    try:
+        rows = list(json_rows(text(file, source)) if file.lower().endswith(".json") else csv_rows(text(file, source)))
+        named = match([name for name, _ in rows], [picture.name for picture in pictures])
+        classes = agreed(rows, named)
+    except (ValueError, csv.Error, zipfile.BadZipFile, RecursionError) as error:
+        raise ValueError(f"dataset.labels={file}: {error}") from error
+    missing = [picture.name for i, picture in enumerate(pictures) if i not in classes]
+    strays = [name for i, ((name, _), picture) in enumerate(zip(rows, named, strict=True)) if i and picture is None]
+    if not classes:
+        names = f"the rows name {(strays or [name for name, _ in rows] or ['nothing'])[0]!r}, the images {missing[0]!r}"
+        raise ValueError(f"dataset.labels={file}: no row names an image of {source.root}: {names}")
+    notes = []
+    if missing:
+        notes.append(f"{len(missing)} of {len(pictures)} images have no row in {file} and are left out: {missing[0]!r}")
+    if strays:
+        notes.append(f"{len(strays)} of {len(rows)} rows of {file} name no image that is here: {strays[0]!r}")
+    return dict(sorted(classes.items())), notes
+
+
+def text(file: str, source: Source) -> str:
+    """What the file says. Raises FileNotFoundError when it is neither here nor inside the root."""
+    inside = zipfile.Path(source.root) if source.root.is_file() else source.root
+    for path in (Path(file).expanduser(), inside / file):
+        if path.is_file():
+            with path.open("rb") as opened:
+                data = opened.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES // 2**20} MiB")
+            return data.decode("utf-8-sig")
+    raise FileNotFoundError(f"dataset.labels={file}: there is no such file, neither as given nor in {source.root}")
+
+
+def csv_rows(text: str) -> Iterator[Row]:
+    """The first two cells of each row that is not empty. Raises ValueError for a row of one."""
+    for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True), 1):
+        row = [cell.strip() for cell in cells]
+        if not any(row):
+            continue
+        if len(row) < 2 or not (row[0] and row[1]):
+            raise ValueError(f"row {number} needs an image's name, a comma and its class, not {','.join(cells)[:80]!r}")
+        yield row[0], row[1]
+
+
+def json_rows(text: str) -> Iterator[Row]:
+    """{"labels": [["00000/img.png", 3], ...]}, as StyleGAN's data sets have it. Raises ValueError for anything else."""
+    content = json.loads(text)
+    rows = content.get("labels") if isinstance(content, dict) else None
+    for row in rows if isinstance(rows, list) else [rows]:
+        match row:
+            case [str(name), int() | str() as kind]:
+                yield name, str(kind)
+            case _:
+                raise ValueError(f'it needs {{"labels": [[name, class], ...]}}, with one class each, not {row!s:.80}')
+
+
+def match(names: Sequence[str], pictures: Sequence[str]) -> list[int | None]:
+    """Which picture each name means: by its path, else by its file name. Raises ValueError where that fits two."""
+    paths = {picture: i for i, picture in enumerate(pictures)}
+    bases: dict[str, list[int]] = {}
+    for i, picture in enumerate(pictures):
+        bases.setdefault(picture.rpartition("/")[2], []).append(i)
+    found: list[int | None] = []
+    for name in (name.replace("\\", "/").removeprefix("./") for name in names):
+        fitting = [paths[name]] if name in paths else bases.get(name, [])
+        if len(fitting) > 1:
+            both = " and ".join(repr(pictures[i]) for i in fitting[:2])
+            raise ValueError(f"{name!r} may be {both}: give its path below the root")
+        found.append(fitting[0] if fitting else None)
+    return found
+
+
+def agreed(rows: Sequence[Row], named: Sequence[int | None]) -> dict[int, str]:
+    """{index of a picture: its class}. Raises ValueError where two rows differ about a picture."""
+    classes: dict[int, str] = {}
+    for (name, kind), picture in zip(rows, named, strict=True):
+        if picture is not None and classes.setdefault(picture, kind) != kind:
+            raise ValueError(f"{name!r} is of two classes, {classes[picture]!r} and {kind!r}")
+    return classes
+
+
+def in_order(classes: Collection[str]) -> list[str]:
+    """Each class once: as numbers where all are whole numbers, else as words."""
+    numbers = all(re.fullmatch(r"-?[0-9]{1,18}", kind) for kind in classes)
+    return sorted(set(classes), key=(lambda kind: (int(kind), kind)) if numbers else None)

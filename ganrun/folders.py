@@ -1,0 +1,61 @@
+"""folders: where a run may be written, by one process at a time. No torch: a wrong place is said at once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ganrun.errors import UserError
+
+AUTO = "auto"  # resume=auto: start there or go on there
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the operating system drops when the process ends, however it ends.
+
+    Raises UserError when another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(
+            f"out={folder}: another process is training there: wait for it, or choose another folder"
+        ) from None
+
+
+def check_folder(folder: Path | None, resume: str | None) -> None:
+    """Refuse, before Hydra writes, a place that is not for this run, is in use or cannot be written.
+
+    Raises UserError. `folder` is None where only Hydra will know it.
+    """
+    if folder is None or not folder.is_dir():
+        return check_writable(folder or Path("outputs"))
+    there = {path.name for path in folder.iterdir()}
+    if resume is None and there:
+        raise UserError(
+            f"out={folder} is not empty: choose another folder, or resume={folder} to go on with a run that is there"
+        )
+    if resume == AUTO and there and not there & {"checkpoints", "status.json", ".lock", ".hydra"}:
+        raise UserError(f"out={folder} holds other things than a run: choose another folder")
+    check_writable(folder)
+    if ".lock" in there:
+        with alone_in(folder):
+            pass
+
+
+def check_writable(target: Path) -> None:
+    """Raises UserError that names the folder which stands in the way."""
+    target = target.absolute()
+    there = next(folder for folder in (target, *target.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"out={target} cannot be written: {there}: {error.strerror}") from None

@@ -1,0 +1,115 @@
+"""GMAN: one generator against several discriminators, a remedy against mode collapse (Durugkar et al., 2017)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.augmentations.augmentation import Augmentation
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.objective import Objective
+from ganrun.systems.cyclegan import side_by_side
+from ganrun.systems.gan import GAN, Fakes
+from ganrun.systems.system import Batch, Turn
+
+
+class GMAN(GAN):
+    """Moves like `GAN`; the generator minimises Σ w_i L_i, w = softmax(λ L), L_i its loss against discriminator i.
+
+    λ is `hardness`: 0 is the mean of all (the paper's GMAN-0), 1 its GMAN-1, and the larger, the more the hardest
+    discriminator alone counts (section 4). The weights are held still: a gradient through them would also reward
+    making the losses unlike. Discriminators share fakes but not weights, and each has a loss of its own, because some
+    remember running means.
+
+    Raises ValueError for fewer than two discriminators, a negative `hardness`, or what `GAN` refuses.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminators: Mapping[str, nn.Module],
+        latent: nn.Module,
+        loss: AdversarialLoss,
+        hardness: float = 1.0,
+        share_fakes: bool = True,
+        augmentation: Augmentation | None = None,
+        generator_steps: int = 1,
+    ) -> None:
+        if len(discriminators) < 2:
+            raise ValueError(f"discriminators has only {list(discriminators)}: give two or more, or use model=dcgan")
+        if hardness < 0:
+            raise ValueError(f"hardness={hardness}, but it is 0 (the mean) or more (towards the hardest)")
+        together = nn.ModuleDict(dict(discriminators))
+        super().__init__(
+            generator,
+            together,
+            latent,
+            loss,
+            share_fakes,
+            augmentation=augmentation,
+            generator_steps=generator_steps,
+        )
+        self.loss = Losses({name: copy.deepcopy(loss) for name in together})  # type: ignore[assignment]
+        self.hardness = hardness
+
+    def panel(self) -> Iterator[tuple[str, nn.Module, AdversarialLoss]]:
+        """Each discriminator's name, itself, and its loss."""
+        for name, discriminator in cast(nn.ModuleDict, self.discriminator).items():
+            yield name, discriminator, cast(AdversarialLoss, cast(Losses, self.loss)[name])
+
+    def players(self) -> dict[str, nn.Module]:
+        return {"discriminators": self.discriminator, "generator": self.generator}
+
+    def turns(self, step: int) -> Iterator[Turn]:
+        for turn in super().turns(step):
+            yield turn if turn.player == "generator" else turn._replace(player="discriminators")
+
+    def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
+        real, fake = batch["image"], fakes(batch).detach()
+        each = {
+            name: loss.discriminator_objective(self.seen(discriminator), real, fake, step)
+            for name, discriminator, loss in self.panel()
+        }
+        objective = side_by_side(each)
+        objective.monitors["accuracy"] = torch.stack([one.monitors["accuracy"] for one in each.values()]).mean()
+        return objective
+
+    def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
+        real, fake = batch["image"], fakes(batch)
+        each = {
+            name: loss.generator_objective(self.seen(discriminator), fake, real)
+            for name, discriminator, loss in self.panel()
+        }
+        weights = self.weights(torch.stack([one.total for one in each.values()]))
+        for one, weight in zip(each.values(), weights, strict=True):
+            one.terms = {name: weight * term for name, term in one.terms.items()}
+            one.monitors["weight"] = weight
+        return side_by_side(each)
+
+    def weights(self, losses: Tensor) -> Tensor:
+        """(D,) the generator's losses -> (D,) softmax(λ L), no gradients."""
+        return (self.hardness * losses.detach()).softmax(0)
+
+    def after_turn(self, player: str) -> None:
+        if player == "discriminators":
+            for _, discriminator, loss in self.panel():
+                loss.constrain(discriminator)
+            if self.augmentation is not None:
+                self.augmentation.after_turn()
+
+    def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
+        """The mean of the discriminators'."""
+        of_each = [discriminator(images).view(len(images), -1).mean(1) for _, discriminator, _ in self.panel()]
+        return torch.stack(of_each).mean(0)
+
+
+class Losses(nn.ModuleDict):
+    """Copies of one loss, kept under `loss` because what a checkpoint has there is not needed to draw."""
+
+    @property
+    def discriminator_steps(self) -> int:
+        return cast(AdversarialLoss, next(iter(self.values()))).discriminator_steps
