@@ -1,15 +1,19 @@
 """Held-out pictures: what a picture-to-picture run gains over its damaged input, and over a classical baseline.
 
 python benchmarks/held_out.py --ckpt RUN [--ckpt RUN ...] --pictures ../shared/data/cifar10.zip --split test [-n 1000]
+python benchmarks/held_out.py --ckpt RUN --pictures ../shared/data/cifar10.zip --write FOLDER    # for ganrun apply
 
 Each run's own damage (from its checkpoint's config) is drawn on pictures it never saw. Prints PSNR (dB, range 255) of
 the input and of the output; inside the hole where the damage is a mask, beside mean-fill and OpenCV's Telea inpainting
-if that is installed; beside bicubic where the output is larger than the input.
+if that is installed; beside bicubic where the output is larger than the input, and there how sharp each is: the mean
+difference of neighbouring pixels, as a share of the clean pictures'. `--write` puts the same inputs and the clean
+pictures into FOLDER/input and FOLDER/target, as PNGs of 8 bits.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +22,7 @@ from torch import Tensor
 from ganrun.build import build
 from ganrun.data.damage import Damage
 from ganrun.data.folder import Folder
+from ganrun.images import save_png, to_uint8
 from ganrun.parts import load_checkpoint
 from ganrun.sampling import restore
 from ganrun.seeding import reseed
@@ -44,8 +49,19 @@ def telea(images: Tensor, mask: Tensor) -> Tensor | None:
     return torch.stack(filled).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def roughness(images: Tensor) -> float:
+    """The mean |difference| of neighbouring pixels: pictures that are blurred have less of it."""
+    return (images.diff(dim=2).abs().mean() + images.diff(dim=3).abs().mean()).item()
+
+
+def write(images: Tensor, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(to_uint8(images)):
+        save_png(image, folder / f"{number:04d}.png")
+
+
 @torch.inference_mode()
-def judge(ckpt: str, clean: Tensor) -> list[str]:
+def judge(ckpt: str, clean: Tensor, folder: Path | None = None) -> list[str]:
     state = load_checkpoint(ckpt, "--ckpt")
     system = restore(state, "ema")
     node = state["config"]["dataset"]
@@ -53,11 +69,16 @@ def judge(ckpt: str, clean: Tensor) -> list[str]:
     reseed(1)
     batch = damage.added(clean)
     source, mask = batch["source"], batch.get("mask")
+    if folder is not None:
+        write(source, folder / "input")
+        write(clean, folder / "target")
     output = torch.cat([system.translate(part) for part in source.split(100)])
     lines = [f"{ckpt}: {node['damage']}, step {state['progress']['step']}, {len(clean)} pictures"]
     if output.shape != source.shape:
         bicubic = F.interpolate(source, output.shape[2:], mode="bicubic", antialias=False)
-        lines.append(f"  bicubic {psnr(bicubic, clean):.2f} dB, output {psnr(output, clean):.2f} dB")
+        for name, images in (("bicubic", bicubic), ("output", output)):
+            sharp = roughness(images) / roughness(clean)
+            lines.append(f"  {name} {psnr(images, clean):.2f} dB, sharpness {sharp:.2f} of the clean pictures'")
     elif mask is not None:
         mean = (clean * (1 - mask)).sum((2, 3), keepdim=True) / (1 - mask).sum((2, 3), keepdim=True)
         lines.append(f"  inside the hole: mean-fill {psnr(mean.expand_as(clean), clean, mask):.2f} dB")
@@ -77,11 +98,12 @@ def main() -> None:
     parser.add_argument("--pictures", required=True, help="a folder or .zip")
     parser.add_argument("--split", default="test")
     parser.add_argument("-n", type=int, default=1000)
+    parser.add_argument("--write", type=Path, metavar="FOLDER", help="of one --ckpt")
     arguments = parser.parse_args()
     images = Folder(arguments.pictures, split=arguments.split, limit=arguments.n).images
     clean = images.float() / 127.5 - 1
     for ckpt in arguments.ckpt:
-        print("\n".join(judge(ckpt, clean)))
+        print("\n".join(judge(ckpt, clean, arguments.write)))
 
 
 if __name__ == "__main__":

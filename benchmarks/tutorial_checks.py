@@ -4,6 +4,7 @@ python benchmarks/tutorial_checks.py domain OUTPUTS --like b --zips DOMAINS   tr
 python benchmarks/tutorial_checks.py l1 OUTPUTS TARGETS [--inputs INPUTS]     distance to the right answers
 python benchmarks/tutorial_checks.py angles SAMPLES.npz bars.zip              how far bars lean
 python benchmarks/tutorial_checks.py cycle CKPT --a a_test.zip --b b_test.zip distance after there and back
+python benchmarks/tutorial_checks.py reconstruction CKPT                      what an autoencoder loses of test digits
 
 OUTPUTS and the like are a folder or .zip, as `ganrun apply` writes them. Distances are mean |x - y|, from -1 to 1.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from judge import CACHED, grey28, kept_judge, look, scaled
+from judge import CACHED, grey28, kept_judge, look, mnist, scaled
 from torch import Tensor, nn
 from tutorial_data import untinted
 
@@ -29,6 +30,7 @@ from ganrun.data.decode import decode_whole
 from ganrun.parts import load_checkpoint
 from ganrun.sampling import restore
 from ganrun.systems.cyclegan import CycleGAN
+from ganrun.systems.vae import VAE
 
 KINDS = ("a", "b", "neither")
 TRAINED_ON, HELD_OUT = 4000, 1000  # pictures of each domain
@@ -207,6 +209,22 @@ def cycle(args: argparse.Namespace) -> Numbers:
     return numbers | {"cycle": (numbers["cycle_a"] + numbers["cycle_b"]) / 2}
 
 
+# reconstruction
+
+
+@torch.inference_mode()
+def reconstruction(args: argparse.Namespace) -> Numbers:
+    """Mean squared error of MNIST's 10,000 test digits after an autoencoder, beside that of the mean training digit."""
+    state = load_checkpoint(args.ckpt, "CKPT")
+    system = restore(state)
+    if not isinstance(system, VAE):
+        raise ValueError(f"{args.ckpt} is a {type(system).__name__}, which encodes nothing")
+    train, test = (scaled(mnist(args.data, train=train)[0]) for train in (True, False))
+    error = torch.cat([(system.reconstruct(part) - part).square().mean((1, 2, 3)) for part in test.split(500)])
+    mean = (train.mean(0) - test).square().mean()
+    return {"step": state["progress"]["step"], "reconstructed": error.mean().item(), "mean_digit": mean.item()}
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print an object")
@@ -230,10 +248,12 @@ def arguments() -> argparse.Namespace:
     command["cycle"].add_argument("--b", required=True)
     command["cycle"].add_argument("--n", type=int, default=20, help="pictures of each domain (%(default)s)")
     command["cycle"].add_argument("--weights", choices=("ema", "raw"), default="ema")
+    command["reconstruction"].add_argument("ckpt", help="a run's folder or a checkpoint of model=vae or vaegan")
+    command["reconstruction"].add_argument("--data", default="../shared/data", help="the folder that holds MNIST/raw")
     return parser.parse_args()
 
 
-CHECKS = (domain, l1, angles, cycle)
+CHECKS = (domain, l1, angles, cycle, reconstruction)
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from ganrun.data.listing import printable
 from ganrun.data.sources import Picture, Source, Tree, is_picture, open_source
 from ganrun.errors import UserError
+from ganrun.untrusted import printable
 
 
 class Pictures(NamedTuple):

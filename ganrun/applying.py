@@ -18,14 +18,15 @@ from tqdm import tqdm
 from ganrun import images
 from ganrun.album import Pictures, find_pictures, inside, is_file, keep_apart, output_names, partners
 from ganrun.data.decode import decode_whole
-from ganrun.data.listing import printable
 from ganrun.data.sources import SHOWN, Picture, Tree
 from ganrun.errors import UserError
+from ganrun.folders import check_writable
 from ganrun.metrics.fidelity import psnr, ssim
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
-from ganrun.sampling import restore
+from ganrun.sampling import refuse_suffix, restore
 from ganrun.systems.translation import PictureToPicture
 from ganrun.tiling import in_tiles
+from ganrun.untrusted import printable
 
 Config = dict[str, Any]
 STRIPS, RESULTS = "strips", "results.csv"
@@ -51,6 +52,7 @@ def check(config: Config) -> Path:
     if config["target"] is not None:
         partners(given, find_pictures(config["target"], "target"))
     out = Path(str(config["out"])).expanduser()
+    refuse_suffix(out, ".png")
     if is_file(out):
         if not given.single:
             raise UserError(f"out={out}: {config['input']} may hold many pictures, so out= must be a folder")
@@ -61,9 +63,12 @@ def check(config: Config) -> Path:
             keep_apart(out, key, Path(str(config[key])).expanduser())
     if config["strips"] and any(picture.name.startswith(f"{STRIPS}/") for picture in given.listed):
         raise UserError(f"input={config['input']} has a folder {STRIPS}, where strips=true would put its own")
+    if out.exists() and not out.is_dir() and not is_file(out):
+        raise UserError(f"out={out} is a file: choose a folder, or x.png for one picture")
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out)
     return out
 
 

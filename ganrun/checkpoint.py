@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     `state` holds tensors and plain values (dict, list, str, int, float, bool, None); `format_version` and
     `ganrun_version` are added. The file is an ordinary torch zip (`torch.load(path, weights_only=True)` opens
     it) whose archive comment is the SHA-256 of everything before it. It is written beside `path`, flushed
-    to the disk and renamed. Raises TypeError for anything that is not plain, OSError when it cannot be written.
+    to the disk and renamed. Raises TypeError for anything that is not plain, OSError when it cannot be written, also
+    where there is no folder for the folder of `path`.
     """
     path = Path(path)
     document = {"format_version": FORMAT_VERSION, "ganrun_version": __version__, **plain(state)}
@@ -41,7 +43,7 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     body = data[:-2] + struct.pack("<H", _COMMENT_SIZE)
     comment = _MARK + hashlib.sha256(body).hexdigest().encode()
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed does not come back as a half
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -96,7 +98,9 @@ def snapshot(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def plain(value: Any, where: str = "state", take: Callable[[Tensor], Tensor] = Tensor.detach) -> Any:
     """The same content in dicts, lists and plain scalars. Raises TypeError that names the place of anything else."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, str):
+        return sys.intern(str(value))  # pickle writes an object once: without this, a resumed run has other bytes
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Tensor):
         return take(value)
@@ -110,7 +114,7 @@ def plain(value: Any, where: str = "state", take: Callable[[Tensor], Tensor] = T
 def _plain_key(key: Any, where: str) -> str | int:
     if not isinstance(key, (str, int)):
         raise TypeError(f"{where} has the key {key!r}: keys are strings or whole numbers")
-    return key
+    return sys.intern(str(key)) if isinstance(key, str) else key
 
 
 def _check_state(state: Any, stored: int) -> None:

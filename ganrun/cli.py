@@ -56,7 +56,7 @@ def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(pages.OVERVIEW)
         return 0
-    if words[0] == "--version":
+    if "--version" in words:
         print(f"ganrun {__version__}")
         return 0
     if words[0] in ("-sc", "--shell-completion"):
@@ -64,6 +64,8 @@ def _dispatch(words: list[str]) -> int:
     command, *rest = words
     if command not in COMMANDS:
         raise UserError(f"{command!r} is no command; {nearest(command, COMMANDS)}; ganrun --help shows them")
+    if command == "info" and rest:
+        raise UserError(f"info takes no more words: {' '.join(rest)}")
     if command == "info":
         from ganrun.info import report
 
@@ -185,6 +187,9 @@ def _hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> No
         hydra.main(config_path=str(pages.conf_folder()), config_name=page, version_base="1.3")(guarded)()
     except HydraException as error:
         raise UserError(" ".join(str(error).split())) from None
+    except SystemExit as end:  # --hydra-help ends so
+        if end.code:
+            raise
     finally:
         sys.argv = before
     if failures:

@@ -197,11 +197,16 @@ def read_command_line(page: str, words: list[str]) -> Request:
     flags += ["--info", arguments.info] if arguments.info else []
     flags += ["--hydra-help"] if arguments.hydra_help else []
     flags += ["--shell-completion"] if arguments.shell_completion else []
+    modes = [f"--{name}" for name in ("multirun", "cfg", "info") if getattr(arguments, name)]
+    if len(modes) > 1:
+        raise UserError(f"{' and '.join(modes)} do not go together: give one of them")
     if arguments.resolve and not arguments.cfg:
         raise UserError("--resolve goes with --cfg job")
     only_shows = bool(arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion)
     request = Request(page, arguments.overrides, flags, config_dir, arguments.multirun, only_shows)
-    if arguments.shell_completion or arguments.hydra_help:
+    if arguments.hydra_help:
+        return Request(page, [], flags, config_dir, False, only_shows)  # nobody reads the words beside it
+    if arguments.shell_completion:
         return request
     request.overrides = [_as_meant(word, arguments.multirun) for word in arguments.overrides]
     resumes = request.given("resume")
@@ -227,7 +232,7 @@ def parse_overrides(words: Iterable[str]) -> list[Override]:
             raise UserError(f"{word!r} is neither a flag nor key=value; --help shows what there is")
         try:
             parsed.append(parser.parse_override(word))
-        except HydraException as error:
+        except (HydraException, ValueError, RecursionError) as error:  # of a number of 5,000 digits, of 1,000 brackets
             reason = str(error).splitlines()[0]
             raise UserError(f"{word}: {reason}; quote special characters twice: \"key='a, b'\"") from None
     return parsed
@@ -274,6 +279,8 @@ def _check_words(request: Request) -> None:
     first_choices = [f"{name_of(o)}={_values(o)[0]}" for o in choices if not o.is_delete()]
     known = _compose(request.page, first_choices, request.config_dir)
     for override in parsed:
+        if name_of(override) in ("hydra.run.dir", "hydra.sweep.dir"):
+            raise UserError(f"{override.input_line}: where a run is written is said with out=FOLDER")
         if override in choices or override.is_hydra_override() or name_of(override).startswith("hydra"):
             continue
         if not (name_of(override) == "dataset.root" and request.given("resume")):
@@ -288,8 +295,7 @@ def _values(override: Override) -> list[str]:
 
 def _check_choices(override: Override, known: Mapping[str, str]) -> None:
     for value in _values(override):
-        optional = name_of(override) in ("experiment", "hooks")
-        if value.strip("'\"") not in known and not (value == "null" and optional):
+        if value.strip("'\"") not in known:
             raise UserError(f"{name_of(override)}={value}: no such choice; {nearest(value, known, 5)}")
 
 

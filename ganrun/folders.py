@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from ganrun.errors import UserError
 
 AUTO = "auto"  # resume=auto: start there or go on there
+PROBE = ".ganrun-probe-"  # one that a kill left behind does not make a folder somebody else's
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def check_folder(folder: Path | None, resume: str | None) -> None:
     """
     if folder is None or not folder.is_dir():
         return check_writable(folder or Path("outputs"))
-    there = {path.name for path in folder.iterdir()}
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(PROBE)}
     if resume is None and there:
         raise UserError(
             f"out={folder} is not empty: choose another folder, or resume={folder} to go on with a run that is there"
@@ -55,7 +56,7 @@ def check_writable(target: Path) -> None:
     target = target.absolute()
     there = next(folder for folder in (target, *target.parents) if folder.exists())
     try:
-        with tempfile.TemporaryDirectory(dir=there):
+        with tempfile.TemporaryDirectory(dir=there, prefix=PROBE):
             pass
     except OSError as error:
         raise UserError(f"out={target} cannot be written: {there}: {error.strerror}") from None

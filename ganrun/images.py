@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -64,9 +65,25 @@ def png_bytes(image: Tensor, text: Mapping[str, object] | None = None) -> bytes:
 def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
     """The same as a file; its folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(image, path, text)
+
+
+def write_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
+    with whole(path) as temporary:
+        temporary.write_bytes(png_bytes(image, text))
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to. It takes the place of `path` when the block ends well, else it is removed."""
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(png_bytes(image, text))
-    os.replace(temporary, path)  # a run that is killed leaves no half of a picture
+    try:
+        yield temporary
+        os.replace(temporary, path)  # a kill or a full disk leaves no half of a file
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def save_grid(
@@ -78,7 +95,8 @@ def save_grid(
 ) -> Tensor:
     """(N, C, H, W) uint8 -> a grid PNG at `path`; returns the grid, (C, rows, columns) uint8."""
     picture = grid(images, columns, captions)
-    save_png(picture, path, text)
+    path.parent.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed does not come back as a half
+    write_png(picture, path, text)
     return picture
 
 

@@ -87,8 +87,10 @@ def build_optimizers(
     players = system.players()
     for name in own:
         if name not in players:
+            meant = next((player for player in players if player.rstrip("s") == name.rstrip("s")), sorted(players)[0])
             raise UserError(
-                f"optimizer.players names {name!r}, but {type(system).__name__} has the players {sorted(players)}"
+                f"optimizer.players names {name!r}, but {type(system).__name__} has the players {sorted(players)}: "
+                f"use optimizer.players.{meant}.lr= (with optimizer=adam, if optimizer=adam_ttur named it)"
             )
     optimizers, schedules = {}, {}
     for name, module in players.items():
@@ -101,12 +103,19 @@ def build_optimizers(
 
 def _build_optimizer(node: Config, module: nn.Module, trust: Sequence[str] | None) -> Optimizer:
     cls = resolve(node, Optimizer, "optimizer", trust)
-    # torch wants betas as floats in a tuple; yaml gives [0, 0.9]
-    arguments = {key: tuple(map(float, value)) if isinstance(value, list) else value for key, value in node.items()}
+    arguments = {key: _numbers(key, value) if isinstance(value, list) else value for key, value in node.items()}
     if cls in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD) and "foreach" not in arguments:
         arguments.setdefault("fused", True)
     weights = [weight for weight in module.parameters() if weight.requires_grad]
     return build(arguments, Optimizer, "optimizer", trust, params=weights)
+
+
+def _numbers(key: str, values: list[Any]) -> tuple[float, ...]:
+    """torch wants betas as floats in a tuple; yaml gives [0, 0.9]."""
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError):
+        raise UserError(f"optimizer.{key}={str(values)[:80]} must be a list of numbers") from None
 
 
 def pick_device(name: str) -> torch.device:
@@ -219,6 +228,8 @@ def check_facts(state: Config) -> None:
         raise ValueError("its progress is not counted in whole numbers")
     if not all(type(progress.get(name, 0)) in (int, float) for name in ("seconds", "setbacks")):
         raise ValueError("its progress is not told in numbers")
+    if type(state["config"].get("seed")) is not int:
+        raise ValueError("its config's seed is no whole number")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("its class_names are not a list of names")
 

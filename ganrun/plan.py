@@ -103,6 +103,8 @@ def rehearse(system: System, dataset: Dataset) -> None:
                 turn.objective(batch)
     except (RuntimeError, IndexError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
+        if isinstance(error, KeyError) and error.args[0] == "image":
+            reason = f"this model needs image, but the data give {', '.join(batch)}: choose another model= or dataset="
         raise UserError(f"model: the parts do not fit each other: {reason}") from None
     except OSError as error:  # a file that is opened when it is first needed
         raise UserError(str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import signal
@@ -74,7 +75,7 @@ def train(config: Config, folder: Path, trust: Sequence[str] | None = None, stat
     with alone_in(folder):
         trainer = assemble(config, folder, trust)
         if state is not None:
-            trainer.load_state_dict(state)
+            restore(trainer, state)
         elif config["init_from"] is not None:
             load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
             trainer.average = Average(trainer.system.drawn_with(), config["average"]["half_life"], config["batch_size"])
@@ -84,8 +85,28 @@ def train(config: Config, folder: Path, trust: Sequence[str] | None = None, stat
         except BaseException as error:
             with contextlib.suppress(OSError):  # a full disk is being reported already
                 write_status(folder, "failed", trainer.step, str(error) or type(error).__name__)
+            if isinstance(error, OSError) and (line := wrong_with(folder, error)):
+                raise OSError(line) from None
             raise
     return trainer
+
+
+def wrong_with(folder: Path, error: OSError) -> str | None:
+    """A line for a run's folder that is gone or full; None where the error speaks for itself."""
+    if not folder.is_dir():
+        return f"{folder} was removed or renamed while its run went on: nothing more is saved"
+    if error.errno == errno.ENOSPC:
+        return f"{folder}: {error.strerror}; its checkpoints are whole: make room, then go on with resume={folder}"
+    return None
+
+
+def restore(trainer: Trainer, state: Config) -> None:
+    """Raises UserError where a checkpoint of sound parts does not fit the run that it describes."""
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"resume: the checkpoint does not fit its own config: {reason}") from None
 
 
 def fit(trainer: Trainer, folder: Path, when_broken: Config) -> None:

@@ -29,6 +29,7 @@ def check(config: Config) -> Path:
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     load_checkpoint(str(path), "ckpt")
     out = place(config, path)
+    refuse_suffix(out, ".png", ".npz")
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if config["out"] is not None and occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
@@ -79,8 +80,10 @@ def draw(system: System, count: int, seed: int, labels: list[int] | None = None)
     reseed(mix(seed, DRAWS))
     try:
         return system.draw(count, labels)
-    except (ValueError, RuntimeError) as error:
+    except ValueError as error:
         raise UserError(str(error).splitlines()[0]) from None
+    except RuntimeError:  # torch, of more numbers than there is memory or than it can count
+        raise UserError(f"{count} pictures do not fit into memory: ask for fewer with n= or per_class=") from None
 
 
 @torch.inference_mode()
@@ -101,6 +104,13 @@ def place(config: Config, path: Path) -> Path:
     return run / "samples.png"
 
 
+def refuse_suffix(out: Path, *written: str) -> None:
+    """Raises UserError for a place such as x.rar, whose name promises what is not written; v1.5 is a fine folder."""
+    if out.suffix.lower() not in ("", *written) and not out.suffix[1:].isdigit() and not out.is_dir():
+        names = ", ".join(f"x{suffix}" for suffix in written)
+        raise UserError(f"out={out}: {out.suffix} is not written here; {names} or a folder")
+
+
 def write(
     batches: Iterator[Tensor], labels: Tensor | None, out: Path, about: Mapping[str, object], overwrite: bool
 ) -> None:
@@ -108,14 +118,14 @@ def write(
     try:
         if out.suffix == ".png":
             pictures = torch.cat(list(batches))
+            out.parent.mkdir(parents=True, exist_ok=True)
             images.save_grid(pictures, out, images.columns_for(len(pictures), labels), about)
         elif out.suffix == ".npz":
             pictures = torch.cat(list(batches)).permute(0, 2, 3, 1).contiguous()
             arrays = {"images": pictures.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
             out.parent.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
-        elif out.suffix and not out.is_dir():
-            raise UserError(f"out={out}: {out.suffix} is not written here; x.png, x.npz or a folder")
+            with images.whole(out) as temporary, open(temporary, "wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         else:
             if overwrite and out.is_dir():
                 for old in out.glob("[0-9]" * 6 + ".png"):

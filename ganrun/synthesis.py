@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ganrun import __version__, images
 from ganrun.errors import UserError
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
-from ganrun.sampling import draw, pixels_of, render, restore
+from ganrun.sampling import draw, pixels_of, refuse_suffix, render, restore
 from ganrun.systems.system import System
 
 Config = dict[str, Any]
@@ -29,6 +29,7 @@ def check(config: Config) -> Path:
     pick_device(config["device"])
     load_checkpoint(str(config["ckpt"]), "ckpt")
     out = Path(str(config["out"])).expanduser()
+    refuse_suffix(out, ".zip")
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
@@ -114,10 +115,12 @@ def with_writer(out: Path, work: Callable[[Write], None]) -> None:
 
         def put(name: str, content: bytes) -> None:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
-            (out / name).write_bytes(content)
+            with images.whole(out / name) as temporary:
+                temporary.write_bytes(content)
 
         work(put)
         return
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
+    # PNGs are compressed already
+    with images.whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         # a fixed date: the same seed gives the same bytes
         work(lambda name, content: archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content))

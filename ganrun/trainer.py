@@ -242,9 +242,10 @@ class Trainer:
 
     def refuse_broken(self) -> None:
         """Raises FloatingPointError where a weight or running mean is no finite number. Waits for the device once."""
-        parts = {**self.system.players(), "average": self.average, "system": self.system}
-        for name, part in parts.items():
-            floats = [tensor.detach() for tensor in part.state_dict().values() if tensor.is_floating_point()]
+        states = {player: module.state_dict() for player, module in self.system.players().items()}
+        states |= {"average": self.average.state_dict(), "system": self.system.state_dict()}
+        for name, state in states.items():
+            floats = [tensor.detach() for tensor in state.values() if tensor.is_floating_point()]
             if not math.isfinite(nn.utils.get_total_norm(floats, norm_type=math.inf).item()):
                 raise FloatingPointError(
                     f"a weight of {name} is no finite number at step {self.step}, which is not saved: "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ganrun import parts, runs
+from ganrun.budget import require_fit
 from ganrun.finding import newest
 from ganrun.folders import AUTO
 from ganrun.plan import Plan, plan
@@ -32,6 +34,7 @@ def job(config: Config, folder: Path | None) -> Job:
         return Job(asked)  # where a run lies is no part of what it is: the same run elsewhere has the same checkpoint
     state = parts.load_checkpoint(str(folder if resume == AUTO else resume), "resume")
     trust = parts.trusted(config["trust"])
+    require_fit(state, trust, "resume")
     if resume == AUTO:
         assert folder is not None
         return Job(runs.agreed(state["config"], asked, folder), trust, state)
@@ -52,6 +55,9 @@ def ended(config: Config, folder: Path | None) -> str | None:
     reached, steps = state["progress"]["step"], parts.length_of(config, parts.load_dataset(config, trust)).steps
     if steps is None or reached < steps:
         return None
+    if folder is not None:
+        with contextlib.suppress(OSError):  # killed after its last checkpoint, it may say `running` for ever
+            runs.write_status(folder, "finished", reached)
     return f"{folder} is at step {reached} already, its end: give a longer length, such as steps={2 * reached}"
 
 

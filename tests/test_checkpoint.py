@@ -112,6 +112,7 @@ def test_a_newer_format_is_named(tmp_path: Path) -> None:
 
 def test_a_reference_is_a_file_a_run_or_last(tmp_path: Path) -> None:
     for name, when in (("old", 1), ("new", 2)):
+        (tmp_path / name).mkdir()
         checkpoint.save({}, tmp_path / name / "checkpoints" / "last.pt")
         os.utime(tmp_path / name / "checkpoints" / "last.pt", (when, when))
     newest = tmp_path / "new" / "checkpoints" / "last.pt"

@@ -414,6 +414,26 @@ MISTAKES = {
     "train model=srgan_vgg model.perceptual.weights=a_file": "cannot be opened as the state dict of torchvision",
     "train model=srgan dataset=digits": "use dataset=low_res, or dataset=paired dataset.scale=2",
     "train dataset=mnist dataset.root=nowhere": "dataset.download=true",
+    # more of train
+    "info foo": "info takes no more words",
+    "train resume=auto": "out=FOLDER",
+    "train out=taken resume=auto": "holds other things than a run",
+    "train non_finite.policy=explode": "there is: rollback, skip, stop",
+    "train non_finite.limit=0": "non_finite.limit=0 must be",
+    "train checkpoint.keep_kimg=0": "checkpoint.keep_kimg=0 must be",
+    "train checkpoint.keep_kimg=x": "checkpoint.keep_kimg=x must be",
+    "train hydra.run.dir=x": "out=FOLDER",
+    "train augmentation=foo": "there is: diffaugment",
+    "train model=gman optimizer.players.discriminator.lr=1": "optimizer.players.discriminators.lr=",
+    "train model=cyclegan optimizer=adam_ttur": "optimizer.players.discriminators.lr=",
+    "train model=gman loss=r1 model.discriminators.first.norm=batch": "model.discriminators.first.norm=none",
+    "train model=cyclegan loss=r1 model.discriminator_a.norm=batch": "model.discriminator_a.norm=none",
+    "train dataset=damaged dataset.damage=fog": "must be one of noise",
+    "train dataset=paired dataset.root_source=flat": "dataset.root_target is needed",
+    "train dataset=paired model=dcgan": "needs image, but the data give source, target",
+    "train dataset=unpaired dataset.class_a=cat": "dataset.root_a: give that too",
+    "train model=cgan dataset=folder dataset.root=flat batch_size=1": "needs labelled data",
+    "train model=pix2pix dataset=digits": "use dataset=damaged or dataset=paired",
     # places
     "train out=taken": "not empty",
     "train out=a_file/run": "cannot be written",
@@ -479,6 +499,34 @@ def test_a_mistake_gets_one_line_and_exit_code_2(line: str, tmp_path: Path, capf
     assert "Traceback" not in said
     assert len(said) < 500
     assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
+
+
+DRAWING_MISTAKES = {
+    "sample ckpt=run n=100000000000000 out=x.png": "do not fit into memory",
+    "sample ckpt=run out=x.jpg": "x.png, x.npz or a folder",
+    "sample ckpt=run labels=[] out=x.png": "must be class numbers",
+    "synthesize ckpt=run": "out is needed",
+    "synthesize ckpt=run out=x per_class=0": "per_class=0 must be",
+    "synthesize ckpt=run out=x.rar": "x.zip or a folder",
+    "synthesize ckpt=run out=run": "overwrite=true",
+    "apply ckpt=run input=run out=x tile=8": "tile=8 must be",
+    "apply ckpt=run input=run/grids out=x.jpg": "x.png or a folder",
+    "apply ckpt=run input=run/grids out=x direction=up": "there is: ab, ba",
+    "apply ckpt=run input=run/grids out=x": "draws from noise",
+}
+
+
+def test_a_mistake_about_a_trained_run_gets_one_line_and_changes_nothing(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    capfd.readouterr()
+    for line, expected in DRAWING_MISTAKES.items():
+        assert main(line.split()) == 2, line
+        said = capfd.readouterr().err
+        assert expected in said, line
+        assert said.count("\n") == 1, line
+        assert sorted(tmp_path.rglob("*")) == before, line
 
 
 @pytest.mark.skipif(importlib.util.find_spec("joblib") is not None, reason="the extra may be installed")

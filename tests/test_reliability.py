@@ -76,7 +76,7 @@ def test_a_run_that_was_killed_before_it_saved_starts_again(tmp_path: Path) -> N
     (tmp_path / "run/.hydra").mkdir(parents=True)
     (tmp_path / "run/metrics.jsonl").write_text('{"step": 2, "im')
     assert main([*AUTO, "steps=4"]) == 0
-    assert [json.loads(line)["step"] for line in open("run/metrics.jsonl")] == [1, 2, 4]
+    assert [json.loads(line)["step"] for line in Path("run/metrics.jsonl").read_text().splitlines()] == [1, 2, 4]
 
 
 def test_a_sweep_goes_on_job_by_job(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_rollback_goes_back_to_the_checkpoint_at_half_the_rate(tiny, tmp_path: P
     assert "Back to step 4, with 0.5 times the learning rates (rollback 1 of 1)" in caplog.text
     assert {o.param_groups[0]["lr"] for o in trainer.optimizers.values()} == {trainer.rates["generator"] / 2}
     assert state_of(tmp_path)["progress"]["setbacks"] == 1, "a resumed run keeps the lower rate"
-    lines = [json.loads(line)["step"] for line in open(tmp_path / "metrics.jsonl")]
+    lines = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines == [1, 2, 4, 6, 8, 10, 12]
 
 
@@ -223,7 +223,7 @@ def test_rollback_gives_up_at_its_limit_and_without_a_checkpoint(tiny, tmp_path:
     for name, step, count in (("often", 6, 9), ("early", 2, 1)):
         trainer = runs.assemble(config, tmp_path / name)
         trainer.hooks.insert(0, breaks_at(step, count))
-        with pytest.raises(FloatingPointError, match="try a lower optimizer.lr"):
+        with pytest.raises(FloatingPointError, match="try a lower optimizer"):
             runs.fit(trainer, tmp_path / name, {"policy": "rollback", "limit": 2})
     assert state_of(tmp_path / "often")["progress"]["step"] == 4
 
@@ -268,7 +268,7 @@ def test_skipping_ends_when_it_does_not_help(tiny, tmp_path: Path) -> None:
 
 def test_a_folder_has_one_writer_and_a_dead_one_does_not_count(tmp_path: Path, capfd) -> None:
     assert main([*AUTO, "steps=2"]) == 0
-    holder = "import sys, time; from filelock import FileLock; lock = FileLock('run/.lock'); lock.acquire(); print(1, flush=True); "
+    holder = "import time, filelock; lock = filelock.FileLock('run/.lock'); lock.acquire(); print(1, flush=True); "
     other = subprocess.Popen([sys.executable, "-c", holder + "time.sleep(60)"], stdout=subprocess.PIPE)
     other.stdout.readline()
     for words in (["train", "resume=run", "steps=4"], [*AUTO, "steps=4"]):

@@ -51,6 +51,8 @@ def find_domain_facts(
     The digits' facts when no root is given. Remembered per process. Raises what `list_domains` raises.
     """
     if not root_a and not root_b:
+        if class_a is not None or class_b is not None:
+            raise ValueError("dataset.class_a= and dataset.class_b= choose from dataset.root_a: give that too")
         return DIGITS
     probes = [probed(listing) for listing in list_domains(root_a, root_b, split, class_a, class_b)]
     together = [*probes[0], *probes[1]]

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ganrun.data.labels import in_order, named_classes
 from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
+from ganrun.untrusted import printable
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # never EPS, which starts Ghostscript
 MAX_PIXELS = 64 * 10**6  # a 170 KB .png may unfold to half a gigabyte
@@ -136,11 +137,6 @@ def classes_of(places: list[list[str]], labelled: Labelled, root: str) -> tuple[
     folders = sorted({place[0] for place in places})
     index = {folder: i for i, folder in enumerate(folders)}
     return [index[place[0]] for place in places], [printable(folder) for folder in folders], []
-
-
-def printable(name: str) -> str:
-    """A class's name without control characters: class names reach logs and terminals."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def open_picture(data: bytes) -> Image.Image:

@@ -34,8 +34,8 @@ class TensorBoard(Hook):
         with self.tolerated():
             from torch.utils.tensorboard import SummaryWriter  # a second to import
 
-            resumed = {"purge_step": trainer.step + 1} if trainer.step else {}
-            self.writer = SummaryWriter(str(self.folder), **resumed)
+            # also at step 0: a run that was killed before its first checkpoint has left points, and writes them again
+            self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if trainer.step else 0)
             if not trainer.step:
                 text = json.dumps(self.config, indent=2)
                 self.writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)

@@ -44,8 +44,9 @@ class CycleGAN(PictureToPicture):
         super().__init__()
         self.generators = nn.ModuleDict({"ab": generator_ab, "ba": generator_ba})
         self.discriminators = nn.ModuleDict({"a": discriminator_a, "b": discriminator_b})
-        refuse_batchnorm(self.discriminators, loss)
-        self.loss = nn.ModuleDict({"a": loss, "b": copy.deepcopy(loss)})
+        refuse_batchnorm(self.discriminators, loss, "discriminator_{}")
+        self.losses = {"a": loss, "b": copy.deepcopy(loss)}
+        self.loss = nn.ModuleDict(self.losses)  # known to checkpoints as every system's loss is
         self.pool_a, self.pool_b = (ImagePool(pool_size, channels, image_size) for _ in range(2))
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.adversarial_weight = adversarial_weight
@@ -54,7 +55,7 @@ class CycleGAN(PictureToPicture):
         return {"discriminators": self.discriminators, "generators": self.generators}
 
     def turns(self, step: int) -> Iterator[Turn]:
-        generators_move = (step + 1) % self.loss["a"].discriminator_steps == 0
+        generators_move = (step + 1) % self.losses["a"].discriminator_steps == 0
         fakes = once(self.fakes) if generators_move else torch.no_grad()(self.fakes)
         yield Turn("discriminators", partial(self.discriminators_turn, fakes=fakes, step=step))
         if generators_move:
@@ -63,8 +64,8 @@ class CycleGAN(PictureToPicture):
     def discriminators_turn(self, batch: Batch, fakes: Callable[[Batch], Pair], step: int) -> Objective:
         fake_a, fake_b = fakes(batch)
         score_a, score_b = self.discriminators["a"], self.discriminators["b"]
-        of_a = self.loss["a"].discriminator_objective(score_a, batch["a"], self.pool_a.swap(fake_a), step)
-        of_b = self.loss["b"].discriminator_objective(score_b, batch["b"], self.pool_b.swap(fake_b), step)
+        of_a = self.losses["a"].discriminator_objective(score_a, batch["a"], self.pool_a.swap(fake_a), step)
+        of_b = self.losses["b"].discriminator_objective(score_b, batch["b"], self.pool_b.swap(fake_b), step)
         objective = side_by_side({"a": of_a, "b": of_b})
         objective.monitors["accuracy"] = (of_a.monitors["accuracy"] + of_b.monitors["accuracy"]) / 2
         return objective
@@ -75,8 +76,8 @@ class CycleGAN(PictureToPicture):
         fake_a, fake_b = fakes(batch)
         objective = side_by_side(
             {
-                "a": self.loss["a"].generator_objective(self.discriminators["a"], fake_a, a),
-                "b": self.loss["b"].generator_objective(self.discriminators["b"], fake_b, b),
+                "a": self.losses["a"].generator_objective(self.discriminators["a"], fake_a, a),
+                "b": self.losses["b"].generator_objective(self.discriminators["b"], fake_b, b),
             }
         )
         objective.terms = {name: self.adversarial_weight * term for name, term in objective.terms.items()}
@@ -89,7 +90,7 @@ class CycleGAN(PictureToPicture):
 
     def after_turn(self, player: str) -> None:
         if player == "discriminators":
-            self.loss["a"].constrain(self.discriminators)
+            self.losses["a"].constrain(self.discriminators)
 
     def fakes(self, batch: Batch) -> Pair:
         """(N, C, H, W) each. Raises ValueError for data without two domains."""

@@ -46,7 +46,8 @@ class GAN(System):
         generator_steps: int = 1,
     ) -> None:
         super().__init__()
-        refuse_batchnorm(discriminator, loss)
+        several = isinstance(discriminator, nn.ModuleDict)
+        refuse_batchnorm(discriminator, loss, "discriminators.{}" if several else "discriminator")
         if feature_matching:
             refuse_featureless(discriminator)
         if generator_steps < 1:
@@ -161,13 +162,18 @@ def in_order(labels: Sequence[int], count: int) -> Tensor:
     return torch.tensor([labels[number * len(labels) // count] for number in range(count)])
 
 
-def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss) -> None:
-    """Raises ValueError where BatchNorm would mix the images whose own gradients the loss penalises."""
-    if loss.per_image and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in discriminator.modules()):
-        raise ValueError(
-            "this loss's penalty is each image's own gradient, but BatchNorm in the discriminator mixes the "
-            "batch's images: use model.discriminator.norm=none (or layer, instance)"
-        )
+def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss, key: str = "discriminator") -> None:
+    """Raises ValueError where BatchNorm would mix the images whose own gradients the loss penalises.
+
+    `key` is where the config has the discriminator; of several, {} in it stands for the name of one.
+    """
+    for name, part in discriminator.named_modules() if loss.per_image else ():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            inner = ".network" if "network" in name.split(".") else ""
+            raise ValueError(
+                "this loss's penalty is each image's own gradient, but BatchNorm in the discriminator mixes the "
+                f"batch's images: use model.{key.format(name.split('.')[0])}{inner}.norm=none (or layer, instance)"
+            )
 
 
 def refuse_featureless(discriminator: nn.Module) -> None:

@@ -18,6 +18,7 @@ from ganrun import checkpoint
 
 State = dict[str, Any]
 RESNET = {"_target_": "ganrun.networks.resnet.ResNetTranslator", "channels": 1, "image_size": 8, "base_channels": 4}
+CPU_LAYER = {"_target_": "torch.nn.Linear", "in_features": 1000, "out_features": 1000, "device": "cpu"}
 DCGAN = {"_target_": "ganrun.networks.dcgan.DCGANGenerator", "channels": 1, "latent_size": 8}
 
 
@@ -123,6 +124,11 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
     "a width of 10^5 digits": ("config.model.generator.widths", lambda: [10**100_000], "cannot be opened safely"),
     "fifty wide layers": ("config.model.generator.widths", lambda: [2**16] * 50, "asks for more"),
     "a thousand layers": ("config.model.generator.widths", lambda: [1000] * 1000, "asks for more"),
+    "400 layers that ask for the CPU": (
+        "config.model.generator",
+        lambda: {"_target_": "torch.nn.ModuleList", "modules": [CPU_LAYER] * 400},
+        "asks for more",
+    ),
     "10^9 blocks": ("config.model.generator", lambda: {**RESNET, "blocks": 10**9}, "is a number beyond"),
     "65536 blocks": ("config.model.generator", lambda: {**RESNET, "blocks": 2**16}, "asks for more"),
     "65536 halvings": ("config.model.generator", lambda: {**RESNET, "halvings": 2**16}, "asks for more"),
