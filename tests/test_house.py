@@ -53,7 +53,8 @@ MAY_IMPORT = {
     "plots": {"metrics"},
     "album": {"data", "errors", "untrusted"},
     "applying": {
-        "album", "data", "errors", "folders", "images", "metrics", "parts", "sampling", "systems", "tiling", "untrusted",
+        "album", "data", "errors", "folders", "images", "metrics", "parts", "sampling", "systems", "tiling",
+        "untrusted",
     },
     "metrics": set(),
     "tiling": set(),

@@ -193,7 +193,7 @@ def test_what_no_run_of_ours_writes_is_refused(
         ("config.hooks", [], "hooks=[] must be"),
         ("config.threads", 5000, "threads is a number beyond 4096"),
         ("config.device", "../../evil", "device=../../evil is unknown"),
-        ("config", {}, "holds no"),
+        ("config", {}, "seed is no whole number"),
         ("system", {}, "do not fit its own config"),
         ("average", {}, "do not fit its own config"),
     ],

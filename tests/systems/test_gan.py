@@ -119,7 +119,7 @@ def test_an_auxiliary_classifier_costs_no_second_pass_and_names_the_fakes_by_the
     torch.manual_seed(0)
     generator = ConditionalGenerator(MLPGenerator(4 + 2, 1, 4, widths=(8,)), classes=3, embedding_size=2)
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
-    system = ACGAN(generator, discriminator, Normal(4), RelativisticLogistic(), classes=3)
+    system = ACGAN(generator, discriminator, Normal(4), RelativisticLogistic(), classes=3, class_weight=1)
     passes = []
     discriminator.register_forward_hook(lambda *_: passes.append(1))
     batch = {"image": torch.zeros(3, 1, 4, 4), "label": torch.tensor([0, 1, 2])}
