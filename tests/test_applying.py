@@ -210,8 +210,8 @@ def test_a_zip_is_read_in_place_and_its_names_lead_nowhere_else(
         (["input=in", "out=y", "target=nowhere"], "target=nowhere: there is no such"),
         (["input=in", "out=y", "overlap=200"], "at most half of tile=256"),
         (["input=in", "out=y", "tile=3"], "tile=3 must be a whole number from 16 up or null"),
-        (["input=in", "out=full/mine.txt", "overwrite=true"], "is a file: choose a folder"),
-        (["input=in", "out=full/mine.txt/y"], "cannot be written"),
+        (["input=in", "out=full/plain", "overwrite=true"], "is a file: choose a folder"),
+        (["input=in", "out=full/plain/y"], "cannot be written"),
         (["out=y"], "input is needed"),
     ],
 )
@@ -221,8 +221,8 @@ def test_each_mistake_gets_one_line_and_exit_code_2(
     trained("restoration")
     draw(tmp_path / "in/x.png", (20, 20))
     (tmp_path / "empty").mkdir()
-    for folder, name in (("broken", "b.png"), ("full", "mine.txt")):
-        (tmp_path / folder).mkdir()
+    for folder, name in (("broken", "b.png"), ("full", "mine.txt"), ("full", "plain")):
+        (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / name).write_text("mine")
     capfd.readouterr()
     assert main(["apply", "ckpt=restoration", *words]) == 2
