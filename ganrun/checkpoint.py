@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ganrun import __version__
-from ganrun.finding import CheckpointError
+from ganrun.finding import CheckpointError, DamagedError
 from ganrun.untrusted import check_container, leaves, printable
 
 FORMAT_VERSION = 1
@@ -71,9 +71,9 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> di
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
     body, comment = data[:-_COMMENT_SIZE], data[-_COMMENT_SIZE:]
     if not data.startswith(b"PK") or not comment.startswith(_MARK):
-        raise CheckpointError(f"{path} is not a checkpoint of ganrun, or was cut short")
+        raise DamagedError(f"{path} is not a checkpoint of ganrun, or was cut short")
     if comment[len(_MARK) :] != hashlib.sha256(body).hexdigest().encode():
-        raise CheckpointError(f"{path} is damaged: its checksum does not match its content")
+        raise DamagedError(f"{path} is damaged: its checksum does not match its content")
     try:
         check_container(data)
         state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)

@@ -12,6 +12,8 @@ from ganrun.errors import UserError, nearest
 Config = dict[str, Any]
 
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
+MOVABLE = tuple(f"dataset.{place}" for place in ("root", "root_source", "root_target", "root_a", "root_b", "labels"))
+WITH_RESUME = {*LENGTHS, *MOVABLE, "resume", "device", "threads", "trust", "dry_run"}  # a run keeps all else
 RESUMED = (  # what a run cannot go on without
     *LENGTHS, "batch_size", "seed", "device", "precision", "threads", "average", "log",
     "dataset", "model", "loss", "hooks", "optimizer",

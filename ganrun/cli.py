@@ -6,7 +6,9 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,22 +85,26 @@ def _dispatch(words: list[str]) -> int:
 
 def _train(words: list[str]) -> int:
     from ganrun import compose
-    from ganrun.folders import check_folder
+    from ganrun.folders import check_folder, check_writable
 
+    _outlive_wishes_to_save()
     request = compose.read_command_line("train", words)
     _use_config_dir(request.config_dir)
     if not request.only_shows:
         configs = list(request.configs())
         folder = _folder_of(request, configs[0])
-        check_folder(folder, configs[0]["resume"])
+        if folder is None:  # of a sweep's jobs, or outputs/...: only Hydra will know
+            check_writable(Path(configs[0]["out"] or "outputs"))
+        else:
+            check_folder(folder, configs[0]["resume"])
         _check_torch()
         from ganrun import training
 
-        plans = [training.check(config, folder) for config in configs]
+        checked = [training.check(config, folder) for config in configs]
         if configs[0]["dry_run"]:
-            print("\n\n".join("\n".join(plan.lines()) for plan in plans))
+            print("\n\n".join("\n".join(plan.lines()) for plan, _ in checked))
             return 0
-        if not request.multirun and (line := training.ended(configs[0], folder)):
+        if not request.multirun and (line := checked[0][1]):
             print(line)
             return 0
     codes: list[int] = []
@@ -128,14 +134,15 @@ def _folder_of(request: Any, config: dict[str, Any]) -> Path | None:
 def _prepare_resume(request: Any, config: dict[str, Any]) -> Path:
     """Point Hydra at the old folder, and let nothing but a length be given with it."""
     from ganrun import compose
+    from ganrun.checks import WITH_RESUME
 
     if request.multirun:
         raise UserError("resume goes on with one run: leave -m away")
     for override in request.parsed():
-        if compose.name_of(override) not in compose.WITH_RESUME and not override.is_hydra_override():
+        if compose.name_of(override) not in WITH_RESUME and not override.is_hydra_override():
             raise UserError(
                 f"{override.input_line}: a resumed run keeps its own config; with resume= go only "
-                f"{', '.join(sorted(compose.WITH_RESUME - {'resume'}))}; init_from= starts a new run from its weights"
+                f"{', '.join(sorted(WITH_RESUME - {'resume'}))}; init_from= starts a new run from its weights"
             )
     path = compose.find_checkpoint(str(config["resume"]), "resume")
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
@@ -219,6 +226,12 @@ def _out_of_memory(error: RuntimeError) -> OSError:
     if "out of memory" in str(error) or "can't allocate memory" in str(error):
         return OSError("not enough memory for this: try a smaller batch_size, image_size, n or tile")
     raise error
+
+
+def _outlive_wishes_to_save() -> None:
+    """SIGUSR1 asks a run to save; while it is still starting there is nothing to save, and that is no reason to die."""
+    if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def _use_config_dir(config_dir: Path | None) -> None:

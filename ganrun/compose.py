@@ -25,15 +25,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganrun.checks import CHECKS, LENGTHS, check
+from ganrun.checks import CHECKS, LENGTHS, MOVABLE, check
 from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
 from ganrun.pages import conf_folder, group_choices
 
 Config = dict[str, Any]
 
-WITH_RESUME = {*LENGTHS, "resume", "device", "threads", "trust", "dry_run", "dataset.root"}
-ROOTS = ("root", "root_source", "root_target", "root_a", "root_b")
 PATHS = (
     "ckpt",
     "resume",
@@ -44,9 +42,8 @@ PATHS = (
     "synthetic",
     "test.root",
     "dataset.cache",
-    "dataset.labels",
     "model.perceptual.weights",
-    *(f"dataset.{root}" for root in ROOTS),
+    *MOVABLE,
 )
 JOBS_CHECKED = 100  # of a sweep, before it starts
 
@@ -255,7 +252,7 @@ def _as_meant(word: str, sweeps: bool) -> str:
 
 def _allow_absent(word: str, resumes: bool) -> str:
     """Two keys need no plus sign: the model knows its players, a stored run whether its data have a root."""
-    absent = word.startswith("optimizer.players.") or (resumes and word.startswith("dataset.root="))
+    absent = word.startswith("optimizer.players.") or (resumes and word.partition("=")[0] in MOVABLE)
     return f"++{word}" if absent else word
 
 
@@ -283,7 +280,7 @@ def _check_words(request: Request) -> None:
             raise UserError(f"{override.input_line}: where a run is written is said with out=FOLDER")
         if override in choices or override.is_hydra_override() or name_of(override).startswith("hydra"):
             continue
-        if not (name_of(override) == "dataset.root" and request.given("resume")):
+        if not (name_of(override) in MOVABLE and request.given("resume")):
             _check_key(request.page, override, known, groups)
 
 

@@ -10,6 +10,10 @@ class CheckpointError(ValueError):
     """The file is missing, damaged, or not a checkpoint of ganrun's; the message says which."""
 
 
+class DamagedError(CheckpointError):
+    """Its bytes are not those that were written: the one before it may serve."""
+
+
 def find(reference: str | os.PathLike[str], runs: str | os.PathLike[str] = "outputs") -> Path:
     """A checkpoint's path from a file, a run folder, or `last` (the newest run under `runs`).
 

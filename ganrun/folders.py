@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ganrun.errors import UserError
+
+log = logging.getLogger("ganrun")
 
 AUTO = "auto"  # resume=auto: start there or go on there
 PROBE = ".ganrun-probe-"  # one that a kill left behind does not make a folder somebody else's
@@ -22,22 +25,28 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises UserError when another process has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         raise UserError(
             f"out={folder}: another process is training there: wait for it, or choose another folder"
         ) from None
+    except (OSError, NotImplementedError) as error:
+        log.warning("%s cannot be locked (%s): nothing keeps a second process out", folder, error)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def check_folder(folder: Path | None, resume: str | None) -> None:
+def check_folder(folder: Path, resume: str | None) -> None:
     """Refuse, before Hydra writes, a place that is not for this run, is in use or cannot be written.
 
-    Raises UserError. `folder` is None where only Hydra will know it.
+    Raises UserError.
     """
-    if folder is None or not folder.is_dir():
-        return check_writable(folder or Path("outputs"))
+    if not folder.is_dir():
+        return check_writable(folder)
     there = {path.name for path in folder.iterdir() if not path.name.startswith(PROBE)}
     if resume is None and there:
         raise UserError(

@@ -21,7 +21,7 @@ from ganrun.build import FROM_A_FILE, build, names_only, resolve
 from ganrun.checks import check_stored
 from ganrun.data.dataset import Dataset, as_size
 from ganrun.errors import UserError
-from ganrun.finding import CheckpointError, find, newest
+from ganrun.finding import CheckpointError, DamagedError, find, newest
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.schedules import Constant, Schedule
 from ganrun.seeding import reseed
@@ -175,10 +175,10 @@ def load_checkpoint(reference: str, key: str) -> Config:
     try:
         state, damage = checkpoint.load(path), None
     except CheckpointError as error:
-        found, damage = first_whole(others), error
+        found = first_whole(others) if isinstance(error, DamagedError) else None
         if found is None:
             raise UserError(f"{key}={error}") from None
-        state = found
+        state, damage = found, error
     check_run(state, path, key)
     if damage:
         print(f"ganrun: note: {damage}; taking step {state['progress']['step']} before it", file=sys.stderr)
@@ -226,8 +226,10 @@ def check_facts(state: Config) -> None:
     names = data.get("class_names", []) if isinstance(data, dict) else None
     if not all(type(progress.get(name)) is int and progress[name] >= 0 for name in ("step", "images")):
         raise ValueError("its progress is not counted in whole numbers")
-    if not all(type(progress.get(name, 0)) in (int, float) for name in ("seconds", "setbacks")):
+    if type(progress.get("seconds", 0)) not in (int, float):
         raise ValueError("its progress is not told in numbers")
+    if type(progress.get("setbacks", 0)) is not int or not 0 <= progress.get("setbacks", 0) <= 1000:
+        raise ValueError("its setbacks are not counted in whole numbers up to 1000")
     if type(state["config"].get("seed")) is not int:
         raise ValueError("its config's seed is no whole number")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -237,7 +239,7 @@ def check_facts(state: Config) -> None:
 def first_whole(paths: Sequence[Path]) -> Config | None:
     """The first that can be read."""
     for path in paths:
-        with contextlib.suppress(CheckpointError):
+        with contextlib.suppress(DamagedError):
             return checkpoint.load(path)
     return None
 

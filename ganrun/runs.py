@@ -16,10 +16,9 @@ import torch
 
 from ganrun.average import Average
 from ganrun.batches import Stream
-from ganrun.checks import LENGTHS
+from ganrun.checks import LENGTHS, MOVABLE, WITH_RESUME
 from ganrun.errors import UserError
 from ganrun.finding import newest
-from ganrun.folders import alone_in
 from ganrun.hooks.status import write_status
 from ganrun.parts import (
     Config,
@@ -37,7 +36,6 @@ from ganrun.trainer import Trainer
 log = logging.getLogger("ganrun")
 
 STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
-MAY_CHANGE = {*LENGTHS, "out", "resume", "device", "threads", "trust", "dry_run", "dataset.root"}
 
 
 def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -> Trainer:
@@ -70,24 +68,23 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
 def train(config: Config, folder: Path, trust: Sequence[str] | None = None, state: Config | None = None) -> Trainer:
     """Train in `folder`, from the start or on from a checkpoint's state. Returns the trainer at its end.
 
-    Raises UserError while another process trains there, FloatingPointError when the numbers went wrong.
+    The caller holds the folder's lock. Raises FloatingPointError when the numbers went wrong.
     """
-    with alone_in(folder):
-        trainer = assemble(config, folder, trust)
-        if state is not None:
-            restore(trainer, state)
-        elif config["init_from"] is not None:
-            load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
-            trainer.average = Average(trainer.system.drawn_with(), config["average"]["half_life"], config["batch_size"])
-        try:
-            with finishing_on_signals(trainer):
-                fit(trainer, folder, config.get("non_finite", STOP))
-        except BaseException as error:
-            with contextlib.suppress(OSError):  # a full disk is being reported already
-                write_status(folder, "failed", trainer.step, str(error) or type(error).__name__)
-            if isinstance(error, OSError) and (line := wrong_with(folder, error)):
-                raise OSError(line) from None
-            raise
+    trainer = assemble(config, folder, trust)
+    if state is not None:
+        restore(trainer, state)
+    elif config["init_from"] is not None:
+        load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
+        trainer.average = Average(trainer.system.drawn_with(), config["average"]["half_life"], config["batch_size"])
+    try:
+        with finishing_on_signals(trainer):
+            fit(trainer, folder, config.get("non_finite", STOP))
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # a full disk is being reported already
+            write_status(folder, "failed", trainer.step, str(error) or type(error).__name__)
+        if isinstance(error, OSError) and (line := wrong_with(folder, error)):
+            raise OSError(line) from None
+        raise
     return trainer
 
 
@@ -118,8 +115,9 @@ def fit(trainer: Trainer, folder: Path, when_broken: Config) -> None:
             setbacks = trainer.setbacks + 1
             if when_broken["policy"] != "rollback" or setbacks > when_broken["limit"] or not newest(folder):
                 raise
+            seconds = trainer.seconds  # what was played in vain counts where the length is in minutes
             trainer.load_state_dict(load_checkpoint(str(folder), "resume"))
-            trainer.setbacks = setbacks
+            trainer.setbacks, trainer.seconds = setbacks, seconds
             log.warning(
                 "%s. Back to step %d, with %g times the learning rates (rollback %d of %d)",
                 error, trainer.step, 0.5**setbacks, setbacks, when_broken["limit"],
@@ -135,7 +133,8 @@ def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
 
     def finish(number: int, frame: object) -> None:
         trainer.stop(f"stopped by {signal.Signals(number).name}", exit_code=128 + number)
-        signal.signal(number, before[number])
+        for ending in (int(signal.SIGINT), int(signal.SIGTERM)):
+            signal.signal(ending, before[ending])
 
     def save(number: int, frame: object) -> None:
         trainer.save_asked = True
@@ -143,12 +142,14 @@ def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
     handlers = {int(signal.SIGINT): finish, int(signal.SIGTERM): finish}
     if hasattr(signal, "SIGUSR1"):  # Windows has none
         handlers[int(signal.SIGUSR1)] = save
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def continued(stored: Config, asked: Config) -> Config:
@@ -158,27 +159,33 @@ def continued(stored: Config, asked: Config) -> Config:
         config.update({name: asked[name] for name in LENGTHS})
     config["threads"] = asked["threads"] if asked["threads"] is not None else stored["threads"]
     config["device"] = asked["device"] if asked["device"] != "auto" else stored["device"]
-    if "root" in asked["dataset"]:  # only there when it was given: the data have moved
-        config["dataset"]["root"] = asked["dataset"]["root"]
+    for key in MOVABLE:
+        place = key.removeprefix("dataset.")
+        if place in asked["dataset"] and place in stored["dataset"]:  # only there when given: the data have moved
+            config["dataset"][place] = asked["dataset"][place]
     return config
 
 
 def agreed(stored: Config, asked: Config, folder: Path) -> Config:
     """`continued`, for a command that names the whole run again. Raises UserError where it means another run."""
-    before, now = dict(flat(stored)), dict(flat(asked))
-    for key, value in now.items():
-        if key not in MAY_CHANGE and key in before and before[key] != value:
+    known = {key: value for key, value in asked.items() if key in stored}  # the others are newer than the run
+    for key, before, now in unlike({key: stored[key] for key in known}, known):
+        if key not in (*WITH_RESUME, "out"):
             raise UserError(
-                f"resume=auto: the run in {folder} has {key}={before[key]}, this command {key}={value}: "
+                f"resume=auto: the run in {folder} has {key}={shown(before)}, this command {key}={shown(now)}: "
                 "choose another out=, or give the same command"
             )
     return continued(stored, asked)
 
 
-def flat(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """{"model": {"size": 2}} -> ("model.size", 2)"""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from flat(value, f"{place}.{key}" if place else key)
-    else:
-        yield place, node
+def unlike(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two configs differ, and what is there in each; None where one has nothing."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {**one, **other}:
+            yield from unlike(one.get(key), other.get(key), f"{place}.{key}" if place else key)
+    elif one != other:
+        yield place, one, other
+
+
+def shown(value: Any) -> str:
+    return "{...}" if isinstance(value, dict) else "null" if value is None else str(value)

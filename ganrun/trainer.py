@@ -94,7 +94,10 @@ class Trainer:
             self.play_on()
         except BaseException:
             for hook in reversed(self.hooks):
-                hook.on_failure(self)
+                try:
+                    hook.on_failure(self)
+                except Exception:  # what went wrong first is what should be said
+                    log.debug("%s could not put its things away", type(hook).__name__, exc_info=True)
             raise
 
     def play_on(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ganrun import parts, runs
 from ganrun.budget import require_fit
 from ganrun.finding import newest
-from ganrun.folders import AUTO
+from ganrun.folders import AUTO, alone_in
 from ganrun.plan import Plan, plan
 
 Config = dict[str, Any]
@@ -41,18 +41,18 @@ def job(config: Config, folder: Path | None) -> Job:
     return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state)
 
 
-def check(config: Config, folder: Path | None) -> Plan:
-    """Everything about a job that its parts know before it starts. Raises UserError."""
+def check(config: Config, folder: Path | None) -> tuple[Plan, str | None]:
+    """The plan of a job, and a line where it has nothing left to do. Raises UserError for what its parts refuse."""
     asked = job(config, folder)
-    return plan(asked.config, asked.trust)
+    return plan(asked.config, asked.trust), ended(asked, folder)
 
 
-def ended(config: Config, folder: Path | None) -> str | None:
-    """A line for a run that has nothing left to do."""
-    config, trust, state = job(config, folder)
-    if state is None:
+def ended(asked: Job, folder: Path | None) -> str | None:
+    """A line for a run that is at its end."""
+    if asked.state is None:
         return None
-    reached, steps = state["progress"]["step"], parts.length_of(config, parts.load_dataset(config, trust)).steps
+    reached = asked.state["progress"]["step"]
+    steps = parts.length_of(asked.config, parts.load_dataset(asked.config, asked.trust)).steps
     if steps is None or reached < steps:
         return None
     if folder is not None:
@@ -62,16 +62,18 @@ def ended(config: Config, folder: Path | None) -> str | None:
 
 
 def run(config: Config, folder: Path) -> int:
-    """One job in its folder. Returns the exit code."""
-    if line := ended(config, folder):
-        log.info(line)
-        return 0
-    config, trust, state = job(config, folder)
-    for line in plan(config, trust).lines():
-        log.info(line)
-    trainer = runs.train(config, folder, trust, state)
+    """One job in its folder, which is its own from before the checkpoint is read. Returns the exit code."""
+    with alone_in(folder):
+        asked = job(config, folder)
+        if line := ended(asked, folder):
+            log.info(line)
+            return 0
+        for line in plan(asked.config, asked.trust).lines():
+            log.info(line)
+        trainer = runs.train(asked.config, folder, asked.trust, asked.state)
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-    if (grid := f"grids/step_{trainer.step:06d}.png") and (folder / grid).exists():
+    grid = f"grids/step_{trainer.step:06d}.png"
+    if (folder / grid).exists():
         log.info(f"look at    {shown}/{grid}")
     if hasattr(trainer.system, "translate"):
         log.info(f"apply it   ganrun apply ckpt={shown} input=PICTURES out=FOLDER")

@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "pages": set(),
     "compose": {"checks", "finding", "errors", "pages", "data", "losses"},
     "info": {"__init__"},
-    "cli": {"__init__", "pages", "errors", "compose", "folders", "training", "info"},
+    "cli": {"__init__", "pages", "errors", "checks", "compose", "folders", "training", "info"},
     "__main__": {"cli"},
     "__init__": set(),
 }  # fmt: skip

@@ -72,6 +72,20 @@ def test_another_command_is_no_continuation(tmp_path: Path, capfd) -> None:
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("augmentation=diffaugment", "model.augmentation=null, this command model.augmentation={...}"),
+        ("optimizer.players.generator.lr=0.1", "optimizer.players.generator=null"),
+        ("hooks.grids=null", "hooks.grids={...}, this command hooks.grids=null"),
+    ],
+)
+def test_a_part_that_comes_or_goes_makes_another_run(words: str, named: str, capfd) -> None:
+    assert main([*AUTO, "steps=4"]) == 0
+    assert main([*AUTO, "steps=8", words]) == 2
+    assert named in capfd.readouterr().err
+
+
 def test_a_run_that_was_killed_before_it_saved_starts_again(tmp_path: Path) -> None:
     (tmp_path / "run/.hydra").mkdir(parents=True)
     (tmp_path / "run/metrics.jsonl").write_text('{"step": 2, "im')
@@ -125,6 +139,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path: P
         error = capfd.readouterr().err
         assert "last.pt is not a checkpoint of ganrun, or was cut short; taking step 6" in error
     assert state_of(tmp_path / "run")["progress"]["step"] == 10
+
+
+def test_a_newer_format_is_no_damage(tmp_path: Path, monkeypatch, capfd) -> None:
+    """Going on from the one before it would delete what a newer ganrun has saved."""
+    assert main(["train", *QUICK, "steps=4", "checkpoint.every=2", "out=run"]) == 0
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 99)
+    checkpoint.save(state_of(tmp_path / "run") | {"format_version": 99}, tmp_path / "run/checkpoints/last.pt")
+    monkeypatch.undo()
+    assert main(["train", f"resume={tmp_path}/run", "steps=6"]) == 2
+    assert "update ganrun" in capfd.readouterr().err
+    assert (tmp_path / "run/checkpoints/step_000004.pt").exists()
 
 
 def test_where_none_is_whole_the_newest_is_named(tmp_path: Path, capfd) -> None:
@@ -216,6 +241,28 @@ def test_rollback_goes_back_to_the_checkpoint_at_half_the_rate(tiny, tmp_path: P
     assert state_of(tmp_path)["progress"]["setbacks"] == 1, "a resumed run keeps the lower rate"
     lines = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines == [1, 2, 4, 6, 8, 10, 12]
+
+
+def test_rollback_does_not_lead_into_a_future_that_was_given_up(tiny, tmp_path: Path) -> None:
+    words = ["model=mlp", "checkpoint.every=4", "checkpoint.keep=9", "hooks=quiet"]
+    runs.train(tiny(*words, "steps=12"), tmp_path)
+    trainer = runs.assemble(tiny(*words, "steps=8"), tmp_path)
+    trainer.load_state_dict(checkpoint.load(tmp_path / "checkpoints/step_000004.pt"))
+    trainer.hooks.insert(0, breaks_at(6))
+    runs.fit(trainer, tmp_path, {"policy": "rollback", "limit": 1})
+    assert (trainer.step, state_of(tmp_path)["progress"]["setbacks"]) == (8, 1)
+
+
+def test_what_went_wrong_first_is_what_is_said(tiny, tmp_path: Path, monkeypatch) -> None:
+    """The console's start fails: the hooks after it never started, and putting them away must not hide that."""
+
+    def full(*args) -> None:
+        raise OSError(28, "No space left on device")
+
+    trainer = runs.assemble(tiny("model=mlp", "steps=2"), tmp_path)
+    monkeypatch.setattr(trainer.hooks[0], "on_start", full)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.fit()
 
 
 def test_rollback_gives_up_at_its_limit_and_without_a_checkpoint(tiny, tmp_path: Path) -> None:

@@ -38,14 +38,19 @@ class Checkpoints(Hook):
         super().__init__(folder, config)
         self.every, self.keep, self.keep_kimg = every, keep, keep_kimg
         self.checkpoints = self.folder / "checkpoints"
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")  # starts its thread when there is work
         self.writing: Future[None] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         self.saved, self.batch_size = trainer.step, trainer.stream.batch_size
-        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        for path in self.numbered():
-            if step_of(path) > trainer.step:  # resumed from before it: what comes now is another future
-                remove(path)
+        self.writing, self.writer = None, ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        later = [path for path in self.numbered() if step_of(path) > trainer.step]
+        here = self.checkpoints / f"step_{trainer.step:06d}.pt"
+        if later and here.exists():
+            point_last_at(here)  # or a rollback would lead into a future that was given up
+        for path in later:
+            log.warning("%s belongs to a future that was given up at step %d: removed", path.name, trainer.step)
+            remove(path)
         for path in self.checkpoints.glob(".*.part"):  # of a run that was killed while it wrote
             remove(path)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ganrun.hooks.hook import Hook
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class MetricsFile(Hook):
     """Every term and monitor, the means since the last line. Timings are left out: they never repeat."""
+
+    file: IO[str] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         path = self.folder / "metrics.jsonl"
@@ -26,13 +28,14 @@ class MetricsFile(Hook):
         self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in on_end and on_failure
 
     def on_step(self, trainer: Trainer) -> None:
-        if trainer.logged is not None:
+        if trainer.logged is not None and self.file is not None:
             line = {"step": trainer.step, "images": trainer.images, **trainer.logged}
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
 
     def on_end(self, trainer: Trainer) -> None:
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
 
     on_failure = on_end
 
