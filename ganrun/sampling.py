@@ -93,7 +93,11 @@ def render(system: System, inputs: Mapping[str, Tensor], batch_size: int) -> Ite
     count = len(next(iter(inputs.values())))
     for start in range(0, count, batch_size):
         part = {name: tensor[start : start + batch_size] for name, tensor in inputs.items()}
-        yield images.to_uint8(system.render({name: tensor.to(device) for name, tensor in part.items()}))
+        try:
+            drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
+        except (TypeError, IndexError, ValueError) as error:  # parts that a checkpoint's config put together wrongly
+            raise UserError(f"ckpt: its model cannot draw: {str(error).splitlines()[0]}") from None
+        yield images.to_uint8(drawn)
 
 
 def place(config: Config, path: Path) -> Path:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ganrun import checkpoint
+from ganrun import checkpoint, runs, sampling
+from ganrun.errors import UserError
 from tests import fuzzing
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no alarm")
@@ -62,3 +63,13 @@ def test_what_it_found_in_a_checkpoint_without_a_seed(here: Path, capfd) -> None
         with capfd.disabled():
             case = fuzzing.Case("state", ["sample", "ckpt=seedless.pt", "n=2", "out=o.png"])
             assert fuzzing.offence(case, here)[2] == ""
+
+
+def test_a_checkpoint_whose_parts_were_put_together_wrongly_is_one_line(tiny, tmp_path: Path) -> None:
+    """Found by the fuzz: classes=0 beside a generator that wants labels."""
+    runs.train(tiny("model=cgan", "steps=1", "hooks=quiet"), tmp_path)
+    state = checkpoint.load(tmp_path / "checkpoints/last.pt")
+    state["config"]["model"]["classes"] = 0
+    system = sampling.restore(state)
+    with pytest.raises(UserError, match="cannot draw"):
+        list(sampling.render(system, sampling.draw(system, 2, seed=0), 2))
