@@ -2,6 +2,7 @@
 
 python benchmarks/tutorial_data.py domains OUT    digits and tinted digits, unpaired (from MNIST, --data)
 python benchmarks/tutorial_data.py pairs OUT      grey and colour pictures, paired by name (from CIFAR-10, --cifar)
+python benchmarks/tutorial_data.py sketches OUT   outlines and digits, paired by name (from MNIST)
 python benchmarks/tutorial_data.py bars OUT       upright bars, for an augmentation that only rotates
 
 Nothing is downloaded, and a set has the same bytes each time that it is made with the same Pillow.
@@ -80,6 +81,21 @@ def read(archive: zipfile.ZipFile, names: list[str], mode: str) -> Named:
             yield f"{name.partition('/')[2].rpartition('.')[0]}.png", np.asarray(picture.convert(mode))
 
 
+def outlined(grey: np.ndarray) -> np.ndarray:
+    """uint8 (H, W) -> uint8 (H, W): what a stroke loses when it is made a pixel thinner all around."""
+    around = np.pad(grey, 1)
+    height, width = grey.shape
+    thinner = np.min([around[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
+    return grey - thinner
+
+
+def sketches(out: Path, root: str) -> None:
+    """Every twelfth training digit and every twentieth test digit, its outline as the source."""
+    for train, step, suffix in ((True, 12, ""), (False, 20, "_test")):
+        pack(out / f"source{suffix}.zip", digits(root, train, 0, step, outlined))
+        pack(out / f"target{suffix}.zip", digits(root, train, 0, step, lambda grey: grey))
+
+
 def bars(out: Path) -> None:
     pack(out / "bars.zip", upright_bars(2000))
 
@@ -111,7 +127,7 @@ def pack(path: Path, pictures: Named) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("set", choices=("domains", "pairs", "bars"))
+    parser.add_argument("set", choices=("domains", "pairs", "sketches", "bars"))
     parser.add_argument("out", type=Path, help="a folder")
     parser.add_argument("--data", default="../shared/data", help="the folder that holds MNIST/raw (%(default)s)")
     parser.add_argument("--cifar", default="../shared/data/cifar10.zip", help="%(default)s")
@@ -120,6 +136,8 @@ def main() -> None:
         domains(args.out, args.data)
     elif args.set == "pairs":
         pairs(args.out, args.cifar)
+    elif args.set == "sketches":
+        sketches(args.out, args.data)
     else:
         bars(args.out)
 

@@ -31,4 +31,4 @@ def plot_arms(values: Mapping[str, Sequence[float]], out: Path, title: str, axis
     axes.invert_yaxis()
     axes.set_xlabel(axis)
     axes.set_title(title, fontsize="medium")
-    figure.savefig(out, dpi=150, metadata={"Software": None})
+    figure.savefig(out, dpi=150, bbox_inches="tight", metadata={"Software": None})
