@@ -244,16 +244,14 @@ class Trainer:
     # -- what a checkpoint holds --------------------------------------------------------------------------------
 
     def refuse_broken(self) -> None:
-        """Raises FloatingPointError where a weight or running mean is no finite number. Waits for the device once."""
-        states = {player: module.state_dict() for player, module in self.system.players().items()}
-        states |= {"average": self.average.state_dict(), "system": self.system.state_dict()}
-        for name, state in states.items():
-            floats = [tensor.detach() for tensor in state.values() if tensor.is_floating_point()]
-            if not math.isfinite(nn.utils.get_total_norm(floats, norm_type=math.inf).item()):
-                raise FloatingPointError(
-                    f"a weight of {name} is no finite number at step {self.step}, which is not saved: "
-                    "try a lower optimizer.lr, or precision=fp32 if it was bf16"
-                )
+        """Raises FloatingPointError where a weight or running mean is no finite number. Waits for the device."""
+        if finite(self.system.state_dict()) and finite(self.average.state_dict()):
+            return
+        of = [player for player, module in self.system.players().items() if not finite(module.state_dict())]
+        raise FloatingPointError(
+            f"a weight of {(of or ['the average'])[0]} is no finite number at step {self.step}, which is not saved: "
+            "try a lower optimizer.lr, or precision=fp32 if it was bf16"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a bit-exact continuation needs, as tensors and plain values."""
@@ -282,3 +280,9 @@ class Trainer:
 
 def weights_of(optimizer: Optimizer) -> list[Tensor]:
     return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def finite(state: Mapping[str, Any]) -> bool:
+    """Whether every float of a state dict is a finite number. Waits for the device, once."""
+    floats = [tensor.detach() for tensor in state.values() if isinstance(tensor, Tensor) and tensor.is_floating_point()]
+    return math.isfinite(nn.utils.get_total_norm(floats, norm_type=1.0).item())
