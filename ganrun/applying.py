@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,8 +253,8 @@ def in_one_line(error: Exception) -> str:
 
 
 def mean(results: list[dict[str, Any]], key: str) -> float:
-    """Over the pictures that have it; nan when none has."""
-    values = [result[key] for result in results if result[key] is not None]
+    """Over the pictures that have it; nan when none has. The PSNR of a picture that equals its target is left out."""
+    values = [result[key] for result in results if result[key] is not None and math.isfinite(result[key])]
     return sum(values) / len(values) if values else float("nan")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -23,3 +24,12 @@ class Objective:
         """() the sum of the terms: the number this turn minimises."""
         terms = list(self.terms.values())
         return sum(terms[1:], start=terms[0])
+
+
+def side_by_side(objectives: Mapping[str, Objective]) -> Objective:
+    """The terms and monitors of several objectives as adversarial_a, adversarial_b, ..."""
+    together = Objective({})
+    for of, objective in objectives.items():
+        together.terms |= {f"{name}_{of}": term for name, term in objective.terms.items()}
+        together.monitors |= {f"{name}_{of}": value for name, value in objective.monitors.items()}
+    return together

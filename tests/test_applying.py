@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ganrun.album import output_names
+from ganrun.applying import mean
 from ganrun.checkpoint import load
 from ganrun.cli import main
 
@@ -155,6 +156,11 @@ def test_targets_give_a_table_means_and_strips_of_three(tmp_path: Path, capsys: 
     assert "over 3 (the inputs themselves: 48.13 dB" in lines
     assert "alone.png: no target of this name" in lines
     assert "20x20 pixels, but its target has 20x10" in lines
+
+
+def test_a_picture_that_equals_its_target_does_not_make_the_mean_infinite() -> None:
+    results = [{"psnr": float("inf")}, {"psnr": 20.0}, {"psnr": 30.0}, {"psnr": None}]
+    assert mean(results, "psnr") == 25
 
 
 def test_cyclegan_knows_two_directions_and_the_others_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.objective import Objective
+from ganrun.objective import Objective, side_by_side
 from ganrun.systems.gan import once, refuse_batchnorm
 from ganrun.systems.pool import ImagePool
 from ganrun.systems.system import Batch, Turn
@@ -119,15 +119,6 @@ class CycleGAN(PictureToPicture):
         if direction not in (None, *self.generators):
             raise ValueError(f"direction={direction}: this model knows {' and '.join(self.generators)}")
         return self.generators[direction or "ab"](images)
-
-
-def side_by_side(objectives: Mapping[str, Objective]) -> Objective:
-    """The terms and monitors of several objectives as adversarial_a, adversarial_b, ..."""
-    together = Objective({})
-    for of, objective in objectives.items():
-        together.terms |= {f"{name}_{of}": term for name, term in objective.terms.items()}
-        together.monitors |= {f"{name}_{of}": value for name, value in objective.monitors.items()}
-    return together
 
 
 def l1(images: Tensor, targets: Tensor) -> Tensor:

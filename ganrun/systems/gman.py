@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.objective import Objective
-from ganrun.systems.cyclegan import side_by_side
+from ganrun.objective import Objective, side_by_side
 from ganrun.systems.gan import GAN, Fakes
 from ganrun.systems.system import Batch, Turn
 
