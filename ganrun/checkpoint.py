@@ -18,6 +18,7 @@ from torch import Tensor
 from ganrun import __version__
 from ganrun.finding import CheckpointError, DamagedError
 from ganrun.untrusted import check_container, leaves, printable
+from ganrun.writing import whole
 
 FORMAT_VERSION = 1
 _MARK = b"ganrun sha256 "
@@ -44,18 +45,11 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     comment = _MARK + hashlib.sha256(body).hexdigest().encode()
 
     path.parent.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed does not come back as a half
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(body)
-            file.write(comment)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with whole(path) as temporary, open(temporary, "wb") as file:
+        file.write(body)
+        file.write(comment)
+        file.flush()
+        os.fsync(file.fileno())
     flush_folder(path.parent)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +11,8 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torchvision.utils import make_grid
+
+from ganrun.writing import whole
 
 CAPTION = 12  # pixels of height
 SMALLEST_CELL = 64  # pixels: smaller pictures are enlarged by a whole factor so that people can see them
@@ -71,19 +71,6 @@ def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None
 def write_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
     with whole(path) as temporary:
         temporary.write_bytes(png_bytes(image, text))
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to. It takes the place of `path` when the block ends well, else it is removed."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)  # a kill or a full disk leaves no half of a file
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def save_grid(

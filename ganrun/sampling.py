@@ -18,6 +18,7 @@ from ganrun.losses.loss import AdversarialLoss
 from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, trusted
 from ganrun.seeding import mix, reseed
 from ganrun.systems.system import System
+from ganrun.writing import whole
 
 Config = dict[str, Any]
 DRAWS = -3  # takes the place of the step in the seed of samples
@@ -128,7 +129,7 @@ def write(
             pictures = torch.cat(list(batches)).permute(0, 2, 3, 1).contiguous()
             arrays = {"images": pictures.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
             out.parent.mkdir(parents=True, exist_ok=True)
-            with images.whole(out) as temporary, open(temporary, "wb") as file:
+            with whole(out) as temporary, open(temporary, "wb") as file:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         else:
             if overwrite and out.is_dir():

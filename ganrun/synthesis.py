@@ -19,6 +19,7 @@ from ganrun.errors import UserError
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
 from ganrun.sampling import draw, pixels_of, refuse_suffix, render, restore
 from ganrun.systems.system import System
+from ganrun.writing import whole
 
 Config = dict[str, Any]
 Write = Callable[[str, bytes], None]
@@ -115,12 +116,12 @@ def with_writer(out: Path, work: Callable[[Write], None]) -> None:
 
         def put(name: str, content: bytes) -> None:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
-            with images.whole(out / name) as temporary:
+            with whole(out / name) as temporary:
                 temporary.write_bytes(content)
 
         work(put)
         return
     # PNGs are compressed already
-    with images.whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         # a fixed date: the same seed gives the same bytes
         work(lambda name, content: archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content))

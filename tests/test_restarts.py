@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganrun import folders, images, parts, runs, synthesis
+from ganrun import folders, parts, runs, synthesis
 from ganrun.cli import main
 from ganrun.errors import UserError
 from ganrun.hooks.hook import Hook
+from ganrun.writing import whole
 from tests.test_reliability import AUTO, At
 
 
@@ -95,6 +96,6 @@ def test_what_cannot_be_written_whole_leaves_the_old_file_alone(tmp_path: Path) 
     old.write_bytes(b"old")
     with pytest.raises(OSError, match="No space"):
         synthesis.with_writer(old, full)
-    with pytest.raises(OSError, match="No space"), images.whole(old) as temporary:
+    with pytest.raises(OSError, match="No space"), whole(old) as temporary:
         full(lambda name, content: temporary.write_bytes(content))
     assert (old.read_bytes(), [path.name for path in tmp_path.iterdir()]) == (b"old", ["x.zip"])

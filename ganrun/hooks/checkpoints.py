@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ganrun import checkpoint
 from ganrun.finding import step_of
 from ganrun.hooks.hook import Hook
+from ganrun.writing import whole
 
 if TYPE_CHECKING:
     from ganrun.trainer import Trainer
@@ -117,11 +118,10 @@ def remove(path: Path) -> None:
 
 def point_last_at(path: Path) -> None:
     """Make last.pt the same file as `path`, or a copy where the file system has no hard links; never a torn one."""
-    last, temporary = path.with_name("last.pt"), path.with_name(f".last.{os.getpid()}.part")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:
-        shutil.copyfile(path, temporary)
-    os.replace(temporary, last)
+    with whole(path.with_name("last.pt")) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
     checkpoint.flush_folder(path.parent)

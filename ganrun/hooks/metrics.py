@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import IO, TYPE_CHECKING
 
 from ganrun.hooks.hook import Hook
+from ganrun.writing import whole
 
 if TYPE_CHECKING:
     from ganrun.trainer import Trainer
@@ -22,9 +22,8 @@ class MetricsFile(Hook):
         kept = []
         if path.exists():  # a resumed run may have written lines after its checkpoint: they are about to come again
             kept = [line for line in path.read_text().splitlines() if _step_of(line) <= trainer.step]
-        temporary = path.with_name(".metrics.jsonl.part")
-        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, path)  # on a full disk the old lines stay
+        with whole(path) as temporary:  # on a full disk the old lines stay
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in on_end and on_failure
 
     def on_step(self, trainer: Trainer) -> None:

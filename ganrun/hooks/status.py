@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganrun.hooks.hook import Hook
+from ganrun.writing import whole
 
 if TYPE_CHECKING:
     from ganrun.trainer import Trainer
@@ -29,6 +29,5 @@ class Status(Hook):
 
 def write_status(folder: Path, state: str, step: int, reason: str | None = None) -> None:
     """Replace status.json as a whole: a reader never sees half of it."""
-    temporary = folder / ".status.json.part"
-    temporary.write_text(json.dumps({"state": state, "step": step, "reason": reason}) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / "status.json")
+    with whole(folder / "status.json") as temporary:
+        temporary.write_text(json.dumps({"state": state, "step": step, "reason": reason}) + "\n", encoding="utf-8")
