@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def test_curves_of_a_run_that_was_killed_before_it_saved_have_no_doubled_points(
     trainer.hooks.append(At(4, kill))
     with pytest.raises(Killed):
         trainer.fit()
+    time.sleep(1.1)  # TensorBoard reads event files in the order of their names, which tell the second
     runs.train(config, tmp_path)
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [event.step for event in events.Scalars("generator/gradient_norm")] == [1, 2, 4, 6]
