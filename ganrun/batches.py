@@ -29,6 +29,12 @@ class Takes(Protocol):
 
     def transform(self, batch: Batch) -> Batch: ...
 
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def plain(self) -> bool: ...
+
 
 class Stream:
     """Endless batches of shuffled epochs. Batch i is a function of (seed, i, rank, world size) and can be asked
@@ -48,9 +54,18 @@ class Stream:
 
     def __getitem__(self, step: int) -> Batch:
         """This rank's share of batch `step`: uint8 images, on the device where the data are."""
+        return self.data.take(self.indices(step))
+
+    @property
+    def resident(self) -> bool:
+        """Whether the data lie on an accelerator, and batches are gathered there."""
+        return self.data.device.type != "cpu"
+
+    def indices(self, step: int) -> Tensor:
+        """This rank's share of batch `step`, as (batch_size // world_size,) indices into the data."""
         share = self.batch_size // self.world_size
         start = step * self.batch_size + self.rank * share
-        return self.data.take(self._indices(start, start + share))
+        return self._indices(start, start + share)
 
     def starting_at(self, step: int) -> Iterator[Batch]:
         while True:

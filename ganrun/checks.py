@@ -46,6 +46,11 @@ def _one_of(*choices: str | None) -> Any:
     return lambda value: None if value in choices else f"is unknown; {nearest(str(value), named)}"
 
 
+def _one_of_these(*choices: Any) -> Any:
+    named = " | ".join(str(choice).lower() for choice in choices)
+    return lambda value: None if any(value is choice or value == choice for choice in choices) else f"must be {named}"
+
+
 def _boolean(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
@@ -103,7 +108,9 @@ CHECKS: dict[str, dict[str, Any]] = {
         "batch_size": _whole(),
         "seed": _whole(0),
         "device": _device,
-        "precision": _one_of("fp32", "bf16"),
+        "precision": _one_of("fp32", "tf32", "bf16"),
+        "graphs": _one_of_these("auto", True, False),
+        "compile": _boolean,
         "threads": _whole(null=True),
         "out": _text,
         "resume": _text,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,26 +12,33 @@ from torch import Tensor
 
 
 class Meter:
-    """Sums of scalar tensors by name. Adding never waits for the device; reading does, once."""
+    """Sums of scalar tensors by name. Adding never waits for the device; reading does, once.
+
+    The sums stay where they are when they are cleared: a CUDA graph adds to the same memory again and again.
+    """
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
 
     def add(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
-            value = value.detach().float()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-            self.counts[name] = self.counts.get(name, 0) + 1
+            if name not in self.sums:
+                self.sums[name] = torch.zeros((), device=value.device)
+        self.counts.update(values.keys())
+        torch._foreach_add_([self.sums[name] for name in values], [value.detach().float() for value in values.values()])
 
     def read_and_clear(self, step: int) -> dict[str, float]:
         """The mean of each name since the last reading.
 
         Raises FloatingPointError that names the first value that is not a finite number.
         """
-        sums = torch.stack(list(self.sums.values())).tolist() if self.sums else []
-        means = {name: total / self.counts[name] for name, total in zip(self.sums, sums, strict=True)}
-        self.sums, self.counts = {}, {}
+        names = list(self.counts)
+        sums = [self.sums[name] for name in names]
+        means = {name: total / self.counts[name] for name, total in zip(names, read(sums), strict=True)}
+        self.counts = Counter()
+        if sums:
+            torch._foreach_zero_(sums)
         for name, value in means.items():
             if not math.isfinite(value):
                 raise FloatingPointError(
@@ -39,8 +47,13 @@ class Meter:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: {"sum": self.sums[name], "count": self.counts[name]} for name in self.sums}
+        return {name: {"sum": self.sums[name], "count": self.counts[name]} for name in self.counts}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         self.sums = {name: entry["sum"].to(device) for name, entry in state.items()}
-        self.counts = {name: entry["count"] for name, entry in state.items()}
+        self.counts = Counter({name: entry["count"] for name, entry in state.items()})
+
+
+def read(scalars: Sequence[Tensor]) -> list[float]:
+    """Waits for the device, once for all."""
+    return torch.stack(list(scalars)).tolist() if scalars else []

@@ -17,8 +17,10 @@ import torch
 from ganrun.average import Average
 from ganrun.batches import Stream
 from ganrun.checks import LENGTHS, MOVABLE, WITH_RESUME
+from ganrun.compiling import compile_networks
 from ganrun.errors import UserError
 from ganrun.finding import newest
+from ganrun.graphs import Graphs
 from ganrun.hooks.status import write_status
 from ganrun.parts import (
     Config,
@@ -31,6 +33,7 @@ from ganrun.parts import (
     set_threads,
 )
 from ganrun.plan import build_hooks, load_weights
+from ganrun.precision import set_precision
 from ganrun.trainer import Trainer
 
 log = logging.getLogger("ganrun")
@@ -44,8 +47,11 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust)
     set_threads(config["threads"], math.prod(dataset.image_size))
+    set_precision(config["precision"])
     system = build_system(config, trust).to(device).to(memory_format=torch.channels_last)
     optimizers, schedules = build_optimizers(config, system, trust)
+    if config.get("compile"):
+        compile_networks(system)
     average = Average(system.drawn_with(), config["average"]["half_life"], config["batch_size"])
     when_broken = config.get("non_finite", STOP)
     return Trainer(
@@ -62,6 +68,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
         flip=dataset.flip,
         log_every=config["log"]["every"],
         skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,
+        recorder=Graphs if device.type == "cuda" and config.get("graphs", "auto") else None,
     )
 
 

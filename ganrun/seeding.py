@@ -20,8 +20,13 @@ def mix(*numbers: int) -> int:
 
 
 def reseed(*numbers: int) -> None:
-    """Seed torch on every device from (seed, step, rank) or any other integers."""
-    torch.manual_seed(mix(*numbers))
+    """Seed torch on every device in use from (seed, step, rank) or any other integers."""
+    seed = mix(*numbers)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 0.4 ms where there is no CUDA, 4 % of a step
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
 
 
 def generator(*numbers: int) -> torch.Generator:

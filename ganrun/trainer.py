@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,12 @@ from ganrun.systems.system import System, Turn
 log = logging.getLogger("ganrun")
 
 EXAMPLES = -1  # takes the place of the step in the seed of fixed examples
+
+
+class Player(Protocol):
+    """Plays one step; `Trainer.play_step` is one, a recording of it another."""
+
+    def play(self, batches: Iterator[Batch]) -> None: ...
 
 
 class Listener(Protocol):
@@ -49,6 +55,7 @@ class Trainer:
 
     `optimizers` and `schedules` have one entry for each of the system's players. A turn whose gradients are not
     finite numbers is left out, at most `skip_limit` times in a row; with 0 nobody looks before the next log or save.
+    `recorder` makes of this trainer what plays its steps in place of `play_step`.
     """
 
     def __init__(
@@ -67,13 +74,14 @@ class Trainer:
         flip: bool = False,
         log_every: int = 50,
         skip_limit: int = 0,
+        recorder: Callable[[Trainer], Player] | None = None,
     ) -> None:
         self.system, self.stream, self.average, self.length = system, stream, average, length
         self.optimizers, self.schedules = dict(optimizers), dict(schedules)
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.hooks = list(hooks)
         self.seed, self.device, self.bf16, self.flip = seed, device or torch.device("cpu"), bf16, flip
-        self.log_every, self.skip_limit = log_every, skip_limit
+        self.log_every, self.skip_limit, self.recorder = log_every, skip_limit, recorder
         self.skipped = 0  # turns in a row
         self.setbacks = 0  # how often the run went back to a checkpoint; each halves the learning rates
         self.step = 0
@@ -105,13 +113,12 @@ class Trainer:
         for hook in self.hooks:
             hook.on_start(self)
         batches = self.stream.starting_at(self.step)
+        play_step = self.recorder(self).play if self.recorder else self.play_step
         clock = time.monotonic()
         while not self.done:
             reseed(self.seed, self.step, self.stream.rank)
             self.set_rates()
-            batch = self.prepare(next(batches))
-            for turn in self.system.turns(self.step):
-                self.play(turn, batch)
+            play_step(batches)
             self.average.update(self.step)
             self.step += 1
             if self.length.minutes is not None:
@@ -123,6 +130,13 @@ class Trainer:
                 hook.on_step(self)
         for hook in reversed(self.hooks):  # the last to look is the first to put its things away
             hook.on_end(self)
+
+    def play_step(self, batches: Iterator[Batch]) -> None:
+        self.play_turns(self.prepare(next(batches)))
+
+    def play_turns(self, batch: Batch) -> None:
+        for turn in self.system.turns(self.step):
+            self.play(turn, batch)
 
     def prepare(self, batch: Batch) -> Batch:
         """uint8 -> float in [-1, 1], on the device, mirrored and damaged as the data ask for."""
@@ -144,10 +158,13 @@ class Trainer:
     def record(self, player: str, objective: Objective, optimizer: Optimizer) -> None:
         """On the device; nothing here waits for it."""
         self.meter.add({f"{player}/{name}": value for name, value in {**objective.terms, **objective.monitors}.items()})
-        norm = f"{player}/gradient_norm"
-        if norm not in self.meter.counts:  # of the first turn after each log: of every turn it would cost up to 8 %
+        if player in self.norms_due():
             gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
-            self.meter.add({norm: nn.utils.get_total_norm(gradients)})
+            self.meter.add({f"{player}/gradient_norm": nn.utils.get_total_norm(gradients)})
+
+    def norms_due(self) -> frozenset[str]:
+        """Whose gradients are measured: at the first turn after each log, as every turn would cost up to 8 %."""
+        return frozenset(player for player in self.optimizers if f"{player}/gradient_norm" not in self.meter.counts)
 
     def must_skip(self, player: str, optimizer: Optimizer) -> bool:
         """Waits for the device. Raises FloatingPointError at the `skip_limit`-th time in a row."""
@@ -170,7 +187,10 @@ class Trainer:
             if schedule.needs_an_end or self.setbacks:
                 rate = self.rates[player] * schedule.factor(self.progress) * 0.5**self.setbacks
                 for group in self.optimizers[player].param_groups:
-                    group["lr"] = rate
+                    if isinstance(group["lr"], Tensor):
+                        group["lr"].fill_(rate)
+                    else:
+                        group["lr"] = rate
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
@@ -264,7 +284,7 @@ class Trainer:
             },
             "system": self.system.state_dict(),
             "average": self.average.state_dict(),
-            "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
+            "optimizers": {player: state_of(optimizer) for player, optimizer in self.optimizers.items()},
             "meter": self.meter.state_dict(),
         }
 
@@ -280,6 +300,16 @@ class Trainer:
 
 def weights_of(optimizer: Optimizer) -> list[Tensor]:
     return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def state_of(optimizer: Optimizer) -> dict[str, Any]:
+    """Its state as it would be on any device."""
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        group["lr"] = float(group["lr"])
+        if "capturable" in group:
+            group["capturable"] = False
+    return state
 
 
 def finite(state: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What only a GPU can show: no waiting between logs, resume under deterministic algorithms, samples on a CPU."""
+"""What only a GPU can show: no waiting between logs, exact resume, graphs that play what they hold, CPU samples."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from ganrun import parts, runs, sampling
 from ganrun.checkpoint import plain
+from ganrun.graphs import Graphs
 from tests.same import differences
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -18,7 +19,7 @@ LOSSES = ("non_saturating", "wgan_gp", "r3gan", "lecam")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_step_waits_for_the_gpu(loss: str, precision: str, tiny, tmp_path: Path) -> None:
-    words = [f"loss={loss}", "steps=12", "log.every=100", "device=cuda", f"precision={precision}"]
+    words = [f"loss={loss}", "steps=12", "log.every=100", "device=cuda", f"precision={precision}", "graphs=false"]
     trainer = runs.assemble(tiny("model=dcgan", *words), tmp_path)
     trainer.hooks = []
     trainer.length.steps = 2
@@ -47,6 +48,48 @@ def test_resume_is_bit_exact_under_deterministic_algorithms(
     finally:
         torch.use_deterministic_algorithms(False)
     assert differences(plain(whole.state_dict()), plain(resumed.state_dict())) == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("words", [[f"loss={loss}"] for loss in LOSSES] + [["model=cgan", "schedule=cosine"]])
+def test_recorded_steps_are_the_steps(words: list[str], precision: str, tiny, tmp_path: Path) -> None:
+    config = tiny("model=dcgan", *words, "steps=60", "log.every=20", "hooks=quiet", "device=cuda", "dataset.flip=true")
+    config["precision"] = precision
+    eager = runs.train({**config, "graphs": False}, tmp_path / "eager")
+    trainer = runs.assemble(config, tmp_path / "graphs")
+    made: list[Graphs] = []
+    trainer.recorder = lambda trainer: made.append(Graphs(trainer)) or made[-1]  # type: ignore[func-returns-value]
+    start = torch.cat([weight.detach().flatten().clone() for weight in trainer.system.parameters()])
+    trainer.fit()
+    assert made[0].refused is None
+    assert made[0].recordings
+    one, other = (torch.cat([w.detach().flatten() for w in run.system.parameters()]) for run in (eager, trainer))
+    # Adam turns the rounding of tiny gradients into whole steps, so the measure is how far training moved
+    assert (one - other).norm() < 0.05 * (one - start).norm()
+    for name, value in eager.logged.items():
+        assert trainer.logged[name] == pytest.approx(value, rel=0.1, abs=0.05), name
+
+
+def test_resume_with_recorded_steps_is_the_unbroken_run(tiny, tmp_path: Path) -> None:
+    config = tiny("model=mlp", "loss=wgan_gp", "steps=60", "log.every=20", "hooks=quiet", "device=cuda")
+    whole = runs.train(config, tmp_path / "whole")
+    runs.train({**config, "steps": 30}, tmp_path / "run")
+    resumed = runs.train(config, tmp_path / "run", state=parts.load_checkpoint(str(tmp_path / "run"), "resume"))
+    assert resumed.step == whole.step
+    for name, tensor in whole.system.state_dict().items():  # a few of its steps were recorded, and are played now
+        torch.testing.assert_close(resumed.system.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_step_that_waits_for_the_gpu_is_played_without_a_recording(
+    tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = runs.assemble(tiny("model=mlp", "steps=12", "hooks=quiet", "device=cuda"), tmp_path)
+    moved = trainer.system.after_turn
+    trainer.system.after_turn = lambda player: (moved(player), float(next(trainer.system.parameters()).sum()))
+    with caplog.at_level("INFO", "ganrun"):
+        trainer.fit()
+    assert trainer.step == 12
+    assert "graphs     not used" in caplog.text
 
 
 def test_a_gpu_run_samples_on_a_cpu(tiny, tmp_path: Path) -> None:

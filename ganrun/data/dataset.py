@@ -83,6 +83,16 @@ class Dataset:
         """Bytes that the pictures take in memory."""
         return self.images.nbytes
 
+    @property
+    def device(self) -> torch.device:
+        """Where the images lie."""
+        return self.images.device
+
+    @property
+    def plain(self) -> bool:
+        """Whether `transform` changes nothing."""
+        return type(self).transform is Dataset.transform
+
     def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the trainer does to each prepared batch, floats in [-1, 1] on the device; nothing by default.
 
@@ -92,7 +102,7 @@ class Dataset:
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
         """(N,) indices -> {"image": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""
-        batch = {"image": self.images[indices]}
+        batch = {"image": self.images.index_select(0, indices)}
         if self.labels is not None:
             batch["label"] = self.labels[indices]
         return batch

@@ -49,7 +49,7 @@ class AdversarialLoss(nn.Module):
 
     def discriminator_objective(self, score: Score, real: Tensor, fake: Tensor, step: int = 0) -> Objective:
         """(N, C, H, W) reals and fakes -> "adversarial" and one term for each penalty active at `step`."""
-        penalties = {name: penalty for name, penalty in self.named_penalties() if penalty.active(step)}
+        penalties = self.active(step)
         real, fake = leaves(real, fake, penalties)
         real_logits = score(real).float()
         fake_logits = score(fake).float()
@@ -57,6 +57,10 @@ class AdversarialLoss(nn.Module):
         scored = Scored(score, real, fake, real_logits, fake_logits)
         terms |= {name: penalty(scored) for name, penalty in penalties.items()}
         return Objective(terms, self.monitors(real_logits.detach(), fake_logits.detach()))
+
+    def active(self, step: int) -> dict[str, Penalty]:
+        """The penalties that count at a step."""
+        return {name: penalty for name, penalty in self.named_penalties() if penalty.active(step)}
 
     def generator_objective(self, score: Score, fake: Tensor, real: Tensor) -> Objective:
         """(N, C, H, W) fakes with the generator's graph, and reals that only a relativistic loss looks at."""

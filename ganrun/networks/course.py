@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ganrun.networks.doubling import DoublingConv2d
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.norms import find_norm
 from ganrun.networks.sizes import Size, cells
@@ -42,8 +43,8 @@ class CourseGenerator(nn.Module):
 
 def _doubling(inputs: int, outputs: int) -> list[nn.Module]:
     return [
-        nn.Upsample(scale_factor=2),
-        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.Identity(),  # the text's upsampling, now in the next layer: checkpoints know layers by their numbers
+        DoublingConv2d(inputs, outputs),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     ]

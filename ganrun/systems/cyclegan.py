@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -60,6 +60,10 @@ class CycleGAN(PictureToPicture):
         yield Turn("discriminators", partial(self.discriminators_turn, fakes=fakes, step=step))
         if generators_move:
             yield Turn("generators", partial(self.generators_turn, fakes=fakes))
+
+    def kind(self, step: int) -> Hashable | None:
+        of_a, of_b = self.losses["a"], self.losses["b"]
+        return (step + 1) % of_a.discriminator_steps == 0, *of_a.active(step), "and", *of_b.active(step)
 
     def discriminators_turn(self, batch: Batch, fakes: Callable[[Batch], Pair], step: int) -> Objective:
         fake_a, fake_b = fakes(batch)

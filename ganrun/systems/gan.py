@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -68,6 +68,12 @@ class GAN(System):
             yield Turn("generator", partial(self.generator_turn, fakes=fakes))
             for _ in range(1, self.generator_steps):
                 yield Turn("generator", partial(self.generator_turn, fakes=self.fakes))
+
+    def kind(self, step: int) -> Hashable | None:
+        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
+
+    def differentiated_once(self) -> dict[str, nn.Module]:
+        return self.players() if not self.loss.per_image else {"generator": self.generator}
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         return self.loss.discriminator_objective(self.score(batch), batch["image"], fakes(batch).detach(), step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import cast
 
 import torch
@@ -62,6 +62,14 @@ class GMAN(GAN):
 
     def players(self) -> dict[str, nn.Module]:
         return {"discriminators": self.discriminator, "generator": self.generator}
+
+    def kind(self, step: int) -> Hashable | None:
+        _, _, loss = next(self.panel())
+        return (step + 1) % loss.discriminator_steps == 0, *loss.active(step)
+
+    def differentiated_once(self) -> dict[str, nn.Module]:
+        each = {name: discriminator for name, discriminator, loss in self.panel() if not loss.per_image}
+        return {"generator": self.generator, **each}
 
     def turns(self, step: int) -> Iterator[Turn]:
         for turn in super().turns(step):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,6 +44,9 @@ class SRGAN(Translation):
             yield Turn("generator", self.pretraining_turn)
         else:
             yield from super().turns(step)
+
+    def kind(self, step: int) -> Hashable | None:
+        return "pretraining" if step < self.pretrain_steps else super().kind(step)
 
     def pretraining_turn(self, batch: Batch) -> Objective:
         fake = self.fakes(batch)

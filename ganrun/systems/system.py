@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -29,6 +29,17 @@ class System(nn.Module):
     def turns(self, step: int) -> Iterable[Turn]:
         """The turns of one step, in order; steps count from 0."""
         raise NotImplementedError
+
+    def kind(self, step: int) -> Hashable | None:
+        """Equal for two steps whose turns do the same with other numbers, so that one recording can serve both.
+
+        None where no two steps need be alike: where a turn chooses by numbers, or keeps something outside of tensors.
+        """
+        return None
+
+    def differentiated_once(self) -> dict[str, nn.Module]:
+        """By name, the networks whose gradients nobody differentiates again: those that may be compiled."""
+        return {}
 
     def after_turn(self, player: str) -> None:
         """Called once a player's weights have moved: projections, adaptive state."""

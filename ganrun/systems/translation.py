@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -60,6 +60,12 @@ class Translation(PictureToPicture):
         yield Turn("discriminator", partial(self.discriminator_turn, fakes=fakes, step=step))
         if generator_moves:
             yield Turn("generator", partial(self.generator_turn, fakes=fakes))
+
+    def differentiated_once(self) -> dict[str, nn.Module]:
+        return self.players() if not self.loss.per_image else {"generator": self.generator}
+
+    def kind(self, step: int) -> Hashable | None:
+        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         fake = fakes(batch).detach()

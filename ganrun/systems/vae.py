@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ class VAE(System):
 
     def turns(self, step: int) -> Iterator[Turn]:
         yield Turn("autoencoder", self.autoencoder_turn)
+
+    def kind(self, step: int) -> Hashable | None:
+        return "autoencoder"
 
     def autoencoder_turn(self, batch: Batch) -> Objective:
         mean, log_variance = self.encode(batch["image"])

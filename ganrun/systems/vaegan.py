@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import partial
 
 import torch
@@ -51,6 +51,9 @@ class VAEGAN(VAE):
         yield Turn("discriminator", partial(self.discriminator_turn, step=step))
         if (step + 1) % self.loss.discriminator_steps == 0:
             yield Turn("autoencoder", self.autoencoder_turn)
+
+    def kind(self, step: int) -> Hashable | None:
+        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
 
     def discriminator_turn(self, batch: Batch, step: int) -> Objective:
         with torch.no_grad():
