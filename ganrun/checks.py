@@ -108,7 +108,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "batch_size": _whole(),
         "seed": _whole(0),
         "device": _device,
-        "precision": _one_of("fp32", "tf32", "bf16"),
+        "precision": _one_of("fp32", "tf32", "bf16", "bf16_all"),
         "graphs": _one_of_these("auto", True, False),
         "compile": _boolean,
         "threads": _whole(null=True),

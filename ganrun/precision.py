@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-PRECISIONS = ("fp32", "tf32", "bf16")
 EXACT = 1e-5  # relative error: far above float32's in a sum of 512 products, far below bf16's or TF32's
 
 
 def set_precision(name: str) -> None:
     """For the whole process: `fp32` is IEEE everywhere; `tf32` lets float32 matrix products be TF32 on CUDA and bf16 on
-    a CPU with such units; `bf16` (autocast, by the trainer) allows TF32 on CUDA for what stays float32.
+    a CPU with such units; `bf16` and `bf16_all` (autocast, by the trainer) allow TF32 on CUDA for what stays
+    float32.
     """
     on_cuda = "ieee" if name == "fp32" else "tf32"
     torch.backends.cuda.matmul.fp32_precision = on_cuda

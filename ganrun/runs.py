@@ -22,6 +22,7 @@ from ganrun.errors import UserError
 from ganrun.finding import newest
 from ganrun.graphs import Graphs
 from ganrun.hooks.status import write_status
+from ganrun.losses.penalties import Penalty
 from ganrun.parts import (
     Config,
     build_optimizers,
@@ -50,6 +51,9 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
     set_precision(config["precision"])
     system = build_system(config, trust).to(device).to(memory_format=torch.channels_last)
     optimizers, schedules = build_optimizers(config, system, trust)
+    for part in system.modules():
+        if isinstance(part, Penalty):
+            part.autocast = config["precision"] == "bf16_all"
     if config.get("compile"):
         compile_networks(system)
     average = Average(system.drawn_with(), config["average"]["half_life"], config["batch_size"])
@@ -64,7 +68,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
         build_hooks(config, folder, trust),
         seed=config["seed"],
         device=device,
-        bf16=config["precision"] == "bf16",
+        bf16=config["precision"].startswith("bf16"),
         flip=dataset.flip,
         log_every=config["log"]["every"],
         skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,

@@ -30,6 +30,7 @@ class Penalty(nn.Module):
     """
 
     per_image = True  # needs each image's own gradient, differentiable once more: BatchNorm in D would mix the images
+    autocast = False  # whether its networks compute as autocast says; its squares and means are float32 either way
     differentiates: tuple[str, ...] = ()  # "real", "fake": the images whose forward pass is reused for their gradient
 
     def __init__(self, weight: float, every: int = 1) -> None:
@@ -59,20 +60,20 @@ def autocasting(images: Tensor) -> bool:
     return not images.is_meta and torch.is_autocast_enabled(images.device.type)
 
 
-def gradients(score: Score, images: Tensor, logits: Tensor | None = None) -> Tensor:
+def gradients(score: Score, images: Tensor, logits: Tensor | None = None, keep: bool = False) -> Tensor:
     """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32, with a graph.
 
-    Reuses the forward pass that made `logits`, unless autocast is on: the square of a bfloat16 gradient is too coarse
-    to train on, so the images are scored once more in float32.
+    Reuses the forward pass that made `logits`. Under autocast the images are scored once more in float32 instead,
+    unless `keep` says that it may stay: then ∇D has bfloat16's 1 % of noise, as all other gradients have there.
     """
-    autocast = autocasting(images)
-    with torch.autocast(images.device.type, enabled=False) if autocast else contextlib.nullcontext():
-        if logits is None or autocast:
+    exact = autocasting(images) and not keep
+    with torch.autocast(images.device.type, enabled=False) if exact else contextlib.nullcontext():
+        if logits is None or exact:
             images = images.detach().float().requires_grad_()
             logits = score(images)
         # an image's D(x) is the mean of its map of logits, where the discriminator gives a map
         (gradient,) = torch.autograd.grad(logits.mean() * len(images), images, create_graph=True)
-    return gradient.flatten(1)
+    return gradient.flatten(1).float()
 
 
 class GradientPenalty(Penalty):
@@ -85,7 +86,7 @@ class GradientPenalty(Penalty):
     def measure(self, scored: Scored) -> Tensor:
         epsilon = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
         x = epsilon * scored.real + (1 - epsilon) * scored.fake
-        return (gradients(scored.score, x).norm(dim=1) - self.center).square().mean()
+        return (gradients(scored.score, x, keep=self.autocast).norm(dim=1) - self.center).square().mean()
 
 
 class Dragan(Penalty):
@@ -97,7 +98,9 @@ class Dragan(Penalty):
     def measure(self, scored: Scored) -> Tensor:
         alpha = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
         delta = 0.5 * scored.real.std() * torch.rand_like(scored.real)
-        return (gradients(scored.score, scored.real + alpha * delta).norm(dim=1) - 1).square().mean()
+        return (
+            (gradients(scored.score, scored.real + alpha * delta, keep=self.autocast).norm(dim=1) - 1).square().mean()
+        )
 
 
 class R1(Penalty):
@@ -109,7 +112,7 @@ class R1(Penalty):
         super().__init__(gamma, every)
 
     def measure(self, scored: Scored) -> Tensor:
-        return gradients(scored.score, scored.real, scored.real_logits).square().sum(1).mean() / 2
+        return gradients(scored.score, scored.real, scored.real_logits, self.autocast).square().sum(1).mean() / 2
 
 
 class R2(Penalty):
@@ -121,7 +124,7 @@ class R2(Penalty):
         super().__init__(gamma, every)
 
     def measure(self, scored: Scored) -> Tensor:
-        return gradients(scored.score, scored.fake, scored.fake_logits).square().sum(1).mean() / 2
+        return gradients(scored.score, scored.fake, scored.fake_logits, self.autocast).square().sum(1).mean() / 2
 
 
 class LeCam(Penalty):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -148,6 +150,26 @@ def test_penalties_are_float32_under_bfloat16(penalty: Penalty) -> None:
     assert dtypes == [torch.bfloat16, torch.bfloat16, torch.float32]
     assert torch.allclose(value, exact, rtol=1e-6)
     assert torch.allclose(gradient, exact_gradient, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("penalty", PER_IMAGE, ids=lambda penalty: type(penalty).__name__)
+def test_a_penalty_that_may_stay_in_bfloat16_reuses_the_forward_pass_and_is_near(penalty: Penalty) -> None:
+    torch.manual_seed(0)
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(4, 32), nn.Softplus(), nn.Linear(32, 1), nn.Flatten(0))
+    penalty = copy.deepcopy(penalty)
+    penalty.autocast = True
+
+    def value_and_gradient(bf16: bool) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(1)  # the same interpolation and noise
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            value = term(penalty, discriminator, images(), images().flip(0))
+        return value, torch.autograd.grad(value, discriminator[1].weight)[0]
+
+    (exact, exact_gradient), (value, gradient) = value_and_gradient(False), value_and_gradient(True)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, exact, rtol=0.02, atol=0)
+    assert not torch.equal(value, exact), "it did not stay"
+    assert torch.cosine_similarity(gradient.flatten(), exact_gradient.flatten(), dim=0) > 0.99
 
 
 def test_bfloat16_fakes_are_penalised_in_float32() -> None:
