@@ -87,9 +87,8 @@ class AdversarialLoss(nn.Module):
 def leaves(real: Tensor, fake: Tensor, penalties: Mapping[str, Penalty]) -> tuple[Tensor, Tensor]:
     """Cut the images from whatever made them; ask for their gradient only where a penalty reuses the forward pass."""
     exact = autocasting(real)  # then the penalties score again, in float32, but for those that need not
-    reused = {
-        images for penalty in penalties.values() if penalty.autocast or not exact for images in penalty.differentiates
-    }
+    reusing = [penalty for penalty in penalties.values() if penalty.autocast or not exact]
+    reused = {images for penalty in reusing for images in penalty.differentiates}
     return real.detach().requires_grad_("real" in reused), fake.detach().requires_grad_("fake" in reused)
 
 
