@@ -45,8 +45,8 @@ MAY_IMPORT = {
     "compiling": {"systems"},
     "folders": {"errors"},
     "runs": {
-        "average", "batches", "checks", "compiling", "errors", "finding", "folders", "graphs", "hooks", "losses", "parts",
-        "plan", "precision", "trainer",
+        "average", "batches", "checks", "compiling", "errors", "finding", "folders", "graphs", "hooks", "losses",
+        "parts", "plan", "precision", "trainer",
     },
     "training": {"budget", "finding", "folders", "parts", "plan", "runs"},
     "sampling": {"budget", "images", "errors", "losses", "parts", "seeding", "systems", "writing"},
