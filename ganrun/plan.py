@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
+from ganrun import estimates
 from ganrun.batches import prepare
 from ganrun.build import build
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
+from ganrun.estimates import SavedTensors
 from ganrun.hooks.hook import Hook
 from ganrun.parts import (
     Config,
@@ -42,6 +44,9 @@ class Plan:
     length: Length
     parameters: dict[str, int]
     device: torch.device
+    held: int  # bytes of weights, gradients, what optimizers keep, and the average
+    activations: int | None  # bytes that a batch's turns keep for their backward passes, estimated; None: too large
+    disk: int  # bytes in the run's folder at its end
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
@@ -56,17 +61,31 @@ class Plan:
             else f"{self.length.minutes:g} minutes"
         )
         weights = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
-        # weights, gradients, two moments and the average, four bytes each; activations come on top
-        memory = sum(self.parameters.values()) * 20 / 2**20 + self.dataset.nbytes / 2**20
         threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
         return [
             f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
             f"parameters  {weights}",
-            f"memory      {memory:.0f} MiB for weights, gradients, optimizers and data; activations come on top",
+            f"memory      {self.memory()}",
+            f"disk        about {mebi(self.disk)}: checkpoints, grids, curves",
             f"length      {total}, batch {self.config['batch_size']}",
             f"device      {self.device}, {self.config['precision']}{threads}",
             *(f"note        {note}" for note in self.dataset.notes),
         ]
+
+
+    def memory(self) -> str:
+        """The sum that can be known, and what it is made of."""
+        known = f"{mebi(self.held)} of weights, gradients, optimizers and average, {mebi(self.dataset.nbytes)} of data"
+        if self.activations is None:
+            return f"{known}; activations come on top"
+        total = self.held + self.dataset.nbytes + self.activations
+        return f"about {mebi(total)}: {known}, {mebi(self.activations)} of activations; torch itself comes on top"
+
+
+def mebi(count: float) -> str:
+    """1572864 -> 1.5 MiB"""
+    size = count / 2**20
+    return f"{size:.1f} MiB" if size < 10 else f"{size:,.0f} MiB" if size < 10240 else f"{size / 1024:,.1f} GiB"
 
 
 def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
@@ -81,26 +100,43 @@ def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
         )
     with torch.device("meta"):
         system = build_system(config, trust)
-        _, schedules = build_optimizers(config, system, trust)
+        optimizers, schedules = build_optimizers(config, system, trust)
+    held, stored = estimates.held(system, system.drawn_with(), optimizers)
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
     if sum(counts.values()) <= REHEARSABLE:
-        rehearse(build_system(config, trust), dataset)
-    build_hooks(config, Path("."), trust)
+        activations = rehearse(build_system(config, trust), dataset, config["batch_size"], config["precision"] == "bf16")
+    else:
+        activations = None
+    hooks = build_hooks(config, Path("."), trust)
     length = length_of(config, dataset)
     if length.steps is None and any(schedule.needs_an_end for schedule in schedules.values()):
         raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
     if config["init_from"] is not None:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
-    return Plan(config, dataset, length, counts, device)
+    picture = dataset.channels * math.prod(dataset.image_size)
+    disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
+    return Plan(config, dataset, length, counts, device, held, activations, disk)
 
 
-def rehearse(system: System, dataset: Dataset) -> None:
-    """A few turns with two images, to be thrown away. Raises UserError where the parts do not fit each other."""
-    batch = dataset.transform(prepare(dataset.take(torch.arange(2) % len(dataset)), torch.device("cpu")))
-    try:
-        for step in REHEARSED:
+def rehearse(system: System, dataset: Dataset, batch_size: int = 2, bf16: bool = False) -> int:
+    """A few turns with two images, to be thrown away. Raises UserError where the parts do not fit each other.
+
+    Returns the bytes that a batch would keep for its backward passes.
+    """
+
+    def saved(images: int, step: int) -> int:
+        saves = SavedTensors([*system.parameters(), *system.buffers()])
+        batch = dataset.transform(prepare(dataset.take(torch.arange(images) % len(dataset)), torch.device("cpu")))
+        with saves.counted(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             for turn in system.turns(step):
                 turn.objective(batch)
+        return saves.most
+
+    batch = dataset.take(torch.arange(2) % len(dataset))
+    try:
+        two = {step: saved(2, step) for step in REHEARSED}
+        largest = max(two, key=two.__getitem__)
+        return estimates.extrapolated(two[largest], saved(4, largest), batch_size)
     except (RuntimeError, IndexError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         if isinstance(error, KeyError) and error.args[0] == "image":

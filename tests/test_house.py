@@ -39,10 +39,11 @@ MAY_IMPORT = {
         "budget", "build", "checkpoint", "checks", "data", "errors", "finding", "losses", "schedules", "seeding",
         "systems", "trainer", "untrusted",
     },
-    "plan": {"batches", "build", "data", "errors", "hooks", "parts", "systems", "trainer"},
     "precision": set(),
     "graphs": {"batches"},
     "compiling": {"systems"},
+    "estimates": {"hooks"},
+    "plan": {"batches", "build", "data", "errors", "estimates", "hooks", "parts", "systems", "trainer"},
     "folders": {"errors"},
     "runs": {
         "average", "batches", "checks", "compiling", "errors", "finding", "folders", "graphs", "hooks", "losses",
