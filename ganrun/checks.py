@@ -127,6 +127,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "checkpoint.keep_kimg": _number(null=True),
         "non_finite.policy": _one_of("stop", "skip", "rollback"),
         "non_finite.limit": _whole(),
+        "profile": _whole(0),
         "optimizer.lr": _number(),
         "dataset": None,
         "model": None,
@@ -176,6 +177,17 @@ CHECKS: dict[str, dict[str, Any]] = {
     },
 }
 
+CHECKS["bench"] = {  # a run, and how to measure it
+    **CHECKS["train"],
+    "bench": None,
+    "bench.seconds": _number(),
+    "bench.warmup": _number(above=False),
+    "bench.rounds": _whole(),
+    "bench.naive": _boolean,
+    "bench.step": _whole(0),
+    "overwrite": _boolean,
+}
+
 
 def check(page: str, config: Config) -> None:
     """Refuse values that no run could use. Raises UserError that names the key, the value and what would do."""
@@ -192,7 +204,7 @@ def check(page: str, config: Config) -> None:
         raise UserError(f"overlap={config['overlap']} must be at most half of tile={config['tile']}")
     if page == "augment_study" and (config["ckpt"] is None) == (config["synthetic"] is None):
         raise UserError("the synthetic pictures come from ckpt=RUN or from synthetic=FOLDER|x.zip: give one of the two")
-    if page == "train":
+    if page in ("train", "bench"):
         given = [name for name in LENGTHS if config[name] is not None]
         if len(given) > 1:
             raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")

@@ -18,11 +18,12 @@ from ganrun.errors import UserError, nearest
 
 FAILED, MISUSED = 1, 2
 KNOWN_FAILURES = (UserError, FloatingPointError, OSError)  # their messages say it all
-DRAWS = {  # command: its room and function
+DRAWS = {  # command: its room and function; what bench draws is a table
     "sample": ("sampling", "sample"),
     "synthesize": ("synthesis", "synthesize"),
     "apply": ("applying", "apply"),
     "augment-study": ("study", "study"),
+    "bench": ("bench", "bench"),
 }
 COMMANDS = ("train", *DRAWS, "info")
 
@@ -152,7 +153,7 @@ def _prepare_resume(request: Any, config: dict[str, Any]) -> Path:
 
 
 def _draw(page: str, room: str, function: str, words: list[str]) -> int:
-    """A command that draws with a checkpoint: checked first by `room.check`, then done by `room.function`."""
+    """A command that trains nothing to keep: checked first by `room.check`, then done by `room.function`."""
     from ganrun import compose
 
     def module() -> Any:
@@ -164,9 +165,9 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
         _use_config_dir(request.config_dir)
         configs = list(request.configs())
         for config in configs:
-            if config["ckpt"] is not None:
+            if config.get("ckpt") is not None:
                 compose.find_checkpoint(str(config["ckpt"]), "ckpt")
-        places = [module().check(config) for config in configs]
+        places = [place for config in configs if (place := module().check(config)) is not None]
         if len(set(places)) < len(places):
             raise UserError(f"out={places[0]}: the jobs of this sweep would overwrite each other; sweep over out= too")
     _hand_to_hydra(page, lambda cfg: print(getattr(module(), function)(compose.plain(cfg))), request.argv)

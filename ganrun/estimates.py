@@ -51,7 +51,9 @@ def held(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optimiz
     Weights and buffers, what the optimizers keep, the copy that is averaged; in memory a gradient for each weight too.
     """
     stored = nbytes(system.state_dict().values()) + nbytes(average.state_dict().values()) + moments(optimizers)
-    gradients = nbytes(weight for one in optimizers.values() for group in one.param_groups for weight in group["params"])
+    gradients = nbytes(
+        weight for one in optimizers.values() for group in one.param_groups for weight in group["params"]
+    )
     return stored + gradients, stored
 
 
@@ -92,7 +94,7 @@ class Kept:
     """One saved tensor; its end is noticed."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
+        self.tensor = tensor.detach()  # or a tensor that its own graph saves would keep itself alive
 
 
 def extrapolated(two: int, four: int, batch_size: int) -> int:
@@ -101,9 +103,9 @@ def extrapolated(two: int, four: int, batch_size: int) -> int:
 
 
 def disk(hooks: Iterable[Hook], checkpoint: int, steps: int | None, batch_size: int, picture: int) -> int:
-    """Bytes that the hooks leave in a run's folder: of `steps` steps, or where that is unknown of its first checkpoints.
+    """Bytes that the hooks leave in a run's folder after `steps` steps; where that is unknown, its checkpoints'.
 
-    `checkpoint` is the size of one, `picture` that of one image's raw pixels.
+    `checkpoint` is the size of one of them, `picture` that of one image's raw pixels.
     """
     hooks = list(hooks)
     saved = sum(checkpoint * kept(hook, steps, batch_size) for hook in hooks if isinstance(hook, Checkpoints))

@@ -35,7 +35,8 @@ def group_choices(config_dir: Path | None = None, page: str = "train") -> dict[s
 def groups_of(page: str) -> set[str]:
     """The groups that a page's defaults list takes a choice from."""
     text = (conf_folder() / f"{page}.yaml").read_text(encoding="utf-8")
-    return set(re.findall(r"^  - (\w+): ", text, re.MULTILINE))
+    others = set(re.findall(r"^  - ([a-z]\w*)$", text, re.MULTILINE))  # pages that this one adds to
+    return set(re.findall(r"^  - (\w+): ", text, re.MULTILINE)).union(*map(groups_of, others))
 
 
 def hidden_by_ours(config_dir: Path) -> list[str]:
@@ -109,6 +110,20 @@ out holds study.md (the table), study.csv (one row an arm and seed), study.json 
 """,
 }
 
+HEAD["bench"] = """\
+usage: ganrun bench [key=value | group=choice of ganrun train]... [bench.seconds=10] [out=x.json]
+
+  ganrun bench model=mlp dataset=mnist dataset.root=DATA        images/s, where a step's time goes, × the naive loop
+  ganrun bench experiment=t3_dcgan28 dataset.root=DATA precision=bf16 out=bf16.json    the same as JSON, too
+  ganrun bench -m model=mlp,dcgan batch_size=32,128             a table each
+  ganrun bench … bench.naive=false bench.seconds=3              without the comparison, at once
+
+It trains for real on the run's own data, with the hooks of a run but the console's, in a folder that is removed again.
+The naive loop is the tutorial's: each picture through Pillow, ToTensor and Normalize in a DataLoader, default
+optimizers, float32, everybody's gradients, each loss printed. The loops take turns; ratios are paired in each round.
+All keys of ganrun train belong here but resume= and init_from=; besides:
+"""
+
 FLAGS = """\
 flags
   -m                    sweep over comma-separated values
@@ -149,6 +164,7 @@ ganrun: train GANs from the command line, one config per part.
   ganrun synthesize ckpt=… […]  labelled pictures from a conditional run, as ImageFolder reads them
   ganrun apply ckpt=… […]       a picture-to-picture run on your own pictures         (ganrun apply --help)
   ganrun augment-study [...]    does a GAN's synthetic data help a classifier?        (ganrun augment-study --help)
+  ganrun bench [overrides]      how fast a run would be, and where its time goes      (ganrun bench --help)
   ganrun info                   versions, devices, extras: put it into a bug report
   ganrun --version
 

@@ -72,14 +72,13 @@ class Plan:
             *(f"note        {note}" for note in self.dataset.notes),
         ]
 
-
     def memory(self) -> str:
         """The sum that can be known, and what it is made of."""
-        known = f"{mebi(self.held)} of weights, gradients, optimizers and average, {mebi(self.dataset.nbytes)} of data"
+        known = f"{mebi(self.held)} weights, gradients, optimizers, average; {mebi(self.dataset.nbytes)} data"
         if self.activations is None:
             return f"{known}; activations come on top"
         total = self.held + self.dataset.nbytes + self.activations
-        return f"about {mebi(total)}: {known}, {mebi(self.activations)} of activations; torch itself comes on top"
+        return f"about {mebi(total)} besides torch's own: {known}; {mebi(self.activations)} activations"
 
 
 def mebi(count: float) -> str:
@@ -104,7 +103,9 @@ def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
     held, stored = estimates.held(system, system.drawn_with(), optimizers)
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
     if sum(counts.values()) <= REHEARSABLE:
-        activations = rehearse(build_system(config, trust), dataset, config["batch_size"], config["precision"] == "bf16")
+        activations = rehearse(
+            build_system(config, trust), dataset, config["batch_size"], config["precision"] == "bf16"
+        )
     else:
         activations = None
     hooks = build_hooks(config, Path("."), trust)

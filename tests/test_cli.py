@@ -324,7 +324,7 @@ def test_version_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     "words",
     [["--help"], ["train", "--help"], ["--version"], ["trian"], ["train", "modle=mlp"], ["train", "model=nope"],
      ["train", "lr=1"], ["train", "steps=0"], ["sample"], ["train", "--cfg", "job"], ["sample", "ckpt=nowhere"],
-     ["train", "resume=nowhere"]],
+     ["train", "resume=nowhere"], ["bench", "--help"], ["bench", "bench.rounds=0"]],
     ids=" ".join,
 )  # fmt: skip
 def test_help_and_mistakes_come_at_once_without_torch(words: list[str], tmp_path: Path) -> None:
@@ -414,6 +414,17 @@ MISTAKES = {
     "train model=srgan_vgg model.perceptual.weights=a_file": "cannot be opened as the state dict of torchvision",
     "train model=srgan dataset=digits": "use dataset=low_res, or dataset=paired dataset.scale=2",
     "train dataset=mnist dataset.root=nowhere": "dataset.download=true",
+    "train profile=-1": "profile=-1",
+    # bench
+    "bench bench.rounds=0": "bench.rounds=0",
+    "bench bench.seconds=0": "bench.seconds=0",
+    "bench bench.naive=perhaps": "bench.naive=perhaps",
+    "bench bench.step=-1": "bench.step=-1",
+    "bench steps=10 epochs=2": "one length",
+    "bench loss=wgan_gp model.discriminator.norm=batch": "model.discriminator.norm=none",
+    "bench resume=last": "bench starts from fresh weights",
+    "bench out=x.txt": "must end in .json",
+    "bench out=nowhere/x.json": "there is no folder nowhere",
     # more of train
     "info foo": "info takes no more words",
     "train resume=auto": "out=FOLDER",

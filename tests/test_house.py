@@ -44,6 +44,11 @@ MAY_IMPORT = {
     "compiling": {"systems"},
     "estimates": {"hooks"},
     "plan": {"batches", "build", "data", "errors", "estimates", "hooks", "parts", "systems", "trainer"},
+    "naive": {"data", "parts"},
+    "bench": {
+        "__init__", "bench_report", "errors", "hooks", "info", "naive", "parts", "plan", "runs", "trainer", "writing",
+    },
+    "bench_report": set(),
     "folders": {"errors"},
     "runs": {
         "average", "batches", "checks", "compiling", "errors", "finding", "folders", "graphs", "hooks", "losses",

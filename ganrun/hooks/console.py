@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ganrun.progress")
 
+WARM_STEPS, WARM_SECONDS, PATIENCE = 20, 3.0, 15.0  # so long until the speed is told; PATIENCE for slow steps
+
 
 class Console(Hook):
     """Says images/s, each player's loss, the discriminator's accuracy and the time left.
 
-    A line is written at the first step, then at most every `seconds`, whenever numbers have been read anyway.
+    A line is written at the first step, then at most every `seconds`, whenever numbers have been read anyway. Once
+    warm, another says how fast the run is and when it will be at its end.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], seconds: float = 5.0) -> None:
@@ -32,12 +35,16 @@ class Console(Hook):
     def on_start(self, trainer: Trainer) -> None:
         self.started, self.first_step, self.first_progress = time.monotonic(), trainer.step, trainer.progress
         self.spoke = -self.seconds
+        self.warm_from: tuple[float, int, float] | None = None  # time, step and progress after the first step
+        self.forecasted = False
         if sys.stderr.isatty():
             self.bar = tqdm(total=trainer.length.steps, initial=trainer.step, unit="step", dynamic_ncols=True)
 
     def on_step(self, trainer: Trainer) -> None:
         if self.bar is not None:
             self.bar.update()
+        if not self.forecasted:
+            self.forecast(trainer)
         if trainer.logged is None or time.monotonic() - self.spoke < self.seconds:
             return
         self.speak(trainer)
@@ -53,6 +60,25 @@ class Console(Hook):
     def on_failure(self, trainer: Trainer) -> None:
         if self.bar is not None:
             self.bar.close()
+
+    def forecast(self, trainer: Trainer) -> None:
+        """One line, once the run is warm: its speed without its first step, and the time to its end."""
+        now = time.monotonic()
+        if self.warm_from is None:
+            self.warm_from = now, trainer.step, trainer.progress
+            return
+        then, step, progress = self.warm_from
+        seconds, steps = now - then, trainer.step - step
+        if seconds < WARM_SECONDS or (steps < WARM_STEPS and seconds < PATIENCE):
+            return
+        self.forecasted = True
+        left = seconds * (1 - trainer.progress) / max(trainer.progress - progress, 1e-12)
+        end = trainer.length.steps or round(trainer.step + left * steps / seconds)
+        speed = steps * trainer.stream.batch_size / seconds
+        line = f"speed       {speed:,.0f} images/s: about {clock(left)} to step {end}"
+        if self.bar is not None:
+            self.bar.write(line)
+        log.log(logging.INFO if self.bar is None else logging.DEBUG, line)
 
     def speak(self, trainer: Trainer) -> None:
         now = time.monotonic()

@@ -1,0 +1,288 @@
+"""bench: how fast a run would be, where its time goes, and its ratio to the naive loop, measured in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+
+from ganrun import __version__, info, runs
+from ganrun import trainer as trainers
+from ganrun.bench_report import table
+from ganrun.errors import UserError
+from ganrun.hooks.hook import Hook
+from ganrun.hooks.tensorboard import most_memory
+from ganrun.naive import WORKERS, NaiveLoop
+from ganrun.parts import Config, load_dataset, pick_device
+from ganrun.plan import Plan, plan
+from ganrun.trainer import Length, Trainer
+from ganrun.writing import whole
+
+T = TypeVar("T")
+
+LEAST = 3  # steps of a slice, however long they take
+FOREVER = 10**12  # steps
+TRACED = 0.5  # seconds under the profiler, to see how busy a GPU is
+FOR_TRAINING = ("resume", "init_from")  # what makes no difference to speed
+
+
+class Slice(NamedTuple):
+    """Steps that were played without a stop, and what they took in seconds."""
+
+    steps: int
+    wall: float
+    cpu: float  # of all threads, and of a loader's processes
+
+
+Loop = Callable[[float], Slice]  # plays for so many seconds
+
+
+def check(config: Config) -> Path | None:
+    """Refuse what cannot be trained, as `train` does, before anything is measured. Returns where the JSON goes."""
+    for key in FOR_TRAINING:
+        if config[key] is not None:
+            raise UserError(f"{key}={config[key]}: bench starts from fresh weights, which are as fast: leave it away")
+    plan(config)
+    if config["out"] is None:
+        return None
+    out = Path(str(config["out"])).expanduser()
+    if out.suffix != ".json":
+        raise UserError(f"out={out} must end in .json: it takes the table as numbers")
+    if not out.parent.is_dir():
+        raise UserError(f"out={out}: there is no folder {out.parent}")
+    if out.exists() and not config["overwrite"]:
+        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    return out
+
+
+def bench(config: Config) -> str:
+    """Measure what the page `bench` asks for. Returns the table; writes it to `out` as JSON."""
+    planned = plan(config)
+    if config["dry_run"]:
+        return "\n".join(planned.lines())
+    with tempfile.TemporaryDirectory(prefix="ganrun-bench-") as folder:
+        measured = {**about(config, planned), **measure(config, Path(folder))}
+    if config["out"] is not None:
+        with whole(Path(str(config["out"])).expanduser()) as temporary:
+            temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    return table(measured)
+
+
+def about(config: Config, planned: Plan) -> Config:
+    """What somebody else needs to know to read the figures."""
+    return {
+        "format": 1,
+        "versions": {"ganrun": __version__, **{name: info.version(name) for name in info.PACKAGES}},
+        "device": next((line for line in info.devices() if line.startswith(str(planned.device))), str(planned.device)),
+        "threads": torch.get_num_threads(),
+        "workers": WORKERS,
+        "precision": config["precision"],
+        "batch_size": config["batch_size"],
+        "images": [planned.dataset.channels, *planned.dataset.image_size],
+        "parameters": planned.parameters,
+        "config": config,
+    }
+
+
+def measure(config: Config, folder: Path) -> Config:
+    """All figures of one run, trained for real in a folder that is about to be removed."""
+    wishes, device = config["bench"], pick_device(config["device"])
+    hooks = {name: node for name, node in config["hooks"].items() if name not in ("console", "profile")}
+    trainer = runs.assemble({**config, "hooks": hooks}, folder)
+    trainer.step, trainer.length = wishes["step"], Length(steps=FOREVER)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    ours = functools.partial(played, trainer)
+    ours(wishes["warmup"])
+    memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else most_memory()
+    loops: dict[str, Loop] = {"ganrun": ours, "bare": functools.partial(bare, trainer)}
+    with contextlib.ExitStack() as stack:
+        if wishes["naive"]:
+            naive = NaiveLoop(config, load_dataset(config), device)
+            stack.callback(naive.close)
+            naive.step = wishes["step"]
+            loops["naive"] = functools.partial(repeated, naive)
+        for name in loops.keys() - {"ganrun"}:
+            loops[name](wishes["warmup"])
+        rounds = list(taking_turns(loops, wishes["rounds"], wishes["seconds"] / wishes["rounds"]))
+    return {
+        **figures(rounds, config["batch_size"]),
+        "apart": apart(trainer, wishes["seconds"] / wishes["rounds"]),
+        "device_busy": busy_share(trainer),
+        "peak_memory_MiB": memory,
+    }
+
+
+def taking_turns(loops: dict[str, Loop], rounds: int, seconds: float) -> Iterator[dict[str, Slice]]:
+    """A slice of each loop in each round; who begins changes."""
+    names = list(loops)
+    for number in range(rounds):
+        order = names[number % len(names) :] + names[: number % len(names)]
+        yield {name: loops[name](seconds) for name in order}
+
+
+def figures(rounds: list[dict[str, Slice]], batch_size: int) -> Config:
+    """Medians and spreads over rounds; what compares two loops is paired within each round."""
+
+    def per_step(name: str, what: str) -> list[float]:
+        return [getattr(each[name], what) / each[name].steps for each in rounds]
+
+    loops = {}
+    for name in rounds[0].keys() - {"bare"}:
+        wall = per_step(name, "wall")
+        loops[name] = {
+            "images_per_second": spread(batch_size / seconds for seconds in wall),
+            "ms_per_step": spread(1000 * seconds for seconds in wall),
+            "cpu_ms_per_step": spread(1000 * seconds for seconds in per_step(name, "cpu")),
+        }
+    found: Config = {"loops": loops, "frame": spread(1 - b / a for a, b in paired(per_step, "ganrun", "bare"))}
+    if "naive" in loops:
+        found["ratio"] = spread(naive / ours for ours, naive in paired(per_step, "ganrun", "naive"))
+    return {**found, "rounds": [{name: each._asdict() for name, each in one.items()} for one in rounds]}
+
+
+def paired(per_step: Callable[[str, str], list[float]], one: str, other: str) -> Iterator[tuple[float, float]]:
+    return zip(per_step(one, "wall"), per_step(other, "wall"), strict=True)
+
+
+def spread(values: Iterable[float]) -> dict[str, float]:
+    values = list(values)
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+# -- the loops ----------------------------------------------------------------------------------------------------
+
+
+class Stopwatch(Hook):
+    """Ends `fit` after so many seconds; what counts lies between two steps, before other hooks say goodbye."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.steps, self.slice = seconds, -1, Slice(0, 0.0, 0.0)
+
+    def on_step(self, trainer: Trainer) -> None:
+        self.steps += 1
+        if self.steps == 0:  # whatever has to start has started
+            wait(trainer.device)
+            self.wall, self.cpu = time.perf_counter(), time.process_time()
+        elif self.steps >= LEAST and time.perf_counter() - self.wall >= self.seconds:
+            wait(trainer.device)
+            self.slice = Slice(self.steps, time.perf_counter() - self.wall, time.process_time() - self.cpu)
+            trainer.stop("measured", 0)
+
+
+def played(trainer: Trainer, seconds: float) -> Slice:
+    """The trainer's own steps with its hooks."""
+    watch = Stopwatch(seconds)
+    trainer.stopped = None
+    with instead(trainer, hooks=[*trainer.hooks, watch]):
+        trainer.fit()
+    return watch.slice
+
+
+def bare(trainer: Trainer, seconds: float) -> Slice:
+    """The same steps without their frame: no hooks, nothing recorded, no average, no new seeds."""
+    with (
+        instead(trainer, hooks=[], record=nothing),
+        instead(trainer.average, update=nothing),
+        instead(trainers, reseed=nothing),
+    ):
+        return played(trainer, seconds)
+
+
+def nothing(*_: Any) -> None: ...
+
+
+@contextlib.contextmanager
+def instead(owner: Any, **others: Any) -> Iterator[None]:
+    """Within this block an object or module has these attributes instead of its own."""
+    own = {name: vars(owner)[name] for name in others if name in vars(owner)}
+    vars(owner).update(others)
+    try:
+        yield
+    finally:
+        for name in others:
+            del vars(owner)[name]
+        vars(owner).update(own)
+
+
+def repeated(naive: NaiveLoop, seconds: float) -> Slice:
+    """The naive loop's steps; their CPU time includes that of its workers."""
+    naive.play()
+    wait(naive.device)
+    wall, cpu, steps = time.perf_counter(), time.process_time() + naive.workers_cpu(), 0
+    while steps < LEAST or time.perf_counter() - wall < seconds:
+        naive.play()
+        steps += 1
+    wait(naive.device)
+    return Slice(steps, time.perf_counter() - wall, time.process_time() + naive.workers_cpu() - cpu)
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+# -- what a step is made of ---------------------------------------------------------------------------------------
+
+
+def apart(trainer: Trainer, seconds: float) -> dict[str, float]:
+    """Milliseconds a step of "data" and of each player's turns, the device waited for around each; and the "step"."""
+    spent: dict[str, float] = defaultdict(float)
+    steps = trainer.step
+
+    def timed(name: str, call: Callable[..., T], *arguments: Any) -> T:
+        wait(trainer.device)
+        start = time.perf_counter()
+        result = call(*arguments)
+        wait(trainer.device)
+        spent[name] += time.perf_counter() - start
+        return result
+
+    def fetched(batches: Iterator[T]) -> Iterator[T]:
+        while True:
+            yield timed("data", next, batches)
+
+    prepare, play, starting_at = trainer.prepare, trainer.play, trainer.stream.starting_at
+    with (
+        instead(trainer.stream, starting_at=lambda step: fetched(starting_at(step))),
+        instead(trainer, prepare=lambda batch: timed("data", prepare, batch)),
+        instead(trainer, play=lambda turn, batch: timed(turn.player, play, turn, batch)),
+    ):
+        one = played(trainer, seconds)
+    milliseconds = {name: 1000 * seconds / (trainer.step - steps) for name, seconds in spent.items()}
+    return {"step": 1000 * one.wall / one.steps, **milliseconds}
+
+
+def busy_share(trainer: Trainer) -> float | None:
+    """The share of the time in which a GPU has work; None without one."""
+    if trainer.device.type != "cuda":
+        return None
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        played(trainer, TRACED)
+    kernels = [event.time_range for event in profiler.events() or () if event.device_type == DeviceType.CUDA]
+    return covered([(kernel.start, kernel.end) for kernel in kernels])
+
+
+def covered(intervals: list[tuple[float, float]]) -> float:
+    """The share of the time from the first start to the last end in which at least one interval is open."""
+    if not intervals:
+        return math.nan
+    intervals = sorted(intervals)
+    total, reached = 0.0, intervals[0][0]
+    for start, end in intervals:
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total / (reached - intervals[0][0])

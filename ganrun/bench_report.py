@@ -1,0 +1,57 @@
+"""bench_report: what `ganrun bench` measured, as a table for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def table(measured: dict[str, Any]) -> str:
+    """The figures of one run, with their spread over the rounds in brackets."""
+    channels, height, width = measured["images"]
+    networks = ", ".join(f"{name} {count:,}" for name, count in measured["parameters"].items())
+    return "\n".join(
+        [
+            f"device      {measured['device']}; {measured['threads']} threads used, {measured['precision']}; "
+            f"torch {measured['versions']['torch']}",
+            f"run         batch {measured['batch_size']} of {height}×{width}×{channels}; {networks}",
+            "",
+            *speeds(measured),
+            "",
+            *anatomy(measured),
+        ]
+    )
+
+
+def speeds(measured: dict[str, Any]) -> list[str]:
+    loops = [name for name in ("ganrun", "naive") if name in measured["loops"]]
+    rows = {"images/s": "images_per_second", "ms/step": "ms_per_step", "CPU ms/step": "cpu_ms_per_step"}
+    lines = ["            " + "".join(f"{name:<28}" for name in loops).rstrip()]
+    for title, key in rows.items():
+        cells = [shown(measured["loops"][name][key]) for name in loops]
+        lines.append(f"{title:<12}" + "".join(f"{cell:<28}" for cell in cells).rstrip())
+    if "ratio" in measured:
+        lines.append(f"ratio       {shown(measured['ratio'])} × the naive loop ({measured['workers']} workers), paired")
+    return lines
+
+
+def anatomy(measured: dict[str, Any]) -> list[str]:
+    """Where the time of a step goes, and the memory."""
+    apart, busy, frame = dict(measured["apart"]), measured["device_busy"], measured["frame"]
+    step = apart.pop("step")
+    width = max(map(len, apart))
+    parts = [f"  {name:<{width}}  {ms:>9.3f} ms  {ms / step:6.1%}" for name, ms in apart.items()]
+    where = "the whole process" if busy is None else "on the GPU"
+    host = "n/a: no GPU" if busy is None else f"the GPU is idle {1 - busy:.1%} of the time"
+    return [
+        f"one step    {step:.3f} ms, each part apart",
+        *parts,
+        f"frame       {frame['median']:.1%} [{frame['min']:.1%} .. {frame['max']:.1%}] for hooks, meter, average, seeds",
+        f"host gaps   {host}",
+        f"memory      {measured['peak_memory_MiB']:,.0f} MiB at most, {where}",
+    ]
+
+
+def shown(spread: dict[str, float]) -> str:
+    """1,234 [1,200 .. 1,300], to three digits or more."""
+    digits = 0 if spread["median"] >= 1000 else 1 if spread["median"] >= 100 else 2
+    return f"{spread['median']:,.{digits}f} [{spread['min']:,.{digits}f} .. {spread['max']:,.{digits}f}]"
