@@ -45,7 +45,7 @@ def anatomy(measured: dict[str, Any]) -> list[str]:
     return [
         f"one step    {step:.3f} ms, each part apart",
         *parts,
-        f"frame       {frame['median']:.1%} [{frame['min']:.1%} .. {frame['max']:.1%}] for hooks, meter, average, seeds",
+        f"frame       {frame['median']:.1%} [{frame['min']:.1%} .. {frame['max']:.1%}] hooks, meter, average, seeds",
         f"host gaps   {host}",
         f"memory      {measured['peak_memory_MiB']:,.0f} MiB at most, {where}",
     ]
