@@ -58,8 +58,8 @@ class Files(Pictures):
 
     def __init__(self, source: Dataset, node: Config) -> None:
         super().__init__(source)
-        listing = list_images(node["root"], node["split"], node["labelled"], node["labels"])
-        self.listing = listing.pick(chosen(len(listing), node["limit"]).tolist())
+        listing = list_images(node["root"], node.get("split"), node.get("labelled", "auto"), node.get("labels"))
+        self.listing = listing.pick(chosen(len(listing), node.get("limit")).tolist())
         self.mode = "L" if source.channels == 1 else "RGB"
         short = min(source.image_size)
         self.cut = transforms.Compose([transforms.Resize(short), transforms.CenterCrop(source.image_size)])

@@ -99,3 +99,13 @@ def test_a_gpu_run_samples_on_a_cpu(tiny, tmp_path: Path) -> None:
     drawn = torch.cat(list(sampling.render(system, sampling.draw(system, 4, seed=0), batch_size=4)))
     on_gpu = torch.cat(list(sampling.render(system.cuda(), sampling.draw(system, 4, seed=0), batch_size=4)))
     assert (drawn.int() - on_gpu.int()).abs().max() <= 1, "the same latents, up to rounding"
+
+
+def test_a_bench_sees_how_busy_the_gpu_is(tiny, tmp_path: Path) -> None:
+    from ganrun import bench
+
+    wishes = {"seconds": 1.0, "warmup": 0.2, "rounds": 2, "naive": True, "step": 200}
+    told = bench.measure({**tiny("model=dcgan", "device=cuda"), "bench": wishes}, tmp_path)
+    assert 0 < told["device_busy"] <= 1
+    assert 0 < told["peak_memory_MiB"] < 4096
+    assert told["ratio"]["median"] > 0
