@@ -30,13 +30,14 @@ def speeds(measured: dict[str, Any]) -> list[str]:
         cells = [shown(measured["loops"][name][key]) for name in loops]
         lines.append(f"{title:<12}" + "".join(f"{cell:<28}" for cell in cells).rstrip())
     if "ratio" in measured:
-        lines.append(f"ratio       {shown(measured['ratio'])} × the naive loop ({measured['workers']} workers), paired")
+        ratios = f"{shown(measured['ratio'])}, CPU {shown(measured['ratio_cpu'])}"
+        lines.append(f"ratio       {ratios} × the naive loop ({measured['workers']} workers), paired")
     return lines
 
 
 def anatomy(measured: dict[str, Any]) -> list[str]:
     """Where the time of a step goes, and the memory."""
-    apart, busy, frame = dict(measured["apart"]), measured["device_busy"], measured["frame"]
+    apart, busy = dict(measured["apart"]), measured["device_busy"]
     step = apart.pop("step")
     width = max(map(len, apart))
     parts = [f"  {name:<{width}}  {ms:>9.3f} ms  {ms / step:6.1%}" for name, ms in apart.items()]
@@ -45,7 +46,7 @@ def anatomy(measured: dict[str, Any]) -> list[str]:
     return [
         f"one step    {step:.3f} ms, each part apart",
         *parts,
-        f"frame       {frame['median']:.1%} [{frame['min']:.1%} .. {frame['max']:.1%}] hooks, meter, average, seeds",
+        f"frame       hooks, meter, average, seeds: {share(measured['frame'])}; CPU {share(measured['frame_cpu'])}",
         f"host gaps   {host}",
         f"memory      {measured['peak_memory_MiB']:,.0f} MiB at most, {where}",
     ]
@@ -55,3 +56,7 @@ def shown(spread: dict[str, float]) -> str:
     """1,234 [1,200 .. 1,300], to three digits or more."""
     digits = 0 if spread["median"] >= 1000 else 1 if spread["median"] >= 100 else 2
     return f"{spread['median']:,.{digits}f} [{spread['min']:,.{digits}f} .. {spread['max']:,.{digits}f}]"
+
+
+def share(spread: dict[str, float]) -> str:
+    return f"{spread['median']:.1%} [{spread['min']:.1%} .. {spread['max']:.1%}]"

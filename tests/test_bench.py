@@ -13,6 +13,7 @@ from PIL import Image
 
 from ganrun import batches, bench, naive, parts, runs
 from ganrun.bench import Slice
+from ganrun.bench_report import shown
 from ganrun.cli import main
 from ganrun.data.folder import Folder
 from ganrun.trainer import Length
@@ -42,14 +43,8 @@ def test_a_bench_prints_what_it_measured_and_leaves_nothing_but_its_json(
     assert len(told["rounds"]) == 2
     assert told["device_busy"] is None
     assert told["config"]["model"]["generator"]["widths"] == [8]
-    assert f"ratio       {bench_report_of(told['ratio'])} × the naive loop" in said
+    assert f"ratio       {shown(told['ratio'])}, CPU {shown(told['ratio_cpu'])} × the naive loop" in said
     assert main(["bench", *QUICK, *BRIEF, "out=x.json"]) == 2, "it is not overwritten unasked"
-
-
-def bench_report_of(spread: dict[str, float]) -> str:
-    from ganrun.bench_report import shown
-
-    return shown(spread)
 
 
 def test_without_the_naive_loop_there_is_no_ratio(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +63,8 @@ def test_medians_are_of_rounds_and_ratios_are_paired_within_them() -> None:
     found = bench.figures(rounds, batch_size=8)
     assert found["ratio"] == pytest.approx({"median": 3.0, "min": 3.0, "max": 3.0})
     assert found["frame"] == pytest.approx({"median": 0.25, "min": 0.25, "max": 0.25})
+    assert found["frame_cpu"]["median"] == 0.0
+    assert found["ratio_cpu"]["median"] == 1.0
     assert found["loops"]["ganrun"]["images_per_second"] == {"median": 60.0, "min": 40.0, "max": 80.0}
     assert found["loops"]["naive"]["cpu_ms_per_step"]["median"] == 200.0
 
