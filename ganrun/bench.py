@@ -25,7 +25,8 @@ from ganrun.hooks.tensorboard import most_memory
 from ganrun.naive import WORKERS, NaiveLoop
 from ganrun.parts import Config, load_dataset, pick_device
 from ganrun.plan import Plan, plan
-from ganrun.trainer import Length, Trainer
+from ganrun.precision import as_torch_has_it
+from ganrun.trainer import Length, Player, Trainer
 from ganrun.writing import whole
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Slice(NamedTuple):
 
 
 Loop = Callable[[float], Slice]  # plays for so many seconds
+Recorder = Callable[[Trainer], Player]
 
 
 def check(config: Config) -> Path | None:
@@ -102,10 +104,12 @@ def measure(config: Config, folder: Path) -> Config:
     trainer.step, trainer.length = wishes["step"], Length(steps=FOREVER)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    without_frame = once(trainer.recorder)
+    trainer.recorder = once(trainer.recorder)
     ours = functools.partial(played, trainer)
     ours(wishes["warmup"])
     memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else most_memory()
-    loops: dict[str, Loop] = {"ganrun": ours, "bare": functools.partial(bare, trainer)}
+    loops: dict[str, Loop] = {"ganrun": ours, "bare": functools.partial(bare, trainer, without_frame)}
     with contextlib.ExitStack() as stack:
         if wishes["naive"]:
             naive = NaiveLoop(config, load_dataset(config), device)
@@ -188,14 +192,27 @@ def played(trainer: Trainer, seconds: float) -> Slice:
     return watch.slice
 
 
-def bare(trainer: Trainer, seconds: float) -> Slice:
+def bare(trainer: Trainer, without_frame: Recorder | None, seconds: float) -> Slice:
     """The same steps without their frame: no hooks, nothing recorded, no average, no new seeds."""
     with (
-        instead(trainer, hooks=[], record=nothing),
+        instead(trainer, hooks=[], record=nothing, recorder=without_frame),
         instead(trainer.average, update=nothing),
         instead(trainers, reseed=nothing),
     ):
         return played(trainer, seconds)
+
+
+def once(recorder: Recorder | None) -> Recorder | None:
+    """What it records in one slice is still there in the next."""
+    made: list[Player] = []
+
+    def remembered(trainer: Trainer) -> Player:
+        assert recorder is not None
+        if not made:
+            made.append(recorder(trainer))
+        return made[0]
+
+    return remembered if recorder else None
 
 
 def nothing(*_: Any) -> None: ...
@@ -216,14 +233,15 @@ def instead(owner: Any, **others: Any) -> Iterator[None]:
 
 def repeated(naive: NaiveLoop, seconds: float) -> Slice:
     """The naive loop's steps; their CPU time includes that of its workers."""
-    naive.play()
-    wait(naive.device)
-    wall, cpu, steps = time.perf_counter(), time.process_time() + naive.workers_cpu(), 0
-    while steps < LEAST or time.perf_counter() - wall < seconds:
+    with as_torch_has_it():
         naive.play()
-        steps += 1
-    wait(naive.device)
-    return Slice(steps, time.perf_counter() - wall, time.process_time() + naive.workers_cpu() - cpu)
+        wait(naive.device)
+        wall, cpu, steps = time.perf_counter(), time.process_time() + naive.workers_cpu(), 0
+        while steps < LEAST or time.perf_counter() - wall < seconds:
+            naive.play()
+            steps += 1
+        wait(naive.device)
+        return Slice(steps, time.perf_counter() - wall, time.process_time() + naive.workers_cpu() - cpu)
 
 
 def wait(device: torch.device) -> None:
@@ -254,6 +272,7 @@ def apart(trainer: Trainer, seconds: float) -> dict[str, float]:
     prepare, play, starting_at = trainer.prepare, trainer.play, trainer.stream.starting_at
     with (
         instead(trainer.stream, starting_at=lambda step: fetched(starting_at(step))),
+        instead(trainer, recorder=None),  # a recording has no parts
         instead(trainer, prepare=lambda batch: timed("data", prepare, batch)),
         instead(trainer, play=lambda turn, batch: timed(turn.player, play, turn, batch)),
     ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 EXACT = 1e-5  # relative error: far above float32's in a sum of 512 products, far below bf16's or TF32's
@@ -21,6 +24,25 @@ def set_precision(name: str) -> None:
         torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]
     else:
         take_the_quicker_exact_library()
+
+
+@contextlib.contextmanager
+def as_torch_has_it() -> Iterator[None]:
+    """Within this block nothing here has been set: what a loop gets that knows no switches."""
+    places = (
+        (torch.backends.mkldnn.matmul, "fp32_precision", "none"),  # type: ignore[attr-defined]
+        (torch.backends.cuda.matmul, "fp32_precision", "none"),
+        (torch.backends.cudnn.conv, "fp32_precision", "tf32"),  # type: ignore[attr-defined]
+        (torch.backends.cudnn, "benchmark", False),
+    )
+    before = [getattr(place, name) for place, name, _ in places]
+    for place, name, value in places:
+        setattr(place, name, value)
+    try:
+        yield
+    finally:
+        for (place, name, _), value in zip(places, before, strict=True):
+            setattr(place, name, value)
 
 
 def take_the_quicker_exact_library() -> None:

@@ -79,7 +79,7 @@ def test_bare_steps_have_no_frame_and_what_was_taken_away_comes_back(tiny, tmp_p
     bench.played(trainer, 0.01)
     hooks, average = list(trainer.hooks), {name: tensor.clone() for name, tensor in trainer.average.copy.items()}
     weights = [weight.detach().clone() for weight in trainer.system.parameters()]
-    assert bench.bare(trainer, 0.01).steps >= bench.LEAST
+    assert bench.bare(trainer, None, 0.01).steps >= bench.LEAST
     assert all(torch.equal(average[name], trainer.average.copy[name]) for name in average)
     assert not any(torch.equal(old, new) for old, new in zip(weights, trainer.system.parameters(), strict=True))
     assert trainer.hooks == hooks

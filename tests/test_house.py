@@ -46,7 +46,8 @@ MAY_IMPORT = {
     "plan": {"batches", "build", "data", "errors", "estimates", "hooks", "parts", "systems", "trainer"},
     "naive": {"data", "parts"},
     "bench": {
-        "__init__", "bench_report", "errors", "hooks", "info", "naive", "parts", "plan", "runs", "trainer", "writing",
+        "__init__", "bench_report", "errors", "hooks", "info", "naive", "parts", "plan", "precision",
+        "runs", "trainer", "writing",
     },
     "bench_report": set(),
     "folders": {"errors"},

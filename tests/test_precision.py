@@ -44,3 +44,10 @@ def test_tf32_is_only_allowed_where_it_was_asked_for() -> None:
     assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == "ieee"
     precision.set_precision("tf32")
     assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == "tf32"
+
+
+def test_a_loop_that_knows_no_switches_gets_torchs_own() -> None:
+    precision.set_precision("tf32")
+    with precision.as_torch_has_it():
+        assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+    assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
