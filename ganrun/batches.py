@@ -98,3 +98,11 @@ def prepare(batch: Batch, device: torch.device, flip: bool = False) -> Batch:
             image = torch.where(mirrored[:, None, None, None], image.flip(3), image)
         moved[name] = image
     return moved
+
+
+def cut(batch: Batch, count: int) -> list[Batch]:
+    """The batch in so many parts, in order; the same objects for all turns of a step, which may remember a part."""
+    if count == 1:
+        return [batch]
+    pieces = {name: tensor.tensor_split(count) for name, tensor in batch.items()}
+    return [{name: tensors[number] for name, tensors in pieces.items()} for number in range(count)]

@@ -274,7 +274,7 @@ def apart(trainer: Trainer, seconds: float) -> dict[str, float]:
         instead(trainer.stream, starting_at=lambda step: fetched(starting_at(step))),
         instead(trainer, recorder=None),  # a recording has no parts
         instead(trainer, prepare=lambda batch: timed("data", prepare, batch)),
-        instead(trainer, play=lambda turn, batch: timed(turn.player, play, turn, batch)),
+        instead(trainer, play=lambda turn, parts: timed(turn.player, play, turn, parts)),
     ):
         one = played(trainer, seconds)
     milliseconds = {name: 1000 * seconds / (trainer.step - steps) for name, seconds in spent.items()}

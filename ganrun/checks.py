@@ -13,7 +13,9 @@ Config = dict[str, Any]
 
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
 MOVABLE = tuple(f"dataset.{place}" for place in ("root", "root_source", "root_target", "root_a", "root_b", "labels"))
-WITH_RESUME = {*LENGTHS, *MOVABLE, "resume", "device", "threads", "trust", "dry_run"}  # a run keeps all else
+WITH_RESUME = {  # a run keeps all else
+    *LENGTHS, *MOVABLE, "resume", "device", "threads", "trust", "dry_run", "ranks.timeout",
+}  # fmt: skip
 RESUMED = (  # what a run cannot go on without
     *LENGTHS, "batch_size", "seed", "device", "precision", "threads", "average", "log",
     "dataset", "model", "loss", "hooks", "optimizer",
@@ -117,6 +119,9 @@ CHECKS: dict[str, dict[str, Any]] = {
         "init_from": _text,
         "dry_run": _boolean,
         "trust": _names,
+        "accumulate": _whole(),
+        "ranks.timeout": _number(),
+        "ranks.batchnorm": _one_of("per_rank", "synchronised"),
         "average.half_life": _number(above=False),
         "log.every": _whole(),
         "grids.every": _whole(),

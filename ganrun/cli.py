@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ganrun import __version__, pages
+from ganrun import __version__, launch, pages
 from ganrun.errors import UserError, nearest
 
 FAILED, MISUSED = 1, 2
@@ -25,6 +25,7 @@ DRAWS = {  # command: its room and function; what bench draws is a table
     "augment-study": ("study", "study"),
     "bench": ("bench", "bench"),
 }
+SHARED = ("sample", "synthesize")  # what several processes under torchrun do together
 COMMANDS = ("train", *DRAWS, "info")
 
 log = logging.getLogger("ganrun")
@@ -41,7 +42,7 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         if debug:
             raise
-        print(f"ganrun: {error}", file=sys.stderr)
+        print(f"{launch.speaker()}{error}", file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
         return 130
@@ -51,7 +52,7 @@ def main(words: list[str] | None = None) -> int:
     except KNOWN_FAILURES as error:
         if debug:
             raise
-        print(f"ganrun: {error}", file=sys.stderr)
+        print(f"{launch.speaker()}{error}", file=sys.stderr)
         return FAILED
 
 
@@ -91,6 +92,10 @@ def _train(words: list[str]) -> int:
     _outlive_wishes_to_save()
     request = compose.read_command_line("train", words)
     _use_config_dir(request.config_dir)
+    if launch.rank() and request.only_shows:
+        return 0
+    if launch.launched() and not request.only_shows:
+        return _train_together(request)
     if not request.only_shows:
         configs = list(request.configs())
         folder = _folder_of(request, configs[0])
@@ -122,6 +127,45 @@ def _train(words: list[str]) -> int:
     return max(codes, default=0)
 
 
+def _train_together(request: Any) -> int:
+    """One run of all ranks that torchrun started. The first checks it, chooses its folder and writes there alone."""
+    if request.multirun:
+        raise UserError("-m starts many runs, torchrun many processes of one: start each run of the sweep by itself")
+    (config,) = request.configs()
+    _check_torch()
+    from ganrun import compose, ranks, training
+
+    if launch.rank():
+        log.setLevel(logging.CRITICAL)  # the first rank speaks for all
+    with ranks.joined(config["device"], config["ranks"]["timeout"]) as world:
+        place = world.said_by_first(lambda: world.kept("folder", lambda: _checked_folder(request, config)))
+        if not place:
+            return 0
+        folder = Path(place)
+        if config["resume"] is None:  # a start that `--max-restarts` repeats finds what the one before it saved
+            config = {**config, "resume": "auto"}
+            request.add("resume=auto", f"out={_quoted(folder)}")
+        if not world.first:
+            return training.run(config, folder, world)
+        codes: list[int] = []
+        _hand_to_hydra("train", lambda cfg: codes.append(training.run(compose.plain(cfg), folder, world)), request.argv)
+    return codes[0]
+
+
+def _checked_folder(request: Any, config: dict[str, Any]) -> str:
+    """The folder of a run that may start; "" where there is nothing to do, and a line or a plan has said so."""
+    from ganrun import compose, training
+    from ganrun.folders import check_folder
+
+    folder = (_folder_of(request, config) or compose.new_folder(request)).absolute()
+    check_folder(folder, config["resume"])
+    plan, end = training.check(config, folder)
+    if config["dry_run"] or end:
+        print(end if not config["dry_run"] else "\n".join(plan.lines()))
+        return ""
+    return str(folder)
+
+
 def _folder_of(request: Any, config: dict[str, Any]) -> Path | None:
     """Where the run is or will be; None while only Hydra knows. What `resume` may not be given with is refused."""
     out = Path(str(config["out"])).expanduser() if config["out"] is not None else None
@@ -147,9 +191,13 @@ def _prepare_resume(request: Any, config: dict[str, Any]) -> Path:
             )
     path = compose.find_checkpoint(str(config["resume"]), "resume")
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    request.add(f"hydra.run.dir='{quoted}'", "hydra.output_subdir=null")
+    request.add(f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null")
     return folder
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _draw(page: str, room: str, function: str, words: list[str]) -> int:
@@ -161,6 +209,10 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
         return importlib.import_module(f"ganrun.{room}")
 
     request = compose.read_command_line(page, words)
+    if launch.rank() and request.only_shows:
+        return 0
+    if launch.size() > 1 and not request.only_shows:
+        return _draw_together(page, module, function, request)
     if not request.only_shows:
         _use_config_dir(request.config_dir)
         configs = list(request.configs())
@@ -171,6 +223,26 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
         if len(set(places)) < len(places):
             raise UserError(f"out={places[0]}: the jobs of this sweep would overwrite each other; sweep over out= too")
     _hand_to_hydra(page, lambda cfg: print(getattr(module(), function)(compose.plain(cfg))), request.argv)
+    return 0
+
+
+def _draw_together(page: str, module: Callable[[], Any], function: str, request: Any) -> int:
+    """The same, with the work shared by the ranks that torchrun started."""
+    if page not in SHARED:
+        raise UserError(f"{page.replace('_', '-')} is the work of one process: start it without torchrun")
+    if request.multirun:
+        raise UserError("-m starts many jobs, torchrun many processes of one: start each job by itself")
+    _use_config_dir(request.config_dir)
+    (config,) = request.configs()
+    room = module()
+    from ganrun import ranks
+
+    with ranks.joined(config["device"]) as world:
+        if world.first:
+            room.check(config)
+        line = getattr(room, function)(config, world)
+    if world.first:
+        print(line)
     return 0
 
 
@@ -239,7 +311,7 @@ def _use_config_dir(config_dir: Path | None) -> None:
     """Let yaml in it name classes that lie in it or beside it; they come last, so that they hide nothing."""
     if config_dir is None:
         return
-    for name in pages.hidden_by_ours(config_dir):
+    for name in pages.hidden_by_ours(config_dir) if not launch.rank() else ():
         print(
             f"ganrun: note: {config_dir.name}/{name} has the name of one of ganrun's own, which wins; rename yours",
             file=sys.stderr,

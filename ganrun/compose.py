@@ -101,6 +101,12 @@ def _run_folder(out: str | None, model: str | None, loss: str | None) -> str:
     return out or f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
 
 
+def new_folder(request: Request) -> Path:
+    """Where Hydra would put this run: outputs/<model>-<loss>/<now>."""
+    choices = _compose(request.page, request.overrides, request.config_dir, whole=True).hydra.runtime.choices
+    return Path(_run_folder(None, choices.get("model"), choices.get("loss")))
+
+
 def _sweep_folder(out: str | None) -> str:
     return out or f"outputs/sweeps/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
 
@@ -334,13 +340,13 @@ def _dotted(node: DictConfig, prefix: str = "") -> Iterator[str]:
 # -- composing ----------------------------------------------------------------------------------------------------
 
 
-def _compose(page: str, overrides: list[str], config_dir: Path | None) -> DictConfig:
+def _compose(page: str, overrides: list[str], config_dir: Path | None, whole: bool = False) -> DictConfig:
     register_resolvers()
     search = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3", job_name=page), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return hydra_compose(page, overrides=[*search, *overrides])
+            return hydra_compose(page, overrides=[*search, *overrides], return_hydra_config=whole)
     except (HydraException, OmegaConfBaseException) as error:
         if "hydra/launcher=joblib" in overrides:
             raise UserError("hydra/launcher=joblib is not installed: pip install 'ganrun[parallel]'") from None

@@ -135,6 +135,8 @@ class CudaRecorder:
 
 def refusal(trainer: Trainer) -> str | None:
     """Why this run's steps cannot be recorded, or None."""
+    if trainer.world.size > 1:
+        return "gradients are exchanged between ranks"
     if trainer.skip_limit:
         return "non_finite.policy=skip looks at each turn's gradients"
     for player, optimizer in trainer.optimizers.items():

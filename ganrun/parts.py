@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from ganrun import budget, checkpoint
+from ganrun import budget, checkpoint, launch
 from ganrun.build import FROM_A_FILE, build, names_only, resolve
 from ganrun.checks import check_stored
 from ganrun.data.dataset import Dataset, as_size
@@ -121,6 +121,8 @@ def _numbers(key: str, values: list[Any]) -> tuple[float, ...]:
 def pick_device(name: str) -> torch.device:
     """auto | cpu | cuda | cuda:1 | mps -> a device that is there. Raises UserError otherwise."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if launch.size() > 1 and name in ("auto", "cuda"):
+        return torch.device(f"cuda:{launch.local_rank()}" if cuda else "cpu")
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     try:
@@ -180,7 +182,7 @@ def load_checkpoint(reference: str, key: str) -> Config:
             raise UserError(f"{key}={error}") from None
         state, damage = found, error
     check_run(state, path, key)
-    if damage:
+    if damage and not launch.rank():
         print(f"ganrun: note: {damage}; taking step {state['progress']['step']} before it", file=sys.stderr)
     return state
 
@@ -232,6 +234,8 @@ def check_facts(state: Config) -> None:
         raise ValueError("its setbacks are not counted in whole numbers up to 1000")
     if type(state["config"].get("seed")) is not int:
         raise ValueError("its config's seed is no whole number")
+    if type(progress.get("ranks", 1)) is not int:
+        raise ValueError("its ranks are not counted in whole numbers")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("its class_names are not a list of names")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ganrun import estimates
+from ganrun import estimates, launch
 from ganrun.batches import prepare
 from ganrun.build import build
 from ganrun.data.dataset import Dataset
@@ -61,6 +61,7 @@ class Plan:
             else f"{self.length.minutes:g} minutes"
         )
         weights = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
+        ranks = launch.size()
         threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
         return [
             f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
@@ -69,6 +70,7 @@ class Plan:
             f"disk        about {mebi(self.disk)}: checkpoints, grids, curves",
             f"length      {total}, batch {self.config['batch_size']}",
             f"device      {self.device}, {self.config['precision']}{threads}",
+            *([f"ranks       {ranks}, each with {self.config['batch_size'] // ranks} of a batch"] if ranks > 1 else []),
             *(f"note        {note}" for note in self.dataset.notes),
         ]
 
@@ -97,6 +99,11 @@ def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
             f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "
             f"try batch_size={min(64, len(dataset))}"
         )
+    if config["batch_size"] % (parts := launch.size() * config.get("accumulate", 1)):
+        raise UserError(
+            f"batch_size={config['batch_size']} is not divisible by {launch.size()} ranks × "
+            f"accumulate={config.get('accumulate', 1)}: choose a multiple of {parts}"
+        )
     with torch.device("meta"):
         system = build_system(config, trust)
         optimizers, schedules = build_optimizers(config, system, trust)
@@ -104,7 +111,7 @@ def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
     if sum(counts.values()) <= REHEARSABLE:
         activations = rehearse(
-            build_system(config, trust), dataset, config["batch_size"], config["precision"] == "bf16"
+            build_system(config, trust), dataset, config["batch_size"], config["precision"].startswith("bf16")
         )
     else:
         activations = None

@@ -21,8 +21,10 @@ from ganrun.compiling import compile_networks
 from ganrun.errors import UserError
 from ganrun.finding import newest
 from ganrun.graphs import Graphs
+from ganrun.hooks.hook import Hook
 from ganrun.hooks.status import write_status
 from ganrun.losses.penalties import Penalty
+from ganrun.networks.synced import synchronise_
 from ganrun.parts import (
     Config,
     build_optimizers,
@@ -35,6 +37,7 @@ from ganrun.parts import (
 )
 from ganrun.plan import build_hooks, load_weights
 from ganrun.precision import set_precision
+from ganrun.ranks import RanksError, World, lost
 from ganrun.trainer import Trainer
 
 log = logging.getLogger("ganrun")
@@ -42,14 +45,18 @@ log = logging.getLogger("ganrun")
 STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
 
 
-def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -> Trainer:
+def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, world: World | None = None) -> Trainer:
     """A trainer at step 0 with all its hooks, for a checked config."""
-    folder.mkdir(parents=True, exist_ok=True)
+    world = world or World()
+    if world.first:
+        folder.mkdir(parents=True, exist_ok=True)
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust)
     set_threads(config["threads"], math.prod(dataset.image_size))
     set_precision(config["precision"])
     system = build_system(config, trust).to(device).to(memory_format=torch.channels_last)
+    if world.size > 1 and config.get("ranks", {}).get("batchnorm") == "synchronised":
+        synchronise_(system)
     optimizers, schedules = build_optimizers(config, system, trust)
     for part in system.modules():
         if isinstance(part, Penalty):
@@ -60,12 +67,12 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
     when_broken = config.get("non_finite", STOP)
     return Trainer(
         system,
-        Stream(dataset, config["batch_size"], config["seed"]),
+        Stream(dataset, config["batch_size"], config["seed"], world.rank, world.size),
         optimizers,
         schedules,
         average,
         length_of(config, dataset),
-        build_hooks(config, folder, trust),
+        here(build_hooks(config, folder, trust), world),
         seed=config["seed"],
         device=device,
         bf16=config["precision"].startswith("bf16"),
@@ -73,15 +80,28 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None) -
         log_every=config["log"]["every"],
         skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,
         recorder=Graphs if device.type == "cuda" and config.get("graphs", "auto") else None,
+        world=world,
+        accumulate=config.get("accumulate", 1),
     )
 
 
-def train(config: Config, folder: Path, trust: Sequence[str] | None = None, state: Config | None = None) -> Trainer:
+def here(hooks: list[Hook], world: World) -> list[Hook]:
+    """All hooks on the first rank; on the others what they leave there, so that all ranks fail in the same step."""
+    return hooks if world.first else [left for hook in hooks if (left := hook.elsewhere()) is not None]
+
+
+def train(
+    config: Config,
+    folder: Path,
+    trust: Sequence[str] | None = None,
+    state: Config | None = None,
+    world: World | None = None,
+) -> Trainer:
     """Train in `folder`, from the start or on from a checkpoint's state. Returns the trainer at its end.
 
     The caller holds the folder's lock. Raises FloatingPointError when the numbers went wrong.
     """
-    trainer = assemble(config, folder, trust)
+    trainer = assemble(config, folder, trust, world)
     if state is not None:
         restore(trainer, state)
     elif config["init_from"] is not None:
@@ -91,8 +111,14 @@ def train(config: Config, folder: Path, trust: Sequence[str] | None = None, stat
         with finishing_on_signals(trainer):
             fit(trainer, folder, config.get("non_finite", STOP))
     except BaseException as error:
-        with contextlib.suppress(OSError):  # a full disk is being reported already
-            write_status(folder, "failed", trainer.step, str(error) or type(error).__name__)
+        gone = lost(error) if trainer.world.size > 1 else None
+        if gone:
+            error = RanksError(f"lost another rank at step {trainer.step}: {gone}; go on with resume={folder}")
+        if trainer.world.first:
+            with contextlib.suppress(OSError):  # a full disk is being reported already
+                write_status(folder, "failed", trainer.step, str(error) or type(error).__name__)
+        if gone:
+            raise error from None
         if isinstance(error, OSError) and (line := wrong_with(folder, error)):
             raise OSError(line) from None
         raise
@@ -110,6 +136,11 @@ def wrong_with(folder: Path, error: OSError) -> str | None:
 
 def restore(trainer: Trainer, state: Config) -> None:
     """Raises UserError where a checkpoint of sound parts does not fit the run that it describes."""
+    if (ranks := state["progress"].get("ranks", 1)) != trainer.world.size:
+        log.info(
+            "this run was saved by %d ranks and goes on with %d: batch and data order stay, other noise is drawn",
+            ranks, trainer.world.size,
+        )  # fmt: skip
     try:
         trainer.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
@@ -123,6 +154,7 @@ def fit(trainer: Trainer, folder: Path, when_broken: Config) -> None:
         try:
             return trainer.fit()
         except FloatingPointError as error:
+            trainer.world.wait_for_all()  # until the first rank has written what it had copied
             setbacks = trainer.setbacks + 1
             if when_broken["policy"] != "rollback" or setbacks > when_broken["limit"] or not newest(folder):
                 raise

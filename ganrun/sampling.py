@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ganrun.budget import require_fit, without_losses
 from ganrun.errors import UserError
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, trusted
+from ganrun.ranks import World
 from ganrun.seeding import mix, reseed
 from ganrun.systems.system import System
 from ganrun.writing import whole
@@ -37,8 +38,12 @@ def check(config: Config) -> Path:
     return out
 
 
-def sample(config: Config) -> str:
-    """Draw what the page `sample` asks for and write it. Returns a line that says what is where. Raises UserError."""
+def sample(config: Config, world: World | None = None) -> str:
+    """Draw what the page `sample` asks for and write it. Returns a line that says what is where. Raises UserError.
+
+    The ranks of `world` share the work, the first one writes.
+    """
+    world = world or World()
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
     set_threads(config["threads"], pixels_of(state))
@@ -52,7 +57,10 @@ def sample(config: Config) -> str:
         "seed": config["seed"],
         "weights": config["weights"],
     }
-    write(render(system, inputs, config["batch_size"]), inputs.get("label"), out, about, config["overwrite"])
+    pictures = render(system, inputs, config["batch_size"], world)
+    if not world.first:
+        return help_to_draw(pictures)
+    write(pictures, inputs.get("label"), out, about, config["overwrite"])
     return f"{config['n']} samples of step {about['step']}, seed {config['seed']}, in {out}"
 
 
@@ -87,12 +95,34 @@ def draw(system: System, count: int, seed: int, labels: list[int] | None = None)
         raise UserError(f"{count} pictures do not fit into memory: ask for fewer with n= or per_class=") from None
 
 
-@torch.inference_mode()
-def render(system: System, inputs: Mapping[str, Tensor], batch_size: int) -> Iterator[Tensor]:
-    """Inputs -> (batch, C, H, W) uint8 on the CPU, a batch at a time."""
-    device = next(system.parameters()).device
+def render(
+    system: System, inputs: Mapping[str, Tensor], batch_size: int, world: World | None = None
+) -> Iterator[Tensor]:
+    """Inputs -> (batch, C, H, W) uint8 on the CPU, a batch at a time, in order.
+
+    The ranks of `world` draw in turn, the same batches as one process would; the first gets all, the others nothing
+    (see `help_to_draw`).
+    """
+    world = world or World()
     count = len(next(iter(inputs.values())))
-    for start in range(0, count, batch_size):
+    starts = range(0, count, batch_size)
+    own = render_batches(system, inputs, batch_size, starts[world.rank :: world.size])
+    return world.collected(own, [min(batch_size, count - start) for start in starts])
+
+
+def help_to_draw(pictures: Iterator[Tensor]) -> str:
+    """The part of a rank that does not write: draw its share and hand it over. Returns "", as it has nothing to say."""
+    for _ in pictures:
+        pass
+    return ""
+
+
+@torch.inference_mode()
+def render_batches(
+    system: System, inputs: Mapping[str, Tensor], batch_size: int, starts: Iterable[int]
+) -> Iterator[Tensor]:
+    device = next(system.parameters()).device
+    for start in starts:
         part = {name: tensor[start : start + batch_size] for name, tensor in inputs.items()}
         try:
             drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})

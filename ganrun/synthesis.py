@@ -17,7 +17,8 @@ from tqdm import tqdm
 from ganrun import __version__, images
 from ganrun.errors import UserError
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
-from ganrun.sampling import draw, pixels_of, refuse_suffix, render, restore
+from ganrun.ranks import World
+from ganrun.sampling import draw, help_to_draw, pixels_of, refuse_suffix, render, restore
 from ganrun.systems.system import System
 from ganrun.writing import whole
 
@@ -37,8 +38,12 @@ def check(config: Config) -> Path:
     return out
 
 
-def synthesize(config: Config) -> str:
-    """Draw `per_class` pictures of every class and write them with a manifest. Raises UserError."""
+def synthesize(config: Config, world: World | None = None) -> str:
+    """Draw `per_class` pictures of every class and write them with a manifest. Raises UserError.
+
+    The ranks of `world` share the work, the first one writes.
+    """
+    world = world or World()
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
     set_threads(config["threads"], pixels_of(state))
@@ -56,7 +61,10 @@ def synthesize(config: Config) -> str:
         "per_class": config["per_class"],
         "classes": names,
     }
-    pictures = (picture for batch in render(system, inputs, config["batch_size"]) for picture in torch.unbind(batch))
+    batches = render(system, inputs, config["batch_size"], world)
+    if not world.first:
+        return help_to_draw(batches)
+    pictures = (picture for batch in batches for picture in torch.unbind(batch))
     out = Path(str(config["out"])).expanduser()
     try:
         with_writer(out, lambda write: write_tree(write, zip(labels, pictures, strict=True), len(labels), manifest))

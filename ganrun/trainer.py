@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganrun.average import Average
-from ganrun.batches import Batch, Stream, prepare
+from ganrun.batches import Batch, Stream, cut, prepare
+from ganrun.held import finite, state_of, weights_of
 from ganrun.meter import Meter
 from ganrun.objective import Objective
+from ganrun.ranks import World, running_means
 from ganrun.schedules import Schedule
 from ganrun.seeding import reseed
 from ganrun.systems.system import System, Turn
@@ -56,6 +58,7 @@ class Trainer:
     `optimizers` and `schedules` have one entry for each of the system's players. A turn whose gradients are not
     finite numbers is left out, at most `skip_limit` times in a row; with 0 nobody looks before the next log or save.
     `recorder` makes of this trainer what plays its steps in place of `play_step`.
+    Each rank of `world` plays with its share of the batch, in `accumulate` parts; gradients are averaged once a turn.
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class Trainer:
         log_every: int = 50,
         skip_limit: int = 0,
         recorder: Callable[[Trainer], Player] | None = None,
+        world: World | None = None,
+        accumulate: int = 1,
     ) -> None:
         self.system, self.stream, self.average, self.length = system, stream, average, length
         self.optimizers, self.schedules = dict(optimizers), dict(schedules)
@@ -82,6 +87,7 @@ class Trainer:
         self.hooks = list(hooks)
         self.seed, self.device, self.bf16, self.flip = seed, device or torch.device("cpu"), bf16, flip
         self.log_every, self.skip_limit, self.recorder = log_every, skip_limit, recorder
+        self.world, self.accumulate = world or World(), accumulate
         self.skipped = 0  # turns in a row
         self.setbacks = 0  # how often the run went back to a checkpoint; each halves the learning rates
         self.step = 0
@@ -92,6 +98,7 @@ class Trainer:
         self.logged: dict[str, float] | None = None  # means since the last log, on steps where they are due
         self.pictures: dict[str, Tensor] = {}  # (C, H, W) uint8, made by one hook in this step for the others to show
         self.save_asked = self.save_due = False  # somebody outside asked; a checkpoint is due in this step
+        self.stop_asked: tuple[str, int] | None = None  # a reason and an exit code
         self.stopped: str | None = None
         self.exit_code = 0  # what the process should end with
 
@@ -110,21 +117,24 @@ class Trainer:
 
     def play_on(self) -> None:
         self.system.train()
+        self.world.share([*self.system.state_dict().values(), *self.average.state_dict().values()], self.step)
         for hook in self.hooks:
             hook.on_start(self)
+        self.running_means = running_means(self.system)
         batches = self.stream.starting_at(self.step)
         play_step = self.recorder(self).play if self.recorder else self.play_step
-        clock = time.monotonic()
+        began = time.monotonic() - self.seconds
         while not self.done:
             reseed(self.seed, self.step, self.stream.rank)
             self.set_rates()
             play_step(batches)
+            self.share_what_is_no_gradient()
             self.average.update(self.step)
             self.step += 1
-            if self.length.minutes is not None:
-                self.seconds, clock = self.seconds + time.monotonic() - clock, time.monotonic()
+            self.heed_wishes(time.monotonic() - began)
             self.logged = self.meter.read_and_clear(self.step) if self.log_due else None
-            self.save_due, self.save_asked = self.save_asked, False
+            if self.log_due:
+                self.world.compare(list(self.system.parameters()))
             self.pictures.clear()
             for hook in self.hooks:
                 hook.on_step(self)
@@ -135,29 +145,51 @@ class Trainer:
         self.play_turns(self.prepare(next(batches)))
 
     def play_turns(self, batch: Batch) -> None:
+        parts = cut(batch, self.accumulate)
         for turn in self.system.turns(self.step):
-            self.play(turn, batch)
+            self.play(turn, parts)
 
     def prepare(self, batch: Batch) -> Batch:
         """uint8 -> float in [-1, 1], on the device, mirrored and damaged as the data ask for."""
         return self.stream.data.transform(prepare(batch, self.device, self.flip))
 
-    def play(self, turn: Turn, batch: Batch) -> None:
+    def play(self, turn: Turn, parts: Sequence[Batch]) -> None:
         """The only place that steps."""
-        with self.autocast():
-            objective = turn.objective(batch)
-        optimizer = self.optimizers[turn.player]
+        optimizer, objectives = self.optimizers[turn.player], []
         optimizer.zero_grad(set_to_none=True)
-        objective.total.backward(inputs=weights_of(optimizer))  # nobody else's gradients are computed
+        for part in parts:
+            with self.autocast():
+                objective = turn.objective(part)
+            total = objective.total if len(parts) == 1 else objective.total / len(parts)
+            total.backward(inputs=weights_of(optimizer))  # nobody else's gradients are computed
+            objectives.append(objective)
+        self.world.average_gradients(weights_of(optimizer))
         if self.skip_limit and self.must_skip(turn.player, optimizer):
             return
-        self.record(turn.player, objective, optimizer)
+        self.record(turn.player, objectives, optimizer)
         optimizer.step()
         self.system.after_turn(turn.player)
 
-    def record(self, player: str, objective: Objective, optimizer: Optimizer) -> None:
+    def share_what_is_no_gradient(self) -> None:
+        """Running means and the meter's sums become those of all ranks, so that any rank can log, draw and save."""
+        if self.world.size > 1:
+            self.world.average_(self.running_means)
+            self.meter.sums = dict(zip(self.meter.sums, self.world.mean([*self.meter.sums.values()]), strict=True))
+
+    def heed_wishes(self, seconds: float) -> None:
+        """Stop, save and the time that has passed: what one rank knows, all act on in the same step."""
+        save, self.save_asked = self.save_asked, False
+        stop = 1 + self.stop_asked[1] if self.stop_asked else 0
+        agreed = self.world.agreed([stop, save, seconds if self.length.minutes is not None else 0])
+        self.save_due, self.seconds = bool(agreed[1]), max(self.seconds, agreed[2])
+        if agreed[0] and not self.stopped:
+            self.stopped, self.exit_code = self.stop_asked or ("stopped with another rank", int(agreed[0]) - 1)
+
+    def record(self, player: str, objectives: Sequence[Objective], optimizer: Optimizer) -> None:
         """On the device; nothing here waits for it."""
-        self.meter.add({f"{player}/{name}": value for name, value in {**objective.terms, **objective.monitors}.items()})
+        for objective in objectives:
+            values = {**objective.terms, **objective.monitors}
+            self.meter.add({f"{player}/{name}": value for name, value in values.items()})
         if player in self.norms_due():
             gradients = [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
             self.meter.add({f"{player}/gradient_norm": nn.utils.get_total_norm(gradients)})
@@ -219,11 +251,15 @@ class Trainer:
 
     def stop(self, reason: str, exit_code: int = 1) -> None:
         """Finish this step, let the hooks end their work, and leave."""
-        self.stopped, self.exit_code = reason, exit_code
+        if self.world.size == 1:
+            self.stopped, self.exit_code = reason, exit_code
+        else:  # all ranks leave in one step
+            self.stop_asked = reason, exit_code
 
     def prepared(self, step: int) -> Batch:
-        """Batch `step` of the data on the device, in [-1, 1], not mirrored."""
-        return self.stream.data.transform(prepare(self.stream[step], self.device))
+        """Batch `step` of the data on the device, that of all ranks, in [-1, 1], not mirrored."""
+        stream = self.stream if self.world.size == 1 else Stream(self.stream.data, self.stream.batch_size, self.seed)
+        return self.stream.data.transform(prepare(stream[step], self.device))
 
     def examples(self, count: int) -> Batch:
         """The same inputs for `render` at every call and after every resume; training's randomness is not touched."""
@@ -281,6 +317,7 @@ class Trainer:
                 "images": self.images,
                 "seconds": self.seconds,
                 "setbacks": self.setbacks,
+                "ranks": self.world.size,
             },
             "system": self.system.state_dict(),
             "average": self.average.state_dict(),
@@ -296,23 +333,3 @@ class Trainer:
         self.meter.load_state_dict(state["meter"], self.device)
         progress = state["progress"]
         self.step, self.seconds, self.setbacks = progress["step"], progress["seconds"], progress.get("setbacks", 0)
-
-
-def weights_of(optimizer: Optimizer) -> list[Tensor]:
-    return [weight for group in optimizer.param_groups for weight in group["params"]]
-
-
-def state_of(optimizer: Optimizer) -> dict[str, Any]:
-    """Its state as it would be on any device."""
-    state = optimizer.state_dict()
-    for group in state["param_groups"]:
-        group["lr"] = float(group["lr"])
-        if "capturable" in group:
-            group["capturable"] = False
-    return state
-
-
-def finite(state: Mapping[str, Any]) -> bool:
-    """Whether every float of a state dict is a finite number. Waits for the device, once."""
-    floats = [tensor.detach() for tensor in state.values() if isinstance(tensor, Tensor) and tensor.is_floating_point()]
-    return math.isfinite(nn.utils.get_total_norm(floats, norm_type=1.0).item())

@@ -13,6 +13,7 @@ from ganrun.budget import require_fit
 from ganrun.finding import newest
 from ganrun.folders import AUTO, alone_in
 from ganrun.plan import Plan, plan
+from ganrun.ranks import World
 
 Config = dict[str, Any]
 
@@ -61,16 +62,22 @@ def ended(asked: Job, folder: Path | None) -> str | None:
     return f"{folder} is at step {reached} already, its end: give a longer length, such as steps={2 * reached}"
 
 
-def run(config: Config, folder: Path) -> int:
-    """One job in its folder, which is its own from before the checkpoint is read. Returns the exit code."""
-    with alone_in(folder):
+def run(config: Config, folder: Path, world: World | None = None) -> int:
+    """One job in its folder, which is its own from before the checkpoint is read. Returns the exit code.
+
+    The first rank alone locks the folder, writes there and speaks.
+    """
+    world = world or World()
+    with alone_in(folder) if world.first else contextlib.nullcontext():
         asked = job(config, folder)
-        if line := ended(asked, folder):
+        if line := ended(asked, folder if world.first else None):
             log.info(line)
             return 0
-        for line in plan(asked.config, asked.trust).lines():
+        for line in plan(asked.config, asked.trust).lines() if world.first else ():
             log.info(line)
-        trainer = runs.train(asked.config, folder, asked.trust, asked.state)
+        trainer = runs.train(asked.config, folder, asked.trust, asked.state, world)
+    if not world.first:
+        return trainer.exit_code
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
     grid = f"grids/step_{trainer.step:06d}.png"
     if (folder / grid).exists():

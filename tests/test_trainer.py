@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from ganrun.average import Average
 from ganrun.batches import Stream
 from ganrun.data.dataset import Dataset
+from ganrun.held import weights_of
 from ganrun.objective import Objective
 from ganrun.schedules import Constant, Linear
 from ganrun.systems.system import Batch, System, Turn
-from ganrun.trainer import Length, Trainer, weights_of
+from ganrun.trainer import Length, Trainer
 
 
 class TwoWeights(System):

@@ -70,6 +70,9 @@ class Checkpoints(Hook):
     def on_failure(self, trainer: Trainer) -> None:
         self.writer.shutdown()  # what was copied before things went wrong is written
 
+    def elsewhere(self) -> Hook:
+        return Inspection(self.folder, self.config, self.every)
+
     def save(self, trainer: Trainer) -> None:
         self.finish_writing()
         trainer.refuse_broken()
@@ -107,6 +110,18 @@ class Checkpoints(Hook):
     def numbered(self) -> list[Path]:
         """step_….pt, oldest first."""
         return sorted(self.checkpoints.glob("step_*.pt"), key=step_of)
+
+
+class Inspection(Hook):
+    """On the ranks that save nothing: refuses broken weights in the same step as the rank that saves."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], every: int) -> None:
+        super().__init__(folder, config)
+        self.every = every
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.step % self.every == 0 or trainer.save_due or trainer.done:
+            trainer.refuse_broken()
 
 
 def remove(path: Path) -> None:

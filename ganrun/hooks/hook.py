@@ -26,3 +26,7 @@ class Hook:
     def on_end(self, trainer: Trainer) -> None: ...
 
     def on_failure(self, trainer: Trainer) -> None: ...
+
+    def elsewhere(self) -> Hook | None:
+        """What stands for this hook on the ranks that write nothing; as a rule nothing does."""
+        return None

@@ -152,13 +152,15 @@ class GAN(System):
 
 
 def once(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
-    """Remember the first result: both players of a step meet the same fakes."""
-    made: list[Made] = []
+    """Remember the result of each batch: both players of a step meet the same fakes."""
+    made: list[tuple[Batch, Made]] = []  # one, or as many as the trainer cuts a batch into
 
     def remembered(batch: Batch) -> Made:
-        if not made:
-            made.append(make(batch))
-        return made[0]
+        for known, result in made:
+            if known is batch:
+                return result
+        made.append((batch, make(batch)))
+        return made[-1][1]
 
     return remembered
 

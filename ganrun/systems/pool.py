@@ -16,6 +16,7 @@ class ImagePool(nn.Module):
     everything back.
     """
 
+    of_each_rank = True  # pictures of other ranks are no mean of these
     stored: Tensor  # (size, C, H, W)
     seen: Tensor  # () how many images have come so far
 

@@ -100,8 +100,9 @@ def test_fakes_have_the_labels_of_the_reals() -> None:
     heard = []
     system.generator.register_forward_hook(lambda module, args, output: heard.append(args[1]))
     labels = torch.tensor([2, 0, 1])
+    batch = {"image": torch.zeros(3, 1, 4, 4), "label": labels}
     for turn in system.turns(0):
-        turn.objective({"image": torch.zeros(3, 1, 4, 4), "label": labels})
+        turn.objective(batch)
     assert len(heard) == 1
     assert torch.equal(heard[0], labels)
 

@@ -1,0 +1,177 @@
+"""Ranks: 2 and 4 gloo processes with a share of the batch each, against one process with all of it, in float64.
+
+python benchmarks/ranks_equal.py [--ranks 2 4] [--steps 10]
+
+Noise is drawn for the whole batch and each rank takes its rows, so that both compute the same. Prints the largest
+relative error of gradients and weights, and that of the gradients before they were exchanged: what a trainer without
+exchange would have used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ganrun.average import Average
+from ganrun.batches import Stream
+from ganrun.losses.adversarial import NonSaturating, Wasserstein
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.penalties import R1, GradientPenalty
+from ganrun.networks.latents import Normal
+from ganrun.networks.synced import synchronise_
+from ganrun.ranks import World
+from ganrun.schedules import Constant
+from ganrun.systems.gan import GAN
+from ganrun.trainer import Length, Trainer
+
+BATCH, PIXELS, LATENT = 16, 16, 4
+LOSSES: dict[str, Callable[[], AdversarialLoss]] = {
+    "WGAN-GP": lambda: Wasserstein(penalties=[GradientPenalty()], clip=None, discriminator_steps=2),
+    "R1": lambda: NonSaturating(penalties=[R1(gamma=1.0, every=2)]),
+}
+NORMS = ("none", "per_rank", "synchronised")
+CASES = [(loss, norm) for loss in LOSSES for norm in NORMS]
+
+
+class Points:
+    """64 images of 4×4, already floats."""
+
+    images = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Tensor) -> dict[str, Tensor]:
+        return {"image": self.images[indices]}
+
+    def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return batch
+
+
+class Watched(World):
+    """Keeps the gradients of each turn, before and after the exchange."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        super().__init__(rank, size)
+        self.local: list[list[Tensor]] = []
+        self.shared: list[list[Tensor]] = []
+
+    def average_gradients(self, weights: Any) -> None:
+        self.local.append([weight.grad.clone() for weight in weights if weight.grad is not None])
+        super().average_gradients(weights)
+        self.shared.append([weight.grad.clone() for weight in weights if weight.grad is not None])
+
+
+@contextlib.contextmanager
+def noise_of_the_whole_batch(rank: int, size: int) -> Iterator[None]:
+    """Within the block torch draws for all ranks, and each takes its own rows; what asks for floats gets doubles."""
+    before, own = (torch.rand, torch.randn, Tensor.float), torch.Generator().manual_seed(1)
+
+    def drawn(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def rows(count: int, *shape: int, device: Any = None) -> Tensor:
+            return draw(size * count, *shape, generator=own).chunk(size)[rank]
+
+        return rows
+
+    torch.rand, torch.randn = drawn(before[0]), drawn(before[1])  # type: ignore[assignment]
+    Tensor.float = Tensor.double  # type: ignore[method-assign]
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.rand, torch.randn, Tensor.float = before  # type: ignore[method-assign]
+        torch.set_default_dtype(torch.float32)
+
+
+def trainer_of(loss: str, norm: str, world: World, steps: int, accumulate: int = 1) -> Trainer:
+    torch.manual_seed(0)
+    # a bias before BatchNorm has no gradient but rounding, which Adam would make large
+    first = nn.Linear(LATENT, 8, bias=norm == "none")
+    middle = [nn.Identity() if norm == "none" else nn.BatchNorm1d(8), nn.ReLU()]
+    generator = nn.Sequential(first, *middle, nn.Linear(8, PIXELS), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)))
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Flatten(0))
+    system = GAN(generator, discriminator, Normal(LATENT), LOSSES[loss]())
+    if norm == "synchronised" and world.size > 1:
+        synchronise_(system)
+    optimizers = {name: torch.optim.Adam(module.parameters(), 0.01) for name, module in system.players().items()}
+    stream = Stream(Points(), BATCH, 0, world.rank, world.size)
+    average = Average(system.drawn_with(), 0.01, BATCH)
+    schedules = {name: Constant() for name in optimizers}
+    return Trainer(
+        system, stream, optimizers, schedules, average, Length(steps=steps), log_every=2, world=world,
+        accumulate=accumulate,
+    )  # fmt: skip
+
+
+def play(rank: int, size: int, steps: int) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every case: gradients of each turn, and the state at the end."""
+    found = {}
+    for loss, norm in CASES:
+        with noise_of_the_whole_batch(rank, size):
+            world = Watched(rank, size)
+            trainer = trainer_of(loss, norm, world, steps)
+            trainer.fit()
+        if world.wishes is not None:
+            world.wishes[1].wait()
+        found[loss, norm] = {"local": world.local, "shared": world.shared, "state": trainer.state_dict()}
+    return found
+
+
+def as_rank(rank: int, size: int, steps: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
+    torch.save(play(rank, size, steps), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def in_processes(size: int, steps: int) -> list[dict[tuple[str, str], dict[str, Any]]]:
+    """What each of so many processes found."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(as_rank, (size, steps, folder), nprocs=size)
+        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(size)]
+
+
+def error(found: list[Tensor], wanted: list[Tensor]) -> float:
+    """The largest difference of any number over the largest number of its tensor."""
+    pairs = zip(found, wanted, strict=True)
+    return max(((a - b).abs().max() / b.abs().max().clamp_min(1e-30)).item() for a, b in pairs if b.abs().max() > 1e-12)
+
+
+def worst(found: list[list[Tensor]], wanted: list[list[Tensor]]) -> float:
+    return max(error(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def floats(state: dict[str, Any]) -> list[Tensor]:
+    return [tensor for tensor in (*state["system"].values(), *state["average"].values()) if tensor.is_floating_point()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--steps", type=int, default=10)
+    args = parser.parse_args()
+    alone = play(0, 1, args.steps)
+    print(f"{'ranks':<7}{'loss':<9}{'BatchNorm in G':<16}{'gradients':>11}{'weights':>11}{'not exchanged':>15}")
+    failed = False
+    for size in args.ranks:
+        ranks = in_processes(size, args.steps)
+        for loss, norm in CASES:
+            one, of_all = alone[loss, norm], [found[loss, norm] for found in ranks]
+            gradients = max(worst(each["shared"], one["shared"]) for each in of_all)
+            weights = max(error(floats(each["state"]), floats(one["state"])) for each in of_all)
+            local = min(worst(each["local"], one["shared"]) for each in of_all)
+            print(f"{size:<7}{loss:<9}{norm:<16}{gradients:>11.1e}{weights:>11.1e}{local:>15.1e}")
+            failed |= norm != "per_rank" and max(gradients, weights) > 1e-9
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,30 @@
+"""held: the tensors that optimizers and systems hold, picked out of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+def weights_of(optimizer: Optimizer) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def state_of(optimizer: Optimizer) -> dict[str, Any]:
+    """Its state as it would be on any device."""
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        group["lr"] = float(group["lr"])
+        if "capturable" in group:
+            group["capturable"] = False
+    return state
+
+
+def finite(state: Mapping[str, Any]) -> bool:
+    """Whether every float of a state dict is a finite number. Waits for the device, once."""
+    floats = [tensor.detach() for tensor in state.values() if isinstance(tensor, Tensor) and tensor.is_floating_point()]
+    return math.isfinite(nn.utils.get_total_norm(floats, norm_type=1.0).item())

@@ -1,0 +1,39 @@
+"""launch: what torchrun told this process about itself and the others. No torch: it is asked before torch is needed."""
+
+from __future__ import annotations
+
+import os
+
+
+def number(name: str, otherwise: int = 0) -> int:
+    """A whole number of the environment; `otherwise` where it is not there."""
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else otherwise
+
+
+def launched() -> bool:
+    """Whether torchrun, or something that speaks like it, started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ and "MASTER_ADDR" in os.environ
+
+
+def rank() -> int:
+    return number("RANK") if launched() else 0
+
+
+def size() -> int:
+    return number("WORLD_SIZE", 1) if launched() else 1
+
+
+def local_rank() -> int:
+    """The number of this process among those of its machine."""
+    return number("LOCAL_RANK")
+
+
+def restarts() -> int:
+    """How often `--max-restarts` has begun anew."""
+    return number("TORCHELASTIC_RESTART_COUNT")
+
+
+def speaker() -> str:
+    """What stands before a line on stderr: rank 0 speaks for all."""
+    return f"ganrun: rank {rank()}: " if rank() else "ganrun: "
