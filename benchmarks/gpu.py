@@ -48,7 +48,7 @@ class Noise(Dataset):
 
     def __init__(self, count: int, channels: int, size: int) -> None:
         images = torch.randint(0, 256, (count, channels, size, size), dtype=torch.uint8)
-        super().__init__(images.to(DEVICE), flip=True)
+        super().__init__(images, flip=True)
 
 
 def config_of(case: str, batch: int, precision: str, graphs: bool) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class ByHand:
         system = parts.build_system(config_of(case, batch, "fp32", False)).to(DEVICE)
         self.G, self.D = copy.deepcopy(system.generator), copy.deepcopy(system.discriminator)
         self.batch, self.graph, self.bf16, self.penalised = batch, graph, bf16, "wgan" in case
-        self.turns, self.data = CASES[case][3], data.images if graph else data.images.cpu()
+        self.turns, self.data = CASES[case][3], data.images.to(DEVICE) if graph else data.images
         settings: dict[str, Any] = {"lr": 2e-4, "betas": (0.5, 0.999)}
         if graph:
             self.G, self.D = (net.to(memory_format=torch.channels_last) for net in (self.G, self.D))

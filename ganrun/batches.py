@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Protocol, TypedDict
 
 import torch
 from torch import Tensor
 
+from ganrun.prefetch import Batch, decoded, pinned
 from ganrun.seeding import generator
-
-Batch = dict[str, Tensor]
 
 
 class Labelled(TypedDict, total=False):
@@ -21,16 +21,23 @@ class Labelled(TypedDict, total=False):
 
 
 class Takes(Protocol):
-    """Anything with a length that gives the items of some indices as one batch, and finishes it on the device."""
+    """Anything with a length that gives the items of some indices as one batch, and finishes it on the device.
+
+    device: where its indices and batches lie. workers: how many processes decode its items; None for items that are
+    decoded. pinned: should batches come through pinned memory?
+    """
+
+    device: torch.device
+    pinned: bool
+
+    @property
+    def workers(self) -> int | None: ...
 
     def __len__(self) -> int: ...
 
     def take(self, indices: Tensor) -> Batch: ...
 
     def transform(self, batch: Batch) -> Batch: ...
-
-    @property
-    def device(self) -> torch.device: ...
 
     @property
     def plain(self) -> bool: ...
@@ -44,10 +51,13 @@ class Stream:
     """
 
     def __init__(self, data: Takes, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        if world_size > len(data):
+            raise ValueError(f"{world_size} ranks, but the data have only {len(data)} images: start fewer processes")
         if batch_size > len(data):
             raise ValueError(f"batch_size={batch_size} is larger than the data: {len(data)} images")
         if batch_size % world_size:
-            raise ValueError(f"batch_size={batch_size} is not divisible by the {world_size} ranks")
+            near = -(-batch_size // world_size) * world_size
+            raise ValueError(f"batch_size={batch_size} is not divisible by the {world_size} ranks: try {near}")
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.rank, self.world_size = rank, world_size
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
@@ -62,15 +72,18 @@ class Stream:
         return self.data.device.type != "cpu"
 
     def indices(self, step: int) -> Tensor:
-        """This rank's share of batch `step`, as (batch_size // world_size,) indices into the data."""
+        """(batch_size / world_size,) int64, on the device where the data are: what is taken for this rank's share."""
         share = self.batch_size // self.world_size
         start = step * self.batch_size + self.rank * share
         return self._indices(start, start + share)
 
     def starting_at(self, step: int) -> Iterator[Batch]:
-        while True:
-            yield self[step]
-            step += 1
+        """Batches from `step` on, made ready ahead of time where that takes time."""
+        if self.data.workers is not None:
+            return decoded(self.data.take, self.indices, step, self.data.workers, self.data.pinned)
+        if self.data.pinned:
+            return pinned(self.__getitem__, step)
+        return map(self.__getitem__, itertools.count(step))
 
     def _indices(self, start: int, stop: int) -> Tensor:
         epoch, first = divmod(start, len(self.data))
@@ -80,7 +93,8 @@ class Stream:
 
     def _permutation(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, torch.randperm(len(self.data), generator=generator(self.seed, epoch))
+            order = torch.randperm(len(self.data), generator=generator(self.seed, epoch))
+            self._epoch, self._order = epoch, order.to(self.data.device)
         return self._order
 
 

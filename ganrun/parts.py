@@ -20,6 +20,7 @@ from ganrun import budget, checkpoint, launch
 from ganrun.build import FROM_A_FILE, build, names_only, resolve
 from ganrun.checks import check_stored
 from ganrun.data.dataset import Dataset, as_size
+from ganrun.data.shards import refuse_unknown
 from ganrun.errors import UserError
 from ganrun.finding import CheckpointError, DamagedError, find, newest
 from ganrun.losses.loss import AdversarialLoss
@@ -38,6 +39,11 @@ WEIGHTS = -2  # takes the place of the step in the seed of the first weights
 def load_dataset(config: Config, trust: Sequence[str] | None = None) -> Dataset:
     """The data set of a config, read once for a sweep's jobs. Raises UserError when its facts are not the config's."""
     node = config["dataset"] if trust is None else only_reads(config["dataset"])
+    if trust is not None:
+        try:
+            refuse_unknown(node)
+        except ValueError as error:
+            raise UserError(str(error)) from None
     return _load_dataset(json.dumps(node, sort_keys=True), tuple(trust) if trust is not None else None)
 
 

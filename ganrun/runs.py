@@ -51,7 +51,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     if world.first:
         folder.mkdir(parents=True, exist_ok=True)
     device = pick_device(config["device"])
-    dataset = load_dataset(config, trust)
+    dataset = load_dataset(config, trust).to(device)
     set_threads(config["threads"], math.prod(dataset.image_size))
     set_precision(config["precision"])
     system = build_system(config, trust).to(device).to(memory_format=torch.channels_last)

@@ -121,7 +121,7 @@ def wrong_text(text: str) -> str | None:
 
 
 def only_reads(node: Any) -> Any:
-    """A data set's node out of a file: it fetches nothing, and keeps a cache only where one is already."""
+    """A data set's node out of a file: it fetches nothing, and keeps a cache in the usual place or where one is."""
     if isinstance(node, list):
         return [only_reads(item) for item in node]
     if not isinstance(node, dict):
@@ -129,7 +129,9 @@ def only_reads(node: Any) -> Any:
     kept = {key: only_reads(value) for key, value in node.items()}
     if kept.get("download"):
         kept["download"] = False
-    if isinstance(kept.get("cache"), str) and not any(Path(kept["cache"]).expanduser().glob("*-*.json")):
+    kept.pop("cache_gib", None)  # a small one would clear the user's cache
+    cache = kept.get("cache")
+    if isinstance(cache, str) and cache != "auto" and not any(Path(cache).expanduser().glob("*-*.json")):
         kept["cache"] = None
     return kept
 

@@ -102,7 +102,7 @@ def test_the_naive_loop_plays_the_same_game(loss: str, tiny, tmp_path: Path) -> 
         torch.manual_seed(step)
         batch = trainer.prepare(trainer.stream[step])
         for turn in trainer.system.turns(step):
-            trainer.play(turn, batch)
+            trainer.play(turn, [batch])
     slow.close()
     for (name, ours), theirs in zip(trainer.system.named_parameters(), slow.system.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-6), name

@@ -11,6 +11,7 @@ from torchvision.datasets.utils import download_file_from_google_drive
 from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.downloads import downloading
 from ganrun.data.folder import load, make_decoder
+from ganrun.data.keeping import Keeping
 from ganrun.data.listing import Listing, list_images
 
 # list_eval_partition.txt in three lines: the numbers that name the pictures, in order
@@ -40,15 +41,20 @@ class CelebA(Dataset):
         classes: int | None = None,
         limit: int | None = None,
         flip: bool = True,
-        cache: str | None = None,
+        cache: str | None = "auto",
         kimg: float = 3000,
+        mode: str = "auto",
+        cache_gib: float = 20,
+        workers: int | str = "auto",
+        resident: bool | str = "auto",
     ) -> None:
+        keeping = Keeping(mode, cache, cache_gib, workers, resident)
         if split not in SPLITS:
             raise ValueError(f"dataset.split={split} must be one of {', '.join(SPLITS)}")
         decoder = make_decoder(image_size, channels, "crop")
         faces = of_split(list_images(find(root, download), labelled=False), split)
-        images, _ = load(faces.pick(chosen(len(faces), limit).tolist()), decoder, cache=cache)
-        super().__init__(images, flip=flip, kimg=kimg, classes=classes)
+        images, _ = load(faces.pick(chosen(len(faces), limit).tolist()), decoder, keeping=keeping)
+        super().__init__(images, flip=flip, kimg=kimg, classes=classes, resident=resident)
 
 
 def of_split(listing: Listing, split: str) -> Listing:

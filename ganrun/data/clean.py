@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
-PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit")  # said of the damaged, meant for the clean
+KEEPING = ("mode", "cache", "cache_gib", "workers", "resident")
+# said of the damaged, meant for the clean
+PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *KEEPING)
 
 
 def clean_page(source: str, settings: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -14,10 +16,10 @@ from ganrun.data.dataset import Dataset, Size
 class Damaged(Dataset):
     """Batches of "target", the clean pictures, and "source", the same after `damages[damage]`.
 
-    root, split, download, image_size, channels and limit are the clean set's and have reached it already
-    (`ganrun.data.clean`). scale: how many times larger a target is than its source, None to take what the damage says.
-    Raises ValueError for an unknown damage, for a source that holds no single pictures, and for a size that the damage
-    cannot divide.
+    root, split, download, image_size, channels, limit and the last five are the clean set's and have reached it
+    already (`ganrun.data.clean`). scale: how many times larger a target is than its source, None to take what the
+    damage says. Raises ValueError for an unknown damage, for a source that holds no single pictures, and for a size
+    that the damage cannot divide.
     """
 
     def __init__(
@@ -36,12 +38,18 @@ class Damaged(Dataset):
         limit: int | None = None,
         flip: bool = False,
         kimg: float = 100,
+        mode: str | None = None,
+        cache: str | None = None,
+        cache_gib: float | None = None,
+        workers: int | str | None = None,
+        resident: bool | str | None = None,
     ) -> None:
         if damage not in damages:
             raise ValueError(f"dataset.damage={damage} must be one of {', '.join(damages)}")
         if "image" not in clean.take(torch.tensor([0])):
             raise ValueError(f"dataset.source={source} holds no single pictures that could be damaged")
         super().__init__(clean.images, clean.labels, clean.class_names, flip, kimg=kimg, classes=classes)
+        self.resident = clean.resident
         self.clean, self.damage = clean, damages[damage]
         self.scale = self.damage.scale
         if scale not in (None, self.scale):
@@ -52,6 +60,12 @@ class Damaged(Dataset):
                 f"dataset.image_size={list(self.image_size)} is not divisible by {self.scale}, as dataset.damage="
                 f"{damage} needs; try dataset.image_size={near}"
             )
+
+    def to(self, device: torch.device) -> Self:
+        moved = copy.copy(self)
+        moved.clean = clean = self.clean.to(device)
+        moved.images, moved.labels, moved.device, moved.pinned = clean.images, clean.labels, clean.device, clean.pinned
+        return moved
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
         """(N,) indices -> {"target": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""

@@ -1,11 +1,16 @@
-"""Dataset: images of one kind in memory, with the facts that networks need."""
+"""Dataset: images of one kind, with the facts that networks need."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
+
+from ganrun.data.keeping import free_memory
+from ganrun.data.streamed import Streamed, picked
 
 Size = int | Sequence[int]
 
@@ -31,7 +36,7 @@ def chosen(count: int, limit: int | None) -> Tensor:
 
 
 class Dataset:
-    """uint8 images (N, C, H, W), int64 labels (N,) or None, and the names of the classes.
+    """uint8 images (N, C, H, W), in memory or streamed, int64 labels (N,) or None, and the names of the classes.
 
     A subclass fills these in its constructor and calls `super().__init__`. Whatever is decoded stays uint8:
     flips and the way to [-1, 1] happen later, on whole batches. `classes`, when given, is what the config promised
@@ -40,13 +45,14 @@ class Dataset:
 
     def __init__(
         self,
-        images: Tensor,
+        images: Tensor | Streamed,
         labels: Tensor | None = None,
         class_names: Sequence[str] = (),
         flip: bool = False,
         limit: int | None = None,
         kimg: float = 1000,
         classes: int | None = None,
+        resident: bool | str = "auto",
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise TypeError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
@@ -60,6 +66,9 @@ class Dataset:
         self.flip = flip
         self.notes: list[str] = []  # what a user should hear about these data, a line each
         self.kimg = kimg  # thousands of images a run shows when it is given no length
+        self.resident = resident
+        self.device = torch.device("cpu")  # where the images lie
+        self.pinned = False  # should batches be brought to pinned memory, ahead of the step that needs them?
 
     def __len__(self) -> int:
         return len(self.images)
@@ -81,12 +90,32 @@ class Dataset:
     @property
     def nbytes(self) -> int:
         """Bytes that the pictures take in memory."""
-        return self.images.nbytes
+        return sum(images.nbytes for images in self.kept)
 
     @property
-    def device(self) -> torch.device:
-        """Where the images lie."""
-        return self.images.device
+    def kept(self) -> list[Tensor | Streamed]:
+        """All its images."""
+        return [self.images]
+
+    @property
+    def workers(self) -> int | None:
+        """How many processes decode while a run streams; None for images that are decoded."""
+        return next((images.workers for images in self.kept if isinstance(images, Streamed)), None)
+
+    def to(self, device: torch.device) -> Self:
+        """The same data for a run on `device`: they lie there, where they are to and fit in a quarter of what is free.
+
+        `take` then wants its indices there too, and gives batches there.
+        """
+        moved = copy.copy(self)
+        fits = self.workers is None and self.resident is not False and device.type in ("cuda", "mps")
+        if fits and (self.resident is True or 4 * self.nbytes < free_on(device)):
+            moved.device = device
+            for name, tensor in vars(self).items():
+                if isinstance(tensor, Tensor):
+                    setattr(moved, name, tensor.to(device))
+        moved.pinned = device.type == "cuda" and moved.device != device
+        return moved
 
     @property
     def plain(self) -> bool:
@@ -102,7 +131,12 @@ class Dataset:
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
         """(N,) indices -> {"image": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""
-        batch = {"image": self.images.index_select(0, indices)}
-        if self.labels is not None:
-            batch["label"] = self.labels[indices]
-        return batch
+        images, taken = picked(self.images, indices)
+        return {"image": images} if self.labels is None else {"image": images, "label": self.labels[taken]}
+
+
+def free_on(device: torch.device) -> int:
+    """Bytes that are free on an accelerator; 0 if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return free_memory() or 0  # it shares the machine's

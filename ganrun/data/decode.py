@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from mmap import mmap
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -14,6 +19,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from ganrun.data.listing import Listing, is_colour, open_picture
+from ganrun.workers import FORKS, settle
 
 BICUBIC = Image.Resampling.BICUBIC  # Pillow's is antialiased
 BAR_FROM = 2000  # images; fewer are done before a bar is read
@@ -70,8 +76,8 @@ class Decoder:
         height, width = self.size
         with open_picture(data) as image:
             image.draft(None, (2 * max(self.size), 2 * max(self.size)))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
-            upright = ImageOps.exif_transpose(image)
-            fitted = self.fit(plain(upright, "L" if self.channels == 1 else "RGB"), (width, height))
+            ImageOps.exif_transpose(image, in_place=True)
+            fitted = self.fit(plain(image, "L" if self.channels == 1 else "RGB"), (width, height))
         return np.asarray(fitted).reshape(height, width, self.channels).transpose(2, 0, 1)
 
 
@@ -96,28 +102,75 @@ def plain(image: Image.Image, mode: str) -> Image.Image:
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
-def decode_all(listing: Listing, decoder: Decoder, out: np.ndarray) -> dict[int, str]:
-    """Fills `out` (N, C, H, W) uint8 with the listing's images; returns {index: what is wrong} of the broken ones."""
-    source, pictures = listing.source, listing.pictures
-    broken: dict[int, str] = {}
+@dataclass
+class Filling:
+    """Decodes the pictures from `start` on into their places of `out`: how many, and {index: what is wrong}."""
 
-    def fill(start: int) -> int:
+    listing: Listing
+    decoder: Decoder
+    out: np.ndarray
+
+    def __call__(self, start: int) -> tuple[int, dict[int, str]]:
+        source, pictures = self.listing.source, self.listing.pictures
+        broken: dict[int, str] = {}
         chunk = range(start, min(start + CHUNK, len(pictures)))
         for i in chunk:
             try:
-                out[i] = decoder(source.read(pictures[i]))
+                self.out[i] = self.decoder(source.read(pictures[i]))
             except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
                 broken[i] = str(error) or type(error).__name__
-        return len(chunk)
+        return len(chunk), broken
 
-    bar: Any = tqdm(total=len(pictures), desc="decoding", unit="img", disable=quiet(len(pictures)), leave=False)
-    with bar, ThreadPoolExecutor(os.cpu_count()) as threads:
-        for done in threads.map(fill, range(0, len(pictures), CHUNK)):
-            bar.update(done)
+
+def decode_all(listing: Listing, decoder: Decoder, out: np.ndarray) -> dict[int, str]:
+    """Fills `out` (N, C, H, W) uint8 with the listing's images; returns {index: what is wrong} of the broken ones.
+
+    Many are decoded by processes, to which small pictures give more to do than to threads: `out` must be memory that
+    forked processes share (`shared`, or the map of a file). Raises OSError when one of them was killed.
+    """
+    count, broken = len(listing), {}
+    bar: Any = tqdm(total=count, desc="decoding", unit="img", disable=quiet(count), leave=False)
+    try:
+        with bar, pool(Filling(listing, decoder, out)) as fillings:
+            for done, faults in fillings(range(0, count, CHUNK)):
+                broken.update(faults)
+                bar.update(done)
+    except BrokenExecutor:
+        raise OSError("a process that decoded pictures was killed; was there too little memory?") from None
     return dict(sorted(broken.items()))
+
+
+@contextmanager
+def pool(fill: Filling) -> Iterator[Callable[[Iterable[int]], Iterable[tuple[int, dict[int, str]]]]]:
+    """Something like `map` with the filling, on all cores."""
+    cores = os.cpu_count() or 1
+    if len(fill.listing) <= BAR_FROM or not FORKS or cores == 1:
+        with ThreadPoolExecutor(cores) as threads:
+            yield partial(threads.map, fill)
+        return
+    with ProcessPoolExecutor(cores, get_context(FORKS), initializer=begin, initargs=(fill,)) as processes:
+        yield partial(processes.map, filled)
+
+
+def begin(fill: Filling) -> None:
+    """What a forked process is to do reaches it as it is: nothing is packed."""
+    settle()
+    FILLING.append(fill)
+
+
+FILLING: list[Filling] = []
+
+
+def filled(start: int) -> tuple[int, dict[int, str]]:
+    return FILLING[-1](start)
+
+
+def shared(shape: tuple[int, ...]) -> np.ndarray:
+    """Memory for uint8 that processes forked from this one write to as well."""
+    return np.frombuffer(mmap(-1, max(1, math.prod(shape))), np.uint8, math.prod(shape)).reshape(shape)
 
 
 def quiet(count: int) -> bool:

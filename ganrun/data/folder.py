@@ -1,16 +1,16 @@
-"""Folder: the images of a folder tree or a .zip, decoded once."""
+"""Folder: the images of a folder tree, a .zip or .tar shards."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from ganrun.data.cache import Cache
 from ganrun.data.dataset import Dataset, Size, as_size, chosen
-from ganrun.data.decode import FITS, Decoder, decode_all
+from ganrun.data.decode import FITS, Decoder
 from ganrun.data.fitting import check_channels
+from ganrun.data.keeping import Keeping
 from ganrun.data.listing import Labelled, Listing, find_facts, list_images
 from ganrun.data.sources import SHOWN, warn_each
+from ganrun.data.streamed import Streamed
 
 
 class Folder(Dataset):
@@ -18,8 +18,8 @@ class Folder(Dataset):
 
     resize: `crop` scales the short side and cuts the centre, `squash` ignores proportions, `pad` adds black.
     broken: `skip` warns and goes on, `refuse` raises. limit: a fixed random subset, drawn before anything is decoded.
-    cache: a folder where the decoded images are kept and mapped into memory, or None. channels and image_size of None
-    are found out (`find_facts`). Raises ValueError or FileNotFoundError, in one line that names the key.
+    mode, cache, cache_gib, workers, resident: where the decoded images live (`Keeping`). channels and image_size of
+    None are found out (`find_facts`). Raises ValueError or FileNotFoundError, in one line that names the key.
     """
 
     def __init__(
@@ -35,17 +35,22 @@ class Folder(Dataset):
         broken: str = "skip",
         limit: int | None = None,
         flip: bool = False,
-        cache: str | None = None,
+        cache: str | None = "auto",
         kimg: float = 1000,
+        mode: str = "auto",
+        cache_gib: float = 20,
+        workers: int | str = "auto",
+        resident: bool | str = "auto",
     ) -> None:
+        keeping = Keeping(mode, cache, cache_gib, workers, resident)
         if image_size is None or channels is None:
             facts = find_facts(root, split, labelled, labels)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
         decoder = make_decoder(image_size, channels, resize)
         listing = list_images(root, split, labelled, labels)
-        images, listing = load(listing.pick(chosen(len(listing), limit).tolist()), decoder, broken, cache)
+        images, listing = load(listing.pick(chosen(len(listing), limit).tolist()), decoder, broken, keeping)
         found = None if listing.labels is None else torch.tensor(listing.labels)
-        super().__init__(images, found, listing.class_names, flip, kimg=kimg, classes=classes)
+        super().__init__(images, found, listing.class_names, flip, kimg=kimg, classes=classes, resident=resident)
 
 
 def make_decoder(image_size: Size, channels: int, resize: str) -> Decoder:
@@ -56,22 +61,22 @@ def make_decoder(image_size: Size, channels: int, resize: str) -> Decoder:
 
 
 def load(
-    listing: Listing, decoder: Decoder, broken: str = "skip", cache: str | None = None
-) -> tuple[torch.Tensor, Listing]:
-    """(N, C, H, W) uint8 images and the listing of just those: the broken ones are reported and left out."""
+    listing: Listing, decoder: Decoder, broken: str = "skip", keeping: Keeping | None = None
+) -> tuple[torch.Tensor | Streamed, Listing]:
+    """(N, C, H, W) uint8 images and the listing of just those: the broken ones are reported and left out.
+
+    What is streamed is only looked at when it is drawn.
+    """
     if broken not in ("skip", "refuse"):
         raise ValueError(f"dataset.broken={broken} must be skip or refuse")
+    keeping = keeping or Keeping()
     warn_each(listing.notes)
-    images, faults = Cache(cache, listing, decoder).load() if cache else decoded(listing, decoder)
+    kept = keeping.keep(listing, decoder)
+    if kept is None:
+        return Streamed([listing], [decoder], broken == "refuse", keeping.processes), listing
+    images, faults = kept
     report(listing, faults, broken)
     return torch.from_numpy(images), listing.pick([i for i in range(len(listing)) if i not in faults])
-
-
-def decoded(listing: Listing, decoder: Decoder) -> tuple[np.ndarray, dict[int, str]]:
-    """All sound images in memory, and {index: what is wrong} of the others."""
-    images = np.empty((len(listing), decoder.channels, *decoder.size), np.uint8)
-    faults = decode_all(listing, decoder, images)
-    return (np.delete(images, list(faults), axis=0) if faults else images), faults
 
 
 def report(listing: Listing, faults: dict[int, str], broken: str) -> None:

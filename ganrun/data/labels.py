@@ -43,7 +43,7 @@ def named_classes(file: str, source: Source, pictures: Sequence[Picture]) -> tup
 
 def text(file: str, source: Source) -> str:
     """What the file says. Raises FileNotFoundError when it is neither here nor inside the root."""
-    inside = zipfile.Path(source.root) if source.root.is_file() else source.root
+    inside = zipfile.Path(source.root) if zipfile.is_zipfile(source.root) else source.root
     for path in (Path(file).expanduser(), inside / file):
         if path.is_file():
             with path.open("rb") as opened:

@@ -55,21 +55,25 @@ def list_images(
 
     A folder around everything (as `zip -r` adds) is looked through. With `split` null or "all", folders named train,
     test, val, valid are looked through too when there are no others. Pictures all in one folder are unlabelled, and
-    so are pictures of which some lie beside the class folders. labels: a file that names pictures and their classes
-    (`named_classes`); only those pictures are taken. Raises ValueError or FileNotFoundError naming the key.
+    so are pictures of which some lie beside the class folders. What shards say of classes comes first. labels: a file
+    that names pictures and their classes (`named_classes`); only those pictures are taken. Raises ValueError or
+    FileNotFoundError naming the key.
     """
     if labels is not None and labelled is False:
         raise ValueError(f"dataset.labels={labels} and dataset.labelled=false contradict each other: leave one out")
     source, pictures, places = placed(root, split)
     if labels is not None:
-        return labelled_by(str(labels), source, pictures)
+        return labelled_by(source, pictures, *named_classes(str(labels), source, pictures))
+    classes = {i: source.labels[picture.name] for i, picture in enumerate(pictures) if picture.name in source.labels}
+    if classes and labelled is not False:
+        missing = f"{len(pictures) - len(classes)} of {len(pictures)} images have no .cls or .json and are left out"
+        return labelled_by(source, pictures, classes, [missing] if len(classes) < len(pictures) else [])
     found, class_names, notes = classes_of(places, labelled, str(root))
     return Listing(source, pictures, found, class_names, [*source.notes, *notes])
 
 
-def labelled_by(file: str, source: Source, pictures: list[Picture]) -> Listing:
-    """The pictures that the file labels. Raises what `named_classes` raises."""
-    classes, notes = named_classes(file, source, pictures)
+def labelled_by(source: Source, pictures: list[Picture], classes: dict[int, str], notes: list[str]) -> Listing:
+    """The pictures whose class is known: {index of a picture: its class}."""
     names = in_order(classes.values())
     index = {name: i for i, name in enumerate(names)}
     return Listing(

@@ -12,8 +12,10 @@ from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.decode import Decoder, halved
 from ganrun.data.digits import Digits
 from ganrun.data.folder import load, make_decoder
+from ganrun.data.keeping import Keeping
 from ganrun.data.listing import Listing, list_images
 from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs
+from ganrun.data.streamed import Streamed
 
 INK = 96  # grey level from which a pixel of the digits counts as inked
 
@@ -43,38 +45,58 @@ class Paired(Dataset):
         broken: str = "skip",
         limit: int | None = None,
         flip: bool = False,
-        cache: str | None = None,
+        cache: str | None = "auto",
         kimg: float = 1000,
+        mode: str = "auto",
+        cache_gib: float = 20,
+        workers: int | str = "auto",
+        resident: bool | str = "auto",
     ) -> None:
+        keeping = Keeping(mode, cache, cache_gib, workers, resident)
         check_roots(root, root_source, root_target)
         if image_size is None or channels is None:
             facts = find_pair_facts(root, root_source, root_target, split, swap)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
         target = make_decoder(image_size, channels, resize)
         if root_source:
-            listings = list_pairs(root_source, root_target, split)
+            listings = list_pairs(root_source, root_target, split)[:: -1 if swap else 1]
             kept = chosen(len(listings[0]), limit).tolist()
             source = make_decoder(smaller(image_size, scale), channels, resize)
-            decoders = (target, source) if swap else (source, target)
-            pairs = load_pairs([listing.pick(kept) for listing in listings], decoders, broken, cache)
+            pairs = load_pairs([listing.pick(kept) for listing in listings], (source, target), broken, keeping)
         elif scale != 1:
             raise ValueError(f"dataset.scale={scale} needs dataset.root_source and dataset.root_target")
         elif root:
             halves = list_images(root, split, labelled=False)
-            pairs = load_halves(halves.pick(chosen(len(halves), limit).tolist()), target, broken, cache)
+            pairs = load_halves(halves.pick(chosen(len(halves), limit).tolist()), target, broken, keeping, swap)
         else:
-            pairs = outlined(target, limit)
-        sources, targets = reversed(pairs) if swap else pairs
-        super().__init__(targets, flip=flip, kimg=kimg, classes=classes)
+            outlines, digits = outlined(target, limit)
+            pairs = (digits, outlines) if swap else (outlines, digits)
+        sources, targets = (pairs, pairs) if isinstance(pairs, Streamed) else pairs
+        super().__init__(targets, flip=flip, kimg=kimg, classes=classes, resident=resident)
         self.sources, self.scale = sources, scale
 
     @property
-    def nbytes(self) -> int:
-        return self.sources.nbytes + self.images.nbytes
+    def kept(self) -> list[Tensor | Streamed]:
+        return [self.sources, self.images]
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
         """(N,) indices -> {"source": (N, C, H/scale, W/scale) uint8, "target": (N, C, H, W) uint8}."""
+        if isinstance(self.images, Streamed):
+            target, source = self.images.read(indices)[0]
+            return {"source": source, "target": target}
         return {"source": self.sources[indices], "target": self.images[indices]}
+
+
+class Halves(Streamed):
+    """Pictures side by side, decoded whenever they are drawn: the right half and the left, or the other way round."""
+
+    def __init__(self, listing: Listing, whole: Decoder, refuse: bool, workers: int, swap: bool) -> None:
+        super().__init__([listing], [whole], refuse, workers)
+        self.shape, self.swap = (*self.shape[:3], self.shape[3] // 2), swap
+
+    def read(self, indices: Tensor) -> tuple[list[Tensor], Tensor]:
+        (both,), taken = super().read(indices)
+        return list(both.split(self.shape[3], dim=3))[:: 1 if self.swap else -1], taken
 
 
 def smaller(size: Size, scale: int) -> tuple[int, int]:
@@ -86,10 +108,16 @@ def smaller(size: Size, scale: int) -> tuple[int, int]:
 
 
 def load_pairs(
-    listings: Sequence[Listing], decoders: Sequence[Decoder], broken: str, cache: str | None
-) -> tuple[Tensor, Tensor]:
-    """Two listings in one order -> two tensors (N, C, H, W) uint8 of the pairs of which both pictures are sound."""
-    loaded = [load(listing, decoder, broken, cache) for listing, decoder in zip(listings, decoders, strict=True)]
+    listings: Sequence[Listing], decoders: Sequence[Decoder], broken: str, keeping: Keeping
+) -> tuple[Tensor, Tensor] | Streamed:
+    """Two listings in one order -> two tensors (N, C, H, W) uint8 of the pairs of which both pictures are sound.
+
+    Where either is to be streamed, both are: targets, which come second, then sources.
+    """
+    loaded = [load(listing, decoder, broken, keeping) for listing, decoder in zip(listings, decoders, strict=True)]
+    one, other = (images for images, _ in loaded)
+    if isinstance(one, Streamed) or isinstance(other, Streamed):
+        return Streamed(listings[::-1], decoders[::-1], broken == "refuse", keeping.processes)
     sound = []
     for whole, (_, kept) in zip(listings, loaded, strict=True):
         index = {picture: i for i, picture in enumerate(whole.pictures)}
@@ -100,22 +128,28 @@ def load_pairs(
             f"in each pair of {' and '.join(str(listing.source.root) for listing in listings)} one is broken"
         )
     if len(both) == len(listings[0]):  # nothing to leave out: what a cache maps into memory is not copied
-        return loaded[0][0], loaded[1][0]
+        return one, other
     rows = [[row for row, i in enumerate(indices) if i in both] for indices in sound]
-    return loaded[0][0][rows[0]], loaded[1][0][rows[1]]
+    return one[rows[0]], other[rows[1]]
 
 
-def load_halves(listing: Listing, half: Decoder, broken: str, cache: str | None) -> tuple[Tensor, Tensor]:
-    """The left and the right halves of pictures, each (N, C, H, W) uint8."""
+def load_halves(
+    listing: Listing, half: Decoder, broken: str, keeping: Keeping, swap: bool
+) -> tuple[Tensor, Tensor] | Streamed:
+    """The left and the right halves of pictures, each (N, C, H, W) uint8, or the other way round."""
     height, width = half.size
-    images, _ = load(listing, Decoder(half.channels, (height, 2 * width), halved(half.fit)), broken, cache)
+    whole = Decoder(half.channels, (height, 2 * width), halved(half.fit))
+    images, _ = load(listing, whole, broken, keeping)
+    if isinstance(images, Streamed):
+        return Halves(listing, whole, images.refuse, images.workers, swap)
     left, right = images.split(width, dim=3)
-    return left, right
+    return (right, left) if swap else (left, right)
 
 
 def outlined(decoder: Decoder, limit: int | None) -> tuple[Tensor, Tensor]:
     """The outlines of the embedded digits, white on black, and the digits."""
-    digits = Digits(decoder.size, decoder.channels, limit=limit).images
+    embedded = Digits(decoder.size, decoder.channels, limit=limit)
+    digits = embedded.take(torch.arange(len(embedded)))["image"]
     ink = (digits > INK).float()
     inside = 1 - F.max_pool2d(1 - ink, 3, stride=1, padding=1)
     return ((ink - inside) * 255).to(torch.uint8), digits

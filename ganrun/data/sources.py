@@ -1,4 +1,4 @@
-"""Where pictures lie: a folder tree or a .zip, listed and read without trusting either (no torch here)."""
+"""Where pictures lie: a folder tree, a .zip or .tar shards, listed and read without trusting either (no torch here)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ganrun.untrusted import members_of
 
@@ -25,11 +25,14 @@ class Picture(NamedTuple):
     name: str  # path below the root, joined by "/"
     size: int  # bytes
     stamp: int  # time of change in ns, or the CRC of a zip member
+    shard: int = 0  # which .tar it is in, counted from 1
+    offset: int = 0  # bytes, in its .tar
 
 
 class Source(Protocol):
     root: Path
     notes: list[str]  # what was left out, and why
+    labels: dict[str, str]  # {name of a picture: its class}, where the source itself says it
 
     def pictures(self) -> list[Picture]:
         """All images, sorted by name."""
@@ -41,9 +44,13 @@ class Source(Protocol):
 
 
 def open_source(root: str | os.PathLike[str] | None) -> Source:
-    """The folder or .zip at `root`. Raises ValueError or FileNotFoundError when it is neither."""
+    """The folder, .zip or shards at `root`. Raises ValueError or FileNotFoundError when it is none of them."""
+    from ganrun.data.shards import open_shards
+
     if not root:
-        raise ValueError("dataset.root is needed: a folder or .zip of images")
+        raise ValueError("dataset.root is needed: a folder or .zip of images, or .tar shards")
+    if shards := open_shards(root):
+        return shards
     path = Path(root).expanduser()
     if path.is_dir():
         return Tree(path)
@@ -51,7 +58,7 @@ def open_source(root: str | os.PathLike[str] | None) -> Source:
         raise FileNotFoundError(f"dataset.root={root}: there is no such folder or .zip ({path.absolute()})")
     if path.is_file() and zipfile.is_zipfile(path):
         return Archive(path)
-    raise ValueError(f"dataset.root={root} is neither a folder nor a .zip of images")
+    raise ValueError(f"dataset.root={root} is neither a folder nor a .zip or .tar of images")
 
 
 def warn_each(lines: Sequence[str]) -> None:
@@ -81,6 +88,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.notes: list[str] = []
+        self.labels: dict[str, str] = {}
         self.inside = root.resolve()
 
     def pictures(self) -> list[Picture]:
@@ -128,12 +136,22 @@ class Archive:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.notes: list[str] = []
+        self.labels: dict[str, str] = {}
         try:
             with open(root, "rb") as file:
                 members_of(file)
-            self.zip = zipfile.ZipFile(root)
+            self.opened, self.process = zipfile.ZipFile(root), os.getpid()
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise ValueError(f"dataset.root={root} is a damaged .zip: {error}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Archive, (self.root,)
+
+    @property
+    def zip(self) -> zipfile.ZipFile:
+        if self.process != os.getpid():  # a forked worker must not move the position that others read from
+            self.opened, self.process = zipfile.ZipFile(self.root), os.getpid()
+        return self.opened
 
     def pictures(self) -> list[Picture]:
         self.notes.clear()

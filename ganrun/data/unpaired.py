@@ -9,6 +9,8 @@ from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.digits import Digits
 from ganrun.data.domains import find_domain_facts, list_domains
 from ganrun.data.folder import load, make_decoder
+from ganrun.data.keeping import Keeping
+from ganrun.data.streamed import Streamed, picked
 
 
 class Unpaired(Dataset):
@@ -34,33 +36,42 @@ class Unpaired(Dataset):
         broken: str = "skip",
         limit: int | None = None,
         flip: bool = False,
-        cache: str | None = None,
+        cache: str | None = "auto",
         kimg: float = 1000,
+        mode: str = "auto",
+        cache_gib: float = 20,
+        workers: int | str = "auto",
+        resident: bool | str = "auto",
     ) -> None:
+        keeping = Keeping(mode, cache, cache_gib, workers, resident)
         if image_size is None or channels is None:
             facts = find_domain_facts(root_a, root_b, split, class_a, class_b)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
+        a: Tensor | Streamed
+        b: Tensor | Streamed
         if root_a or root_b:
             decoder = make_decoder(image_size, channels, resize)
             one, other = list_domains(root_a, root_b, split, class_a, class_b)
             rows, others = limited([len(one), len(other)], limit)
-            a, _ = load(one.pick(rows.tolist()), decoder, broken, cache)
-            b, _ = load(other.pick(others.tolist()), decoder, broken, cache)
+            a, _ = load(one.pick(rows.tolist()), decoder, broken, keeping)
+            b, _ = load(other.pick(others.tolist()), decoder, broken, keeping)
         else:
             a, b = inverted_halves(image_size, channels, limit)
-        super().__init__(a, flip=flip, kimg=kimg, classes=classes)
+        super().__init__(a, flip=flip, kimg=kimg, classes=classes, resident=resident)
         self.others, self.order = b, mixed(len(b), max(len(a), len(b)))
 
     def __len__(self) -> int:
         return len(self.order)
 
     @property
-    def nbytes(self) -> int:
-        return self.images.nbytes + self.others.nbytes
+    def kept(self) -> list[Tensor | Streamed]:
+        return [self.images, self.others]
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
         """(N,) indices -> {"a": (N, C, H, W) uint8, "b": (N, C, H, W) uint8}."""
-        return {"a": self.images[indices % len(self.images)], "b": self.others[self.order[indices]]}
+        a, _ = picked(self.images, indices % len(self.images))
+        b, _ = picked(self.others, self.order[indices])
+        return {"a": a, "b": b}
 
 
 def limited(counts: list[int], limit: int | None) -> list[Tensor]:
@@ -77,7 +88,7 @@ def mixed(count: int, length: int) -> Tensor:
 
 def inverted_halves(image_size: Size, channels: int, limit: int | None) -> tuple[Tensor, Tensor]:
     """The first half of the embedded digits, and the second half with white and black exchanged."""
-    images = Digits(as_size(image_size), channels).images
-    a, b = images.tensor_split(2)
+    digits = Digits(as_size(image_size), channels)
+    a, b = digits.take(torch.arange(len(digits)))["image"].tensor_split(2)
     rows, others = limited([len(a), len(b)], limit)
     return a[rows], 255 - b[others]

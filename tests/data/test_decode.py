@@ -1,12 +1,15 @@
 """Any stored image to uint8 pixels."""
 
+import os
+
 import numpy as np
 import pytest
 from pictures import encoded, noise
 from PIL import Image
 
+from ganrun.data import decode as room
 from ganrun.data.decode import FITS, Decoder, crop, pad, squash
-from ganrun.data.listing import MAX_PIXELS
+from ganrun.data.listing import MAX_PIXELS, list_images
 
 
 def decoder(channels=3, size=(8, 8), fit=crop):
@@ -132,3 +135,31 @@ def test_postscript_named_png_starts_nothing(monkeypatch):
 def test_what_is_no_whole_image_raises(data):
     with pytest.raises((ValueError, OSError)):
         decoder()(data)
+
+
+def many(tree, monkeypatch):
+    """A listing that is long enough for processes, with one broken picture."""
+    monkeypatch.setattr(room, "BAR_FROM", 100)
+    monkeypatch.setattr(room.os, "cpu_count", lambda: 2)
+    root = tree(*(f"{i:03d}.png" for i in range(200)))
+    (root / "150.png").write_bytes(b"broken")
+    return list_images(str(root))
+
+
+def test_processes_decode_what_one_would(tree, zipped, monkeypatch):
+    listing = many(tree, monkeypatch)
+    for each in (listing, list_images(str(zipped(listing.source.root)))):
+        out = room.shared((200, 3, 8, 8))
+        faults = room.decode_all(each, decoder(), out)
+        assert list(faults) == [150]
+        alone = [decoder()(each.source.read(picture)) for i, picture in enumerate(each.pictures) if i != 150]
+        assert np.array_equal(np.delete(out, 150, axis=0), np.stack(alone))
+
+
+def killed(image, size):
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_is_one_line(tree, monkeypatch):
+    with pytest.raises(OSError, match="a process that decoded pictures was killed"):
+        room.decode_all(many(tree, monkeypatch), Decoder(3, (8, 8), killed), room.shared((200, 3, 8, 8)))

@@ -1,0 +1,100 @@
+"""Streamed: pictures that stay files and are decoded whenever they are drawn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganrun.data.decode import Decoder
+from ganrun.data.listing import Listing
+from ganrun.data.sources import SHOWN, Picture
+
+log = logging.getLogger(__name__)
+
+TRIES = 100  # broken pictures in a row, and the data are given up
+
+
+class Packed:
+    """Pictures as a few arrays: a list of ten million would take gigabytes, in each worker once more."""
+
+    def __init__(self, pictures: Sequence[Picture]) -> None:
+        names = [picture.name.encode("utf-8", "surrogatepass") for picture in pictures]
+        self.names = b"".join(names)
+        self.ends = np.cumsum([0, *map(len, names)])
+        self.numbers = np.array([picture[1:] for picture in pictures], np.int64)
+
+    def __getitem__(self, i: int) -> Picture:
+        name = self.names[self.ends[i] : self.ends[i + 1]].decode("utf-8", "surrogatepass")
+        return Picture(name, *self.numbers[i].tolist())
+
+
+class Streamed:
+    """What a uint8 tensor (N, C, H, W) is to `Dataset`, for pictures that are nowhere kept.
+
+    Several listings of one length are drawn together, item by item; `shape` is that of the first. An item with a
+    broken picture is replaced by the next sound one, with a warning, or raises OSError when `refuse` is set.
+    """
+
+    dtype, ndim, nbytes = torch.uint8, 4, 0
+
+    def __init__(self, listings: Sequence[Listing], decoders: Sequence[Decoder], refuse: bool, workers: int) -> None:
+        self.sides = [
+            (listing.source, Packed(listing.pictures), decoder)
+            for listing, decoder in zip(listings, decoders, strict=True)
+        ]
+        self.shape = (len(listings[0]), decoders[0].channels, *decoders[0].size)
+        self.refuse, self.workers = refuse, workers
+        self.told: set[int] = set()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """(N,) indices -> (N, C, H, W) uint8 of the first listing."""
+        return self.read(indices)[0][0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[torch.tensor([i])][0] for i in range(len(self)))
+
+    def read(self, indices: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(N,) indices -> (N, C, H, W) uint8 of each listing, and (N,) the indices of what was taken instead."""
+        found = [self.sound(i) for i in indices.tolist()]
+        images = [torch.from_numpy(np.stack(side)) for side in zip(*(pixels for _, pixels in found), strict=True)]
+        return images, torch.tensor([row for row, _ in found])
+
+    def sound(self, first: int) -> tuple[int, list[np.ndarray]]:
+        """Item `first`, or the next that can be decoded, and its index."""
+        for row in range(first, first + TRIES):
+            i = row % len(self)
+            try:
+                return i, [decoder(source.read(pictures[i])) for source, pictures, decoder in self.sides]
+            except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
+                self.report(i, str(error) or type(error).__name__)
+        raise OSError(f"{self.where}: {TRIES} images in a row cannot be read; the last was {self.name(i)!r}")
+
+    def report(self, i: int, why: str) -> None:
+        """Once a picture."""
+        if self.refuse:
+            raise OSError(f"{self.where}: {self.name(i)!r} is broken, mend or delete it: {why}")
+        if i not in self.told and len(self.told) < SHOWN:
+            log.warning("%r is broken, and the next one takes its place: %s", self.name(i), why)
+        self.told.add(i)
+
+    @property
+    def where(self) -> str:
+        return f"dataset.root={self.sides[0][0].root}"
+
+    def name(self, i: int) -> str:
+        return self.sides[0][1][i].name
+
+
+def picked(images: Tensor | Streamed, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """(N,) indices -> (N, C, H, W) uint8, and (N,) the indices that were really taken."""
+    if isinstance(images, Tensor):
+        return images.index_select(0, indices), indices
+    (found,), taken = images.read(indices)
+    return found, taken
