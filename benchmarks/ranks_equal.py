@@ -46,6 +46,8 @@ class Points:
 
     images = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
 
+    device, workers, pinned, plain = torch.device("cpu"), None, False, True
+
     def __len__(self) -> int:
         return len(self.images)
 

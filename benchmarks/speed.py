@@ -263,7 +263,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data", help="the folder that holds MNIST/raw (%(default)s)")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
+    parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16", "bf16_all"), default=["fp32", "bf16"])
     parser.add_argument("--rounds", type=int, default=5, help="%(default)s")
     parser.add_argument("--steps", type=int, nargs=2, metavar=("SHORT", "LONG"), help="instead of each case's own")
     parser.add_argument("--workers", type=int, default=2, help="of the naive loop's loader (%(default)s)")

@@ -50,7 +50,7 @@ class Meter:
         return {name: {"sum": self.sums[name], "count": self.counts[name]} for name in self.counts}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        self.sums = {name: entry["sum"].to(device) for name, entry in state.items()}
+        self.sums = {name: entry["sum"].to(device, copy=True) for name, entry in state.items()}
         self.counts = Counter({name: entry["count"] for name, entry in state.items()})
 
 
