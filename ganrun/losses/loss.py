@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from ganrun.losses.penalties import Penalty, Score, Scored, autocasting
@@ -18,9 +19,12 @@ class AdversarialLoss(nn.Module):
     then fakes, in separate forward passes: BatchNorm must not mix their statistics. Formulas see float32 logits.
 
     `penalties` are named, and the name becomes the term's; in a sequence each takes its class's name in lower case.
+    A system whose discriminator sees each image by itself may set `together`: reals and fakes then share one pass.
     The generator moves at every `discriminator_steps`-th step. Raises ValueError when that is below 1, or when two
     terms would share a name.
     """
+
+    together = False
 
     def __init__(
         self,
@@ -51,12 +55,19 @@ class AdversarialLoss(nn.Module):
         """(N, C, H, W) reals and fakes -> "adversarial" and one term for each penalty active at `step`."""
         penalties = self.active(step)
         real, fake = leaves(real, fake, penalties)
-        real_logits = score(real).float()
-        fake_logits = score(fake).float()
+        real_logits, fake_logits = self.logits(score, real, fake)
         terms = {"adversarial": self.discriminator(real_logits, fake_logits)}
         scored = Scored(score, real, fake, real_logits, fake_logits)
         terms |= {name: penalty(scored) for name, penalty in penalties.items()}
         return Objective(terms, self.monitors(real_logits.detach(), fake_logits.detach()))
+
+    def logits(self, score: Score, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) reals and fakes -> float32 logits of each, from two passes or, if `together`, from one."""
+        if not self.together or real.requires_grad or fake.requires_grad:  # a penalty wants the reals' own pass
+            real_logits = score(real).float()
+            return real_logits, score(fake).float()
+        both = score(torch.cat([real, fake.to(real.dtype)])).float()
+        return both[: len(real)], both[len(real) :]
 
     def active(self, step: int) -> dict[str, Penalty]:
         """The penalties that count at a step."""

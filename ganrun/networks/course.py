@@ -57,6 +57,8 @@ class CourseDiscriminator(nn.Module):
     `norm` names one of `ganrun.networks.norms.NORMS`.
     """
 
+    image_by_image = True
+
     def __init__(
         self,
         channels: int,

@@ -67,6 +67,8 @@ class DCGANDiscriminator(nn.Module):
     a batch; a penalty then measures each image's gradient among its batch, as is customary for R1.
     """
 
+    image_by_image = True
+
     def __init__(
         self,
         channels: int,

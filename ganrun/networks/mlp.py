@@ -47,6 +47,8 @@ class MLPGenerator(nn.Module):
 class MLPDiscriminator(nn.Module):
     """Dense layers of shrinking width; `bias` is that of all but the last layer."""
 
+    image_by_image = True
+
     def __init__(
         self,
         channels: int,

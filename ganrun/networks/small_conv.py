@@ -48,6 +48,8 @@ class SmallConvDiscriminator(nn.Module):
     Channels are 16, 32, 64, 128 (`base_channels` is the 16). `norm` names one of `ganrun.networks.norms.NORMS`.
     """
 
+    image_by_image = True
+
     def __init__(self, channels: int, image_size: Size, base_channels: int = 16, norm: str = "batch") -> None:
         super().__init__()
         cells(image_size, 16, "SmallConvDiscriminator")

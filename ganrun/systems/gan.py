@@ -13,6 +13,7 @@ from ganrun.augmentations.augmentation import Augmentation
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Score
 from ganrun.objective import Objective
+from ganrun.systems.apart import sees_images_apart
 from ganrun.systems.system import Batch, System, Turn
 
 Fakes = Callable[[Batch], Tensor]
@@ -55,6 +56,7 @@ class GAN(System):
         self.generator, self.discriminator, self.latent, self.loss = generator, discriminator, latent, loss
         self.share_fakes, self.classes, self.augmentation = share_fakes, classes, augmentation
         self.feature_matching, self.generator_steps = feature_matching, generator_steps
+        loss.together = not classes and augmentation is None and sees_images_apart(discriminator)
 
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
