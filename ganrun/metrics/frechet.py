@@ -1,0 +1,48 @@
+"""The Fréchet distance between two clouds of features, each taken for a Gaussian (Heusel et al., 2017)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+CHUNK = 4096  # features that are widened to float64 at a time
+
+
+class Gaussian(NamedTuple):
+    """(F,) mean and (F, F) covariance, float64, of `count` features."""
+
+    mean: Tensor
+    covariance: Tensor
+    count: int
+
+
+def gaussian(features: Tensor) -> Gaussian:
+    """(N, F) -> their mean and unbiased covariance. Raises ValueError unless N is above F: the rest is undetermined."""
+    count, size = features.shape
+    if count <= size:
+        raise ValueError(f"a covariance of {size} features needs at least {size + 1} pictures, and there are {count}")
+    mean = torch.stack([part.double().sum(0) for part in features.split(CHUNK)]).sum(0) / count
+    scatter = torch.zeros(size, size, dtype=torch.float64, device=features.device)
+    for part in features.split(CHUNK):
+        centred = part.double() - mean
+        scatter += centred.T @ centred
+    return Gaussian(mean, scatter / (count - 1), count)
+
+
+def frechet(one: Gaussian, other: Gaussian) -> float:
+    """|μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½), equation 6; 0 for equal Gaussians.
+
+    tr (Σ₁Σ₂)^½ is the sum of the singular values of Σ₁^½ Σ₂^½: they are real and no root is taken of their rounding
+    errors, as it is of the eigenvalues of Σ₁Σ₂.
+    """
+    between = torch.linalg.svdvals(root(one.covariance) @ root(other.covariance)).sum()
+    spread = one.covariance.trace() + other.covariance.trace() - 2 * between
+    return max(0.0, ((one.mean - other.mean).square().sum() + spread).item())
+
+
+def root(matrix: Tensor) -> Tensor:
+    """The symmetric square root of a covariance; what rounding took below 0 counts as 0."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
