@@ -91,6 +91,17 @@ def _some_names(value: Any) -> str | None:
     return None if fits else "must be names of arms, [real, real+1x], or null for all"
 
 
+def _places(value: Any) -> str | None:
+    items = value if isinstance(value, list) and value else [value]
+    return None if all(_text(item) is None for item in items) else "must be a path, or a list of them: [a,b]"
+
+
+def _size(value: Any) -> str | None:
+    sides = value if isinstance(value, list) else [value, value]
+    fits = len(sides) == 2 and not any(map(_whole(), sides))
+    return None if value is None or fits else "must be a number of pixels, [height,width] or null"
+
+
 DRAWING: dict[str, Any] = {  # what every command has that reads a checkpoint and writes pictures
     "ckpt": _text,
     "out": _text,
@@ -180,6 +191,31 @@ CHECKS: dict[str, dict[str, Any]] = {
         "lr": _number(),
         "seed": _whole(0),
     },
+    "eval": {
+        **DRAWING,
+        "ckpt": _places,
+        "real": _text,
+        "fake": _text,
+        "compare": _places,
+        "scores": lambda value: None if isinstance(value, str) else _some_names(value),
+        "n": _whole(),
+        "n_real": _whole(null=True),
+        "split": _text,
+        "root": _text,
+        "image_size": _size,
+        "channels": lambda value: None if value in (None, 1, 3) else "must be 1 (grey), 3 (colour) or null",
+        "kid.subsets": _whole(),
+        "kid.size": _whole(2),
+        "splits": _whole(),
+        "ppl.n": _whole(),
+        "tstr.steps": _whole(),
+        "tstr.batch_size": _whole(),
+        "tstr.lr": _number(),
+        "features": None,
+        "seed": _whole(0),
+        "batch_size": _whole(),
+        "cache": _text,
+    },
 }
 
 CHECKS["bench"] = {  # a run, and how to measure it
@@ -209,6 +245,10 @@ def check(page: str, config: Config) -> None:
         raise UserError(f"overlap={config['overlap']} must be at most half of tile={config['tile']}")
     if page == "augment_study" and (config["ckpt"] is None) == (config["synthetic"] is None):
         raise UserError("the synthetic pictures come from ckpt=RUN or from synthetic=FOLDER|x.zip: give one of the two")
+    if page == "eval":
+        given = [key for key in ("ckpt", "real", "compare") if config[key] is not None]
+        if len(given) != 1 or (config["real"] is None) != (config["fake"] is None):
+            raise UserError("give one of ckpt=RUN, real=A with fake=B, or compare=[a.json,b.json]")
     if page in ("train", "bench"):
         given = [name for name in LENGTHS if config[name] is not None]
         if len(given) > 1:

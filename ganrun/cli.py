@@ -23,6 +23,7 @@ DRAWS = {  # command: its room and function; what bench draws is a table
     "synthesize": ("synthesis", "synthesize"),
     "apply": ("applying", "apply"),
     "augment-study": ("study", "study"),
+    "eval": ("evaluation", "evaluate"),
     "bench": ("bench", "bench"),
 }
 SHARED = ("sample", "synthesize")  # what several processes under torchrun do together
@@ -217,7 +218,7 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
         _use_config_dir(request.config_dir)
         configs = list(request.configs())
         for config in configs:
-            if config.get("ckpt") is not None:
+            if config.get("ckpt") is not None and page != "eval":  # which also takes lists and sweeps, and finds them
                 compose.find_checkpoint(str(config["ckpt"]), "ckpt")
         places = [place for config in configs if (place := module().check(config)) is not None]
         if len(set(places)) < len(places):

@@ -43,6 +43,12 @@ PATHS = (
     "test.root",
     "dataset.cache",
     "model.perceptual.weights",
+    "features.weights",
+    "real",
+    "fake",
+    "compare",
+    "root",
+    "cache",
     *MOVABLE,
 )
 JOBS_CHECKED = 100  # of a sweep, before it starts

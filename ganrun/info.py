@@ -8,7 +8,12 @@ import platform
 from ganrun import __version__
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow", "tqdm")
-EXTRAS = {"celeba": ("gdown",), "parallel": ("hydra-joblib-launcher",), "plot": ("matplotlib",), "fid": ("torch-fidelity",)}
+EXTRAS = {
+    "celeba": ("gdown",),
+    "parallel": ("hydra-joblib-launcher",),
+    "plot": ("matplotlib",),
+    "fid": ("torch-fidelity",),
+}
 
 
 def report() -> str:

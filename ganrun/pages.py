@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-GROUPS = ("experiment", "dataset", "model", "loss", "optimizer", "schedule", "hooks", "classifier")
+GROUPS = ("experiment", "dataset", "model", "loss", "optimizer", "schedule", "hooks", "classifier", "features")
 
 
 def conf_folder() -> Path:
@@ -108,6 +108,19 @@ arms: real, real+classic, synthetic, and for each ratio real+1x, real+1x+classic
 real ones, classic = `transforms`. All are trained for the same number of steps.
 out holds study.md (the table), study.csv (one row an arm and seed), study.json (the whole protocol), study.png (a plot)
 """,
+    "eval": """\
+usage: ganrun eval ckpt=FILE|RUN|SWEEP|last | real=A fake=B | compare=[a.json,b.json]   [key=value | group=choice]...
+
+  ganrun eval ckpt=last                                 FID, KID, precision, recall … of 10,000 samples, and of reals
+  ganrun eval ckpt=RUN scores=all out=scores.json       also TSTR, copies, path length; x.nearest.png shows copies
+  ganrun eval ckpt=[RUN1,RUN2] n=50000                  side by side; a sweep's folder: all of its runs
+  ganrun eval real=PICTURES fake=samples.npz            two sets: folders, .zips, or .npz of ganrun sample
+  ganrun eval compare=[a.json,b.json]                   refused where they were not scored alike
+  ganrun eval ckpt=RUN features=inception features.weights=FILE    the standard FID
+
+each line: score_network@n  value   (real: the same score of real pictures, the floor). Scores of two networks, of two
+numbers of pictures or of two resizers do not compare.
+""",
 }
 
 HEAD["bench"] = """\
@@ -164,6 +177,7 @@ ganrun: train GANs from the command line, one config per part.
   ganrun synthesize ckpt=… […]  labelled pictures from a conditional run, as ImageFolder reads them
   ganrun apply ckpt=… […]       a picture-to-picture run on your own pictures         (ganrun apply --help)
   ganrun augment-study [...]    does a GAN's synthetic data help a classifier?        (ganrun augment-study --help)
+  ganrun eval ckpt=… [...]      how good its pictures are: FID, KID, precision …      (ganrun eval --help)
   ganrun bench [overrides]      how fast a run would be, and where its time goes      (ganrun bench --help)
   ganrun info                   versions, devices, extras: put it into a bug report
   ganrun --version

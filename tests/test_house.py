@@ -71,6 +71,21 @@ MAY_IMPORT = {
         "study_report",
     },
     "plots": {"metrics"},
+    "features": {"checkpoint", "data", "errors", "finding", "networks", "seeding", "study"},
+    "scores": {"data", "errors", "features", "metrics", "study"},
+    "scoring": {
+        "__init__", "build", "checkpoint", "data", "errors", "features", "finding", "scores", "seeding",
+    },
+    "latent_paths": {"features", "metrics", "networks", "sampling", "seeding", "systems"},
+    "picture_sets": {"data", "errors", "untrusted"},
+    "score_tables": {"errors", "untrusted", "writing"},
+    "fidelity_scores": {
+        "__init__", "applying", "batches", "data", "errors", "images", "metrics", "score_tables", "seeding", "systems",
+    },
+    "evaluation": {
+        "data", "errors", "fidelity_scores", "folders", "images", "latent_paths", "metrics", "parts", "picture_sets",
+        "sampling", "score_tables", "scores", "scoring", "systems",
+    },
     "album": {"data", "errors", "untrusted"},
     "applying": {
         "album", "data", "errors", "folders", "images", "metrics", "parts", "sampling", "systems", "tiling",

@@ -11,11 +11,10 @@ CHUNK = 4096  # features that are widened to float64 at a time
 
 
 class Gaussian(NamedTuple):
-    """(F,) mean and (F, F) covariance, float64, of `count` features."""
+    """(F,) mean and (F, F) covariance, float64."""
 
     mean: Tensor
     covariance: Tensor
-    count: int
 
 
 def gaussian(features: Tensor) -> Gaussian:
@@ -28,7 +27,7 @@ def gaussian(features: Tensor) -> Gaussian:
     for part in features.split(CHUNK):
         centred = part.double() - mean
         scatter += centred.T @ centred
-    return Gaussian(mean, scatter / (count - 1), count)
+    return Gaussian(mean, scatter / (count - 1))
 
 
 def frechet(one: Gaussian, other: Gaussian) -> float:

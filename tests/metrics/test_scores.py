@@ -61,7 +61,7 @@ def test_the_frechet_distance_is_that_of_scipy_torch_fidelity_and_torchmetrics(c
     linalg = pytest.importorskip("scipy.linalg")
     theirs = pytest.importorskip("torch_fidelity.metric_fid")
     other = pytest.importorskip("torchmetrics.image.fid")
-    (m1, s1, _), (m2, s2, _) = one, two = [gaussian(cloud) for cloud in clouds]
+    (m1, s1), (m2, s2) = one, two = [gaussian(cloud) for cloud in clouds]
     mine = frechet(one, two)
     middle = linalg.sqrtm((s1 @ s2).numpy()).real
     assert mine == pytest.approx(((m1 - m2).square().sum() + (s1 + s2).trace()).item() - 2 * middle.trace(), **AGREE)

@@ -1,0 +1,262 @@
+"""evaluation: `ganrun eval`, how near a run's pictures, or a set of pictures, are to real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ganrun import images
+from ganrun.data.dataset import Dataset
+from ganrun.errors import UserError, nearest
+from ganrun.fidelity_scores import picture_scores
+from ganrun.folders import check_writable
+from ganrun.latent_paths import path_lengths
+from ganrun.metrics.neighbours import nearest as nearest_of
+from ganrun.parts import find_checkpoint, load_checkpoint, load_dataset, pick_device, set_threads, trusted
+from ganrun.picture_sets import like_reals, read_set, refuse_unlike
+from ganrun.sampling import draw, pixels_of, render, restore
+from ganrun.score_tables import Result, read, table, write
+from ganrun.scores import SCORES
+from ganrun.scoring import Scorer, file_hash, picked, too_few_for
+from ganrun.systems.system import System
+from ganrun.systems.translation import PictureToPicture
+
+Config = dict[str, Any]
+SHOWN, NEIGHBOURS = 16, 5  # samples in the picture of nearest training pictures, and how many beside each
+
+
+# -- the command ----------------------------------------------------------------------------------------------------
+
+
+def check(config: Config) -> Path | None:
+    """Before anything is drawn: what is named is there, the scores exist, the place is free. Raises UserError."""
+    pick_device(config["device"])
+    for name in names_of(config["scores"]) or ():
+        if name == "lpips":
+            raise UserError(
+                "scores=lpips: its networks must be downloaded: ganrun apply, then the package lpips on that"
+            )
+        if name not in SCORES and name != "all":
+            raise UserError(f"scores={name} is unknown; {nearest(name, [*SCORES, 'all'])}")
+    for place in listed(config["compare"]):
+        read(place)
+    for path in checkpoints(config):
+        load_checkpoint(str(path), "ckpt")
+    for key in ("real", "fake"):
+        if config[key] is not None and not Path(str(config[key])).expanduser().exists():
+            raise UserError(f"{key}={config[key]}: there is no such folder, .zip or .npz")
+    if config["out"] is None:
+        return None
+    out = Path(str(config["out"])).expanduser()
+    if out.suffix != ".json" or out.is_dir():
+        raise UserError(f"out={out}: scores are written as JSON: out=x.json")
+    if out.exists() and not config["overwrite"]:
+        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out.parent)
+    return out
+
+
+def evaluate(config: Config) -> str:
+    """Score what the page `eval` names. Returns the lines to print; `out`, where given, has been written."""
+    config = {**config, "scores": names_of(config["scores"])}
+    if config["compare"] is not None:
+        results = [result for place in listed(config["compare"]) for result in read(place)]
+    elif config["real"] is not None:
+        results = [of_sets(config)]
+    else:
+        results = [of_run(config, path) for path in checkpoints(config)]
+    if config["out"] is not None and config["compare"] is None:
+        write(results, Path(str(config["out"])).expanduser())
+    return "\n".join(table(results) if len(results) > 1 else results[0].lines())
+
+
+def names_of(scores: str | list[str] | None) -> list[str] | None:
+    return [scores] if isinstance(scores, str) else scores
+
+
+def listed(value: Any) -> list[str]:
+    return [] if value is None else [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def checkpoints(config: Config) -> list[Path]:
+    """What `ckpt` names: a checkpoint, a run, last, some of these in a list, or the folder of a sweep."""
+    found: list[Path] = []
+    for reference in listed(config["ckpt"]):
+        folder = Path(reference).expanduser()
+        jobs = sorted(folder.glob("*/checkpoints/last.pt")) if folder.is_dir() else []
+        own = (folder / "checkpoints").is_dir() or (folder / "last.pt").is_file()
+        found += jobs if jobs and not own else [find_checkpoint(reference, "ckpt")]
+    return found
+
+
+def say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f"note: {line}", flush=True)
+
+
+# -- a run ----------------------------------------------------------------------------------------------------------
+
+
+def of_run(config: Config, path: Path) -> Result:
+    """The scores of one checkpoint. Raises UserError."""
+    state = load_checkpoint(str(path), "ckpt")
+    set_threads(config["threads"], pixels_of(state))
+    device = pick_device(config["device"])
+    system = restore(state, config["weights"], config["trust"]).to(device)
+    reals, train, origin = data_of(config, state)
+    origin |= {"weights": config["weights"], "batchnorm": "running statistics"}
+    about = {"checkpoint": str(path), "checkpoint_sha256": file_hash(path), "step": state["progress"]["step"]}
+    about["images"] = state["progress"]["images"]
+    if isinstance(system, PictureToPicture):
+        return picture_scores(config, system, reals, origin, about)
+    if "image" not in reals.take(torch.tensor([0])):
+        raise UserError(f"ckpt={path}: this model draws single pictures, but its data are none")
+    scorer = scorer_of(config, reals, train, device, origin)
+    too_few_for(scorer, config["n"])
+    inputs = draw(system, config["n"], config["seed"], balanced(system, scorer.reals, path))
+    drawn = with_progress(render(system, inputs, config["batch_size"]), config["n"])
+    values = scorer.score(drawn, inputs.get("label"), path_lengths(system, config) if "latent" in inputs else None)
+    if config["out"] is not None and {"copying", "all"} & {*(config["scores"] or ())}:
+        save_nearest(scorer, next(render(system, inputs, SHOWN)), Path(str(config["out"])).expanduser())
+    return result_of(scorer, values, config["n"], about)
+
+
+def result_of(scorer: Scorer, values: dict[str, float], count: int, about: Config) -> Result:
+    floors = scorer.floor(count)
+    say(dict.fromkeys(scorer.notes))
+    scorer.notes.clear()
+    return Result(about, values, floors, scorer.floor_is(count), scorer.protocol(count))
+
+
+def balanced(system: System, reals: Dataset, path: Path) -> list[int] | None:
+    """For a conditional model, labels in the proportions of the real ones. Raises UserError for other classes."""
+    classes = getattr(system, "classes", 0)
+    if not classes:
+        return None
+    if reals.labels is None or reals.classes != classes:
+        raise UserError(f"ckpt={path}: it draws {classes} classes, but the real pictures have {reals.classes}")
+    return reals.labels.sort().values.tolist()
+
+
+_scorers: dict[str, Scorer] = {}  # the last one: runs of a sweep are often compared with the same pictures
+
+
+def scorer_of(config: Config, reals: Dataset, train: Dataset | None, device: torch.device, origin: Config) -> Scorer:
+    kept = {key: config[key] for key in ("scores", "seed", "n_real", "features", "kid", "splits", "tstr", "cache")}
+    key = json.dumps([kept, origin, str(device), id(reals), id(train)], default=str)
+    if key not in _scorers:
+        _scorers.clear()
+        _scorers[key] = Scorer(config, reals, train, device, origin)
+        accuracy = _scorers[key].network.about.get("accuracy")
+        if accuracy is not None:
+            say([f"features of {_scorers[key].network.name}, {accuracy:.2%} right on pictures it did not learn from"])
+    return _scorers[key]
+
+
+def with_progress(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    with tqdm(total=count, unit="picture", disable=None, leave=False) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))
+
+
+def save_nearest(scorer: Scorer, samples: Tensor, out: Path) -> None:
+    """out.nearest.png: a row a sample, and beside it the training pictures that the network finds most like it."""
+    train, learnt = (scorer.reals, scorer.real) if scorer.train is None else (scorer.train, scorer.learnt())
+    which = nearest_of(scorer.network([samples]).features, learnt.seen.features, min(NEIGHBOURS, len(train)))[1].cpu()
+    rows = [torch.cat([sample[None], train.take(row)["image"]]) for sample, row in zip(samples, which, strict=True)]
+    images.save_png(images.grid(torch.cat(rows), len(rows[0])), out.with_suffix(".nearest.png"))
+
+
+# -- its data -------------------------------------------------------------------------------------------------------
+
+
+def data_of(config: Config, state: Config) -> tuple[Dataset, Dataset | None, Config]:
+    """The real pictures to compare with, those that the run learnt from where they are others, and the protocol's part.
+
+    The test split where the run learnt from `train`, else what it learnt from; `split` says otherwise.
+    """
+    node = state["config"].get("dataset")
+    if not isinstance(node, dict):
+        raise UserError("ckpt: its config names no data set; ganrun sample, then ganrun eval real=… fake=…")
+    if config["root"] is not None:
+        if "root" not in node:
+            raise UserError(f"root={config['root']}: this run's data set has no root")
+        node = changed(node, {"root": str(config["root"])})
+    own = split_of(node)
+    split = config["split"] or ("test" if own == "train" else own)
+    learnt = in_terms_of_eval(node, config["trust"])
+    reals = learnt
+    if split != own:
+        if not any("split" in part for part in (node, node.get("clean") or {})):
+            raise UserError(f"split={split}: this run's data set has no splits")
+        try:
+            reals = in_terms_of_eval(changed(node, {"split": split, "limit": None}), config["trust"])
+        except UserError:
+            if config["split"] is not None:
+                raise
+            say(["there is no test split: the real pictures are those that the run learnt from"])
+            split = own
+    if reals.labels is not None and reals.class_names != learnt.class_names:
+        raise UserError(f"split={split} has other classes than the run's own data")
+    resizer = f"the data set's own ({node.get('resize', 'bicubic')}), to {list(reals.image_size)}"
+    origin = {"real": type(reals).__name__, "real_split": split, "resizer": resizer}
+    return reals, None if reals is learnt else learnt, origin
+
+
+def split_of(node: Config) -> str | None:
+    return node.get("split") or (node.get("clean") or {}).get("split")
+
+
+def changed(node: Config, wishes: Config) -> Config:
+    """The node with those of the wishes that it knows, also in the clean data set that it damages.
+
+    The number of classes is left out: the other split is read first, and compared then.
+    """
+    new = {**node, **{key: value for key, value in wishes.items() if key in node}}
+    new.pop("classes", None)
+    if isinstance(node.get("clean"), dict):
+        new["clean"] = changed(node["clean"], wishes)
+    return new
+
+
+def in_terms_of_eval(node: Config, trust: list[str]) -> Dataset:
+    """The data set of a run's node. Raises UserError that says root= and split=, as this command calls them."""
+    try:
+        return _read(json.dumps(node, sort_keys=True), tuple(trust or ()))
+    except (UserError, OSError, ValueError) as error:
+        said = str(error).replace("dataset.root", "root").replace("dataset.split", "split")
+        raise UserError(f"ckpt: the data of this run cannot be read: {said}") from None
+
+
+@lru_cache(maxsize=4)
+def _read(node_as_json: str, trust: tuple[str, ...]) -> Dataset:
+    return load_dataset({"dataset": json.loads(node_as_json)}, trusted(list(trust)))
+
+
+# -- two sets of pictures -------------------------------------------------------------------------------------------
+
+
+def of_sets(config: Config) -> Result:
+    """The scores of fake= against real=. Raises UserError."""
+    wish = (config["image_size"], config["channels"])
+    (reals, way), (fakes, other) = (read_set(config[key], key, *wish) for key in ("real", "fake"))
+    refuse_unlike(reals, fakes)
+    device = pick_device(config["device"])
+    set_threads(config["threads"], reals.image_size[0] * reals.image_size[1])
+    origin = {"real": "pictures", "real_split": None, "resizer": way if way == other else f"real: {way}; fake: {other}"}
+    scorer = scorer_of(config, reals, None, device, origin)
+    labels = like_reals(reals, fakes)
+    if fakes.labels is not None and reals.labels is not None and labels is None:
+        say(["the fake pictures' classes are not those of the real ones: taken without labels"])
+    fakes = picked(Dataset(fakes.images, labels, reals.class_names), config["n"], config["seed"])
+    too_few_for(scorer, len(fakes))
+    values = scorer.score(fakes.images.split(config["batch_size"]), fakes.labels)
+    return result_of(scorer, values, len(fakes), {"real": str(config["real"]), "fake": str(config["fake"])})

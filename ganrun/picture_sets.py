@@ -1,0 +1,110 @@
+"""picture_sets: a folder, a .zip or an .npz of `ganrun sample`, as pictures of one size, never resized silently."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganrun.data.dataset import Dataset, Size, as_size
+from ganrun.data.fitting import fitted
+from ganrun.data.folder import Folder
+from ganrun.data.listing import channels_of, list_images, probed
+from ganrun.errors import UserError
+from ganrun.untrusted import members_of
+
+MAX_ARRAYS = 2**36  # bytes that an .npz may unfold to
+RESIZE = "bicubic, the short side scaled and the centre cut"
+
+
+def read_set(place: object, key: str, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
+    """The pictures at `place` and what was done to their sizes. Raises UserError that names `key`.
+
+    image_size and channels of None keep what the pictures have, which must then be the same for all.
+    """
+    path = Path(str(place)).expanduser()
+    try:
+        if path.suffix.lower() == ".npz":
+            return from_arrays(path, image_size, channels)
+        return from_tree(path, image_size, channels)
+    except UserError as error:
+        raise UserError(f"{key}={place}: {error}") from None
+    except (ValueError, OSError) as error:
+        said = str(error).replace("dataset.root", key, 1).replace("dataset.", "")
+        raise UserError(said if said.startswith(f"{key}=") else f"{key}={place}: {said}") from None
+
+
+def from_tree(path: Path, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
+    listing = list_images(path)
+    probes = probed(listing)
+    sizes = sorted({(height, width) for _, (width, height) in probes})
+    if image_size is None and len(sizes) > 1:
+        raise UserError(f"its pictures differ in size ({shown(sizes[0])}, {shown(sizes[-1])}): {way_out(sizes[0])}")
+    size = as_size(image_size) if image_size is not None else sizes[0] if sizes else (1, 1)
+    data = Folder(str(path), image_size=list(size), channels=channels or channels_of(probes))
+    return data, "none" if sizes == [size] else f"{RESIZE}, to {shown(size)}"
+
+
+def from_arrays(path: Path, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
+    images, labels = arrays(path)
+    size, depth = tuple(images.shape[2:]), images.shape[1]
+    wanted, planes = as_size(image_size) if image_size is not None else (size[0], size[1]), channels or depth
+    if (wanted, planes) != (size, depth):
+        images = fitted(images, wanted, planes)
+    names = [] if labels is None else [str(number) for number in range(int(labels.max()) + 1)]
+    return Dataset(images, labels, names), "none" if wanted == size else f"bicubic, to {shown(wanted)}"
+
+
+def arrays(path: Path) -> tuple[Tensor, Tensor | None]:
+    """(N, C, H, W) uint8 and (N,) int64 or None. Nothing in the file is unpickled. Raises ValueError, OSError."""
+    try:
+        with open(path, "rb") as file:
+            members_of(file)
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_ARRAYS:
+                raise UserError("it unfolds to more than 64 GiB")
+        with np.load(path, allow_pickle=False) as packed:
+            images, labels = packed["images"], packed.get("labels")
+    except KeyError:
+        raise UserError("it holds no `images`: uint8 (N, H, W, C), as ganrun sample writes them") from None
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"it is no .npz ({error})") from None
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise UserError(f"its images are {images.dtype} {list(images.shape)}, not uint8 (N, H, W, 1 or 3)")
+    if not len(images):
+        raise UserError("it holds no pictures")
+    if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0):
+        raise UserError(f"its labels are {labels.dtype} {list(labels.shape)}, not {len(images)} class numbers")
+    found = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), found
+
+
+def refuse_unlike(real: Dataset, fake: Dataset) -> None:
+    """Raises UserError where the two are of another size or colour."""
+    mine, theirs = ((*data.image_size, data.channels) for data in (real, fake))
+    if mine != theirs:
+        raise UserError(
+            f"real= has pictures of {shown(mine[:2])} with {mine[2]} channels, fake= of {shown(theirs[:2])} with "
+            f"{theirs[2]}: {way_out(mine[:2])} channels={mine[2]} brings both there ({RESIZE})"
+        )
+
+
+def like_reals(real: Dataset, fake: Dataset) -> Tensor | None:
+    """(N,) the fakes' labels as classes of the reals; None where either has none, or they are other classes."""
+    if real.labels is None or fake.labels is None:
+        return None
+    places = {name: number for number, name in enumerate(real.class_names)}
+    if not set(fake.class_names) <= places.keys():
+        return None
+    return torch.tensor([places[name] for name in fake.class_names])[fake.labels]
+
+
+def shown(size: tuple[int, ...]) -> str:
+    return "×".join(map(str, size))
+
+
+def way_out(size: tuple[int, ...]) -> str:
+    return f"image_size={size[0] if size[0] == size[1] else f'[{size[0]},{size[1]}]'}"

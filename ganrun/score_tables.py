@@ -1,0 +1,157 @@
+"""score_tables: scores with their protocols as lines, as JSON, and side by side where they may stand so."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganrun.errors import UserError
+from ganrun.untrusted import printable
+from ganrun.writing import whole
+
+Config = dict[str, Any]
+FORMAT = 1
+MAX_BYTES = 2**26
+WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts")
+
+
+@dataclass
+class Result:
+    """One set of fakes: what it is, {score: value}, {score: value of reference}, the protocol they share."""
+
+    about: Config
+    values: dict[str, float]
+    references: dict[str, float]
+    reference: str  # what the references are
+    protocol: Config
+
+    def name(self, score: str) -> str:
+        """fid -> fid_mnistcnn@10k."""
+        network = self.protocol.get("network")
+        middle = f"_{network}" if network and score not in WITHOUT_NETWORK else ""
+        return f"{score}{middle}@{thousands(self.protocol['n_fake'])}"
+
+    def lines(self) -> list[str]:
+        names = {score: self.name(score) for score in self.values}
+        width = max(map(len, names.values()), default=0)
+        return [f"{names[score]:<{width}}  {short(value)}{self.beside(score)}" for score, value in self.values.items()]
+
+    def beside(self, score: str) -> str:
+        word = "input" if "input" in self.reference else "real"
+        return f"   ({word} {short(self.references[score])})" if score in self.references else ""
+
+    def as_json(self) -> Config:
+        """Every score with the whole of its protocol."""
+        scores = [
+            {
+                "name": self.name(score),
+                "score": score,
+                "value": value if math.isfinite(value) else None,
+                "reference": self.references.get(score),
+                "reference_is": self.reference if score in self.references else None,
+                "protocol": self.protocol,
+            }
+            for score, value in self.values.items()
+        ]
+        return {"about": self.about, "scores": scores}
+
+
+def thousands(count: int) -> str:
+    """10000 -> 10k; 1797 as it is."""
+    return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)
+
+
+def short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+# -- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def write(results: Sequence[Result], path: Path) -> None:
+    """Raises UserError where it cannot be written."""
+    content = {"format": FORMAT, "results": [result.as_json() for result in results]}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"out={path} cannot be written: {error.strerror}") from None
+
+
+def read(place: str) -> list[Result]:
+    """What `write` wrote. Raises UserError for anything else."""
+    path = Path(place).expanduser()
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError("too large")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = [result_of(node, path) for node in content["results"]]
+    except OSError as error:
+        raise UserError(f"compare={place} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError(f"compare={place} is not what ganrun eval out=x.json writes") from None
+    if not found:
+        raise UserError(f"compare={place} holds no scores")
+    return found
+
+
+def result_of(node: Config, path: Path) -> Result:
+    scores = node["scores"]
+    protocol = scores[0]["protocol"]
+    for score in scores:
+        for key in {*protocol, *score["protocol"]}:
+            if protocol.get(key) != score["protocol"].get(key):
+                raise ValueError("its scores have several protocols")
+    values = {str(score["score"]): float("nan" if score["value"] is None else score["value"]) for score in scores}
+    references = {str(s["score"]): float(s["reference"]) for s in scores if s["reference"] is not None}
+    told = next((str(score["reference_is"]) for score in scores if score["reference_is"]), "")
+    if not isinstance(protocol["n_fake"], int) or not isinstance(node["about"], dict):
+        raise TypeError("another content")
+    return Result({"from": str(path), **node["about"]}, values, references, told, protocol)
+
+
+# -- side by side ---------------------------------------------------------------------------------------------------
+
+
+def refuse_unlike(results: Sequence[Result]) -> None:
+    """Raises UserError, naming the first difference, where two protocols are not the same."""
+    first = results[0]
+    for other in results[1:]:
+        for key in [*first.protocol, *(key for key in other.protocol if key not in first.protocol)]:
+            mine, theirs = first.protocol.get(key), other.protocol.get(key)
+            if mine != theirs:
+                raise UserError(
+                    f"these scores do not compare: {key} is {text(mine)} for {title(first)} and {text(theirs)} for "
+                    f"{title(other)}; score both again with the same settings"
+                )
+
+
+def table(results: Sequence[Result]) -> list[str]:
+    """A legend of the sets, then a row a score, a column a set. Raises UserError for unlike protocols."""
+    refuse_unlike(results)
+    first = results[0]
+    scores = list(dict.fromkeys(score for result in results for score in result.values))
+    width = max(len(first.name(score)) for score in scores)
+    legend = [f"[{number}] {title(result)}" for number, result in enumerate(results, 1)]
+    heads = [*(f"[{number}]" for number in range(1, len(results) + 1))]
+    word = "input" if "input" in first.reference else "real"
+    rows = [" " * width + "".join(f"{head:>11}" for head in heads) + f"{word:>11}"]
+    for score in scores:
+        cells = [result.values.get(score) for result in results] + [first.references.get(score)]
+        rows.append(f"{first.name(score):<{width}}" + "".join(f"{'' if c is None else short(c):>11}" for c in cells))
+    return [*legend, *rows]
+
+
+def title(result: Result) -> str:
+    about = result.about
+    step = f", step {about['step']}" if "step" in about else ""
+    return printable(f"{about.get('checkpoint') or about.get('fake') or about.get('from')}{step}")[:200]
+
+
+def text(value: object) -> str:
+    return printable(json.dumps(value, ensure_ascii=False))[:80]

@@ -1,0 +1,235 @@
+"""scoring: real pictures made ready once, and the scores of any number of fake sets against them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganrun import __version__, checkpoint
+from ganrun.build import build
+from ganrun.data.dataset import Dataset
+from ganrun.errors import UserError
+from ganrun.features.extractor import BATCH, Extractor, Features, Seen, data_fingerprint
+from ganrun.finding import CheckpointError
+from ganrun.scores import SCORES, Pair, Sample, Values, too_few, wanted
+from ganrun.seeding import generator
+
+Config = dict[str, Any]
+PICKS = -7  # takes the place of the step in the seed of which real pictures are taken
+LARGEST_KEPT = 2**29  # bytes of features that are kept on the disk
+
+
+class Scorer:
+    """Scores of fake pictures against `reals`, which `train`, if given, shares no picture with.
+
+    config: scores, seed, kid, splits, tstr, n_real, cache, and the node `features`, as in conf/eval.yaml. The feature
+    network learns from `train`, else from `reals`. It knows nothing of what makes the pictures. Raises UserError.
+    """
+
+    def __init__(
+        self, config: Config, reals: Dataset, train: Dataset | None, device: torch.device, origin: Config | None = None
+    ) -> None:
+        self.config, self.train, self.origin = config, train, origin or {}
+        self.cache = cache_folder(config.get("cache"))
+        features = build(config["features"], Features, "features")
+        self.network: Extractor = features.open(reals if train is None else train, self.cache / "features", device)
+        self.reals = picked(reals, config.get("n_real"), config["seed"])
+        self.fingerprint = data_fingerprint(self.reals)
+        self.real = self.sample(self.reals, self.fingerprint)
+        self.notes: list[str] = []
+        self._learnt: list[Sample] = []
+        self._floors: dict[int, Values] = {}
+
+    def score(
+        self,
+        images: Iterable[Tensor],
+        labels: Tensor | None = None,
+        lengths: Callable[[Extractor], Tensor] | None = None,
+    ) -> Values:
+        """(N, C, H, W) uint8 batches, and (N,) the classes they were asked for -> {score: value}.
+
+        `lengths`: (M,) lengths of paths between latents, seen through a network. Raises UserError for pictures of
+        another shape, for too few of them, and for scores that these pictures cannot have.
+        """
+        pair = self.pair(None, None)
+        if labels is not None and self.reals.labels is not None:
+            pair.fake.labels = labels
+        pair.lengths = (lambda: lengths(self.network)) if lengths and self.network.smooth else None
+        names = self.wanted(pair)
+        kept: list[Tensor] | None = [] if any(SCORES[name].pixels for name in names) else None
+        seen = self.network(self.checked(images, kept))
+        pair.fake = Sample(seen, pair.fake.labels, torch.cat(kept) if kept else None)
+        return self.compute(names, pair)
+
+    def floor(self, count: int) -> Values:
+        """The scores of `count` real pictures that are not those compared with: what even a perfect generator gets.
+
+        Training pictures where there are some; else one half of the reals against the other.
+        """
+        if count not in self._floors:
+            source = generator(self.config["seed"], PICKS)
+            if self.train is not None:
+                fake = picked(self.train, count, self.config["seed"])
+                pair = self.pair(self.real, self.sample(fake, data_fingerprint(fake)))
+            else:
+                order = torch.randperm(len(self.reals), generator=source)
+                half = len(order) // 2
+                pair = self.pair(*(part_of(self.real, part) for part in (order[:half], order[half : 2 * half])))
+            names = [name for name in self.wanted(pair) if SCORES[name].floor]
+            if self.train is None and half <= self.network.size:
+                names = [name for name in names if name not in ("fid", "class_fid")]
+            self._floors[count] = self.compute(names, pair)
+        return self._floors[count]
+
+    def floor_is(self, count: int) -> str:
+        """In words, what `floor` compared."""
+        if self.train is None:
+            return f"two halves of the reals, {len(self.reals) // 2} each"
+        return f"{min(count, len(self.train))} training pictures against the {len(self.reals)} reals"
+
+    def protocol(self, count: int) -> Config:
+        """All that a score depends on besides the generator; scores of unlike protocols do not compare."""
+        return {
+            **self.origin,
+            "real_fingerprint": self.fingerprint,
+            "n_real": len(self.reals),
+            "n_fake": count,
+            "network": self.network.name,
+            "network_hash": self.network.hash,
+            "network_about": self.network.about,
+            "network_resizer": self.network.resizer,
+            "seed": self.config["seed"],
+            "settings": {
+                "kid": {**self.config["kid"], "size": min(self.config["kid"]["size"], len(self.reals), count)},
+                "splits": self.config["splits"],
+                "tstr": self.config["tstr"],
+            },
+            "ganrun": __version__,
+        }
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def pair(self, real: Sample | None, fake: Sample | None) -> Pair:
+        nothing = Sample(Seen(torch.empty(0, self.network.size), None))
+        train = self.learnt if self.train is not None else None
+        return Pair(
+            real or self.real, fake or nothing, self.network, self.reals.class_names if self.reals.classes else [],
+            self.config, train,
+        )  # fmt: skip
+
+    def learnt(self) -> Sample:
+        """All training pictures, looked at when first asked for."""
+        if not self._learnt:
+            assert self.train is not None
+            self._learnt.append(self.sample(self.train, data_fingerprint(self.train)))
+        return self._learnt[0]
+
+    def wanted(self, pair: Pair) -> list[str]:
+        return wanted(self.config["scores"], pair.has())
+
+    def compute(self, names: list[str], pair: Pair) -> Values:
+        found: Values = {}
+        for name in names:
+            try:
+                found |= SCORES[name].compute(pair)
+            except ValueError as error:
+                if self.config["scores"] != ["all"]:
+                    raise error if isinstance(error, UserError) else UserError(f"scores={name}: {error}") from None
+                self.notes.append(f"no {name}: {error}")
+        return found
+
+    def checked(self, images: Iterable[Tensor], kept: list[Tensor] | None) -> Iterator[Tensor]:
+        """The same batches. Raises UserError for another shape than the reals'."""
+        wanted_shape = (self.reals.channels, *self.reals.image_size)
+        for batch in images:
+            if tuple(batch.shape[1:]) != wanted_shape:
+                mine, theirs = ("×".join(map(str, shape)) for shape in (batch.shape[1:], wanted_shape))
+                raise UserError(f"the fake pictures are {mine} (channels×height×width), the real ones {theirs}")
+            if kept is not None:
+                kept.append(batch)
+            yield batch
+
+    def sample(self, data: Dataset, fingerprint: str) -> Sample:
+        """A data set as the network sees it, looked at once: features are kept in the cache."""
+        path = self.cache / "seen" / f"{self.network.name}-{self.network.hash}-{fingerprint}.pt"
+        seen = read_seen(path, len(data), self.network.size)
+        if seen is None:
+            seen = self.network(images_of(data))
+            if seen.features.nbytes <= LARGEST_KEPT:
+                write_seen(path, seen)
+        where = "cpu" if self.network.device.type == "mps" else self.network.device
+        seen = Seen(seen.features.to(where), None if seen.logits is None else seen.logits.to(where))
+        return Sample(seen, data.labels, data.images)
+
+
+def too_few_for(scorer: Scorer, count: int) -> None:
+    """Raises UserError, before anything is drawn, where `count` fakes or the reals are too few for a covariance."""
+    pair = scorer.pair(None, None)
+    names = scorer.config["scores"]
+    if names is None or "fid" in names:
+        too_few(min(count, len(scorer.reals)), pair)
+
+
+def picked(data: Dataset, count: int | None, seed: int) -> Dataset:
+    """A fixed random subset of `count` pictures, or all where there are no more."""
+    if count is None or count >= len(data):
+        order = torch.arange(len(data))
+    else:
+        order = torch.randperm(len(data), generator=generator(seed, PICKS))[:count].sort().values
+    batch = data.take(order)
+    return Dataset(batch["image"], batch.get("label"), data.class_names)
+
+
+def part_of(sample: Sample, indices: Tensor) -> Sample:
+    where = indices.to(sample.seen.features.device)
+    logits = None if sample.seen.logits is None else sample.seen.logits[where]
+    labels = None if sample.labels is None else sample.labels[indices]
+    images = None if sample.images is None else sample.images[indices]
+    return Sample(Seen(sample.seen.features[where], logits), labels, images)
+
+
+def images_of(data: Dataset) -> Iterator[Tensor]:
+    for indices in torch.arange(len(data)).split(BATCH):
+        yield data.take(indices)["image"]
+
+
+# -- the cache ------------------------------------------------------------------------------------------------------
+
+
+def cache_folder(asked: str | None) -> Path:
+    """Where feature networks and what they saw are kept: as asked, else in the user's own cache folder."""
+    if asked is not None:
+        return Path(str(asked)).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ganrun"
+
+
+def read_seen(path: Path, count: int, size: int) -> Seen | None:
+    """None for a file that is not there, or of which anything is doubtful."""
+    try:
+        state = checkpoint.load(path)
+        features, logits = state["features"], state["logits"]
+        sound = features.shape == (count, size) and features.dtype == torch.float32
+        return Seen(features, logits) if sound and (logits is None or len(logits) == count) else None
+    except (CheckpointError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def write_seen(path: Path, seen: Seen) -> None:
+    """Raises UserError where it cannot be written."""
+    logits = None if seen.logits is None else seen.logits.cpu()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save({"features": seen.features.cpu(), "logits": logits}, path)
+    except OSError as error:
+        raise UserError(f"cache={path.parent} cannot be written: {error.strerror or error}; cache=FOLDER") from None
+
+
+def file_hash(path: Path) -> str:
+    """16 digits of the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
