@@ -207,7 +207,6 @@ CHECKS: dict[str, dict[str, Any]] = {
         "kid.subsets": _whole(),
         "kid.size": _whole(2),
         "splits": _whole(),
-        "ppl.n": _whole(),
         "tstr.steps": _whole(),
         "tstr.batch_size": _whole(),
         "tstr.lr": _number(),

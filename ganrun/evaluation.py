@@ -124,7 +124,9 @@ def of_run(config: Config, path: Path) -> Result:
     drawn = with_progress(render(system, inputs, config["batch_size"]), config["n"])
     values = scorer.score(drawn, inputs.get("label"), path_lengths(system, config) if "latent" in inputs else None)
     if config["out"] is not None and {"copying", "all"} & {*(config["scores"] or ())}:
-        save_nearest(scorer, next(render(system, inputs, SHOWN)), Path(str(config["out"])).expanduser())
+        spread = torch.linspace(0, config["n"] - 1, min(SHOWN, config["n"])).long()
+        shown = next(render(system, {name: part[spread] for name, part in inputs.items()}, SHOWN))
+        save_nearest(scorer, shown, Path(str(config["out"])).expanduser())
     return result_of(scorer, values, config["n"], about)
 
 
@@ -132,7 +134,7 @@ def result_of(scorer: Scorer, values: dict[str, float], count: int, about: Confi
     floors = scorer.floor(count)
     say(dict.fromkeys(scorer.notes))
     scorer.notes.clear()
-    return Result(about, values, floors, scorer.floor_is(count), scorer.protocol(count))
+    return Result(about, values, floors, scorer.floor_is(count), scorer.protocol(count), scorer.settings(count))
 
 
 def balanced(system: System, reals: Dataset, path: Path) -> list[int] | None:
@@ -208,7 +210,8 @@ def data_of(config: Config, state: Config) -> tuple[Dataset, Dataset | None, Con
         raise UserError(f"split={split} has other classes than the run's own data")
     resizer = f"the data set's own ({node.get('resize', 'bicubic')}), to {list(reals.image_size)}"
     origin = {"real": type(reals).__name__, "real_split": split, "resizer": resizer}
-    return reals, None if reals is learnt else learnt, origin
+    apart = reals is not learnt and not {own, split} & {None, "all"}  # "all" holds the other's pictures too
+    return reals, learnt if apart else None, origin
 
 
 def split_of(node: Config) -> str | None:

@@ -20,11 +20,11 @@ PLACES = -8  # takes the place of the step in the seed of where on a path a step
 
 
 def path_lengths(system: System, config: Config) -> Callable[[Extractor], Tensor]:
-    """A function from a network to the (M,) lengths of `ppl.n` steps, of one class each for a conditional model."""
+    """A function from a network to the (n,) lengths of `n` steps, of one class each for a conditional model."""
 
     @torch.inference_mode()
     def lengths(network: Extractor) -> Tensor:
-        count, seed = config["ppl"]["n"], config["seed"]
+        count, seed = config["n"], config["seed"]
         one, other = (draw(system, count, seed + far) for far in (0, 2**40))
         t = torch.rand(count, 1, generator=generator(seed, PLACES))
         blend = slerp if isinstance(getattr(system, "latent", None), Normal) else lerp

@@ -17,6 +17,7 @@ from ganrun.errors import UserError
 from ganrun.untrusted import members_of
 
 MAX_ARRAYS = 2**36  # bytes that an .npz may unfold to
+COLOURS = {1: "grey", 3: "colour"}
 RESIZE = "bicubic, the short side scaled and the centre cut"
 
 
@@ -42,7 +43,10 @@ def from_tree(path: Path, image_size: Size | None, channels: int | None) -> tupl
     probes = probed(listing)
     sizes = sorted({(height, width) for _, (width, height) in probes})
     if image_size is None and len(sizes) > 1:
-        raise UserError(f"its pictures differ in size ({shown(sizes[0])}, {shown(sizes[-1])}): {way_out(sizes[0])}")
+        raise UserError(
+            f"its pictures differ in size ({shown(sizes[0])}, {shown(sizes[-1])}): "
+            f"{way_out(sizes[0])} brings all there ({RESIZE})"
+        )
     size = as_size(image_size) if image_size is not None else sizes[0] if sizes else (1, 1)
     data = Folder(str(path), image_size=list(size), channels=channels or channels_of(probes))
     return data, "none" if sizes == [size] else f"{RESIZE}, to {shown(size)}"
@@ -87,8 +91,8 @@ def refuse_unlike(real: Dataset, fake: Dataset) -> None:
     mine, theirs = ((*data.image_size, data.channels) for data in (real, fake))
     if mine != theirs:
         raise UserError(
-            f"real= has pictures of {shown(mine[:2])} with {mine[2]} channels, fake= of {shown(theirs[:2])} with "
-            f"{theirs[2]}: {way_out(mine[:2])} channels={mine[2]} brings both there ({RESIZE})"
+            f"real= has {COLOURS[mine[2]]} pictures of {shown(mine[:2])}, fake= {COLOURS[theirs[2]]} ones of "
+            f"{shown(theirs[:2])}: {way_out(mine[:2])} channels={mine[2]} brings both there ({RESIZE})"
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts")
 
 @dataclass
 class Result:
-    """One set of fakes: what it is, {score: value}, {score: value of reference}, the protocol they share."""
+    """One set of fakes: what it is, {score: value}, {score: value of reference}, and the protocol they share."""
 
     about: Config
     values: dict[str, float]
     references: dict[str, float]
     reference: str  # what the references are
     protocol: Config
+    settings: dict[str, Config] = field(default_factory=dict)  # of a score, what it depends on besides
 
     def name(self, score: str) -> str:
         """fid -> fid_mnistcnn@10k."""
@@ -53,7 +54,7 @@ class Result:
                 "value": value if math.isfinite(value) else None,
                 "reference": self.references.get(score),
                 "reference_is": self.reference if score in self.references else None,
-                "protocol": self.protocol,
+                "protocol": self.protocol | self.settings.get(score, {}),
             }
             for score, value in self.values.items()
         ]
@@ -102,33 +103,49 @@ def read(place: str) -> list[Result]:
 
 def result_of(node: Config, path: Path) -> Result:
     scores = node["scores"]
-    protocol = scores[0]["protocol"]
-    for score in scores:
-        for key in {*protocol, *score["protocol"]}:
-            if protocol.get(key) != score["protocol"].get(key):
-                raise ValueError("its scores have several protocols")
+    protocol = {key: scores[0]["protocol"][key] for key in shared(score["protocol"] for score in scores)}
+    settings = {
+        str(score["score"]): {key: value for key, value in score["protocol"].items() if key not in protocol}
+        for score in scores
+    }
     values = {str(score["score"]): float("nan" if score["value"] is None else score["value"]) for score in scores}
     references = {str(s["score"]): float(s["reference"]) for s in scores if s["reference"] is not None}
     told = next((str(score["reference_is"]) for score in scores if score["reference_is"]), "")
     if not isinstance(protocol["n_fake"], int) or not isinstance(node["about"], dict):
         raise TypeError("another content")
-    return Result({"from": str(path), **node["about"]}, values, references, told, protocol)
+    return Result({"from": str(path), **node["about"]}, values, references, told, protocol, settings)
+
+
+def shared(protocols: Iterable[Config]) -> list[str]:
+    """The keys that say the same in all, in the order of the first."""
+    first, *others = protocols
+    return [key for key in first if all(key in other and other[key] == first[key] for other in others)]
 
 
 # -- side by side ---------------------------------------------------------------------------------------------------
 
 
 def refuse_unlike(results: Sequence[Result]) -> None:
-    """Raises UserError, naming the first difference, where two protocols are not the same."""
+    """Raises UserError, naming the first difference, where a score of two results has not the same protocol."""
     first = results[0]
     for other in results[1:]:
-        for key in [*first.protocol, *(key for key in other.protocol if key not in first.protocol)]:
-            mine, theirs = first.protocol.get(key), other.protocol.get(key)
-            if mine != theirs:
-                raise UserError(
-                    f"these scores do not compare: {key} is {text(mine)} for {title(first)} and {text(theirs)} for "
-                    f"{title(other)}; score both again with the same settings"
-                )
+        for score in [name for name in first.values if name in other.values] or ["none"]:
+            mine, theirs = (dict(flat(one.protocol | one.settings.get(score, {}))) for one in (first, other))
+            for key in [*mine, *theirs]:
+                if mine.get(key) != theirs.get(key):
+                    raise UserError(
+                        f"{score} does not compare: {key} is {text(mine.get(key))} for {title(first)} and "
+                        f"{text(theirs.get(key))} for {title(other)}; score both again with the same settings"
+                    )
+
+
+def flat(node: Config, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """{"a": {"b": 1}} -> ("a.b", 1)"""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def table(results: Sequence[Result]) -> list[str]:

@@ -191,10 +191,11 @@ def too_few(count: int, pair: Pair, which: str = "") -> None:
     """Raises UserError where a covariance cannot be had."""
     size = pair.network.size
     if count <= size:
+        learnt = "accuracy" in pair.network.about
+        fewer = f"fewer features (features.features={max(1, count // 2)}), " if learnt else ""
         raise UserError(
             f"a covariance of {size} features ({pair.network.name}) needs more than {size} pictures, and there are "
-            f"{count}{which}: give more (n=, limit=, split=), or fewer features (features.features={max(1, count // 2)}"
-            f"{'' if pair.network.name.endswith('cnn') else ' with features=default'}), or scores=[kid,prdc]"
+            f"{count}{which}: give more (n=, or split= for the real ones), {fewer}or scores=[kid,prdc], which need none"
         )
 
 

@@ -17,6 +17,7 @@ from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
 from ganrun.features.extractor import BATCH, Extractor, Features, Seen, data_fingerprint
 from ganrun.finding import CheckpointError
+from ganrun.metrics.manifolds import K_DENSITY, K
 from ganrun.scores import SCORES, Pair, Sample, Values, too_few, wanted
 from ganrun.seeding import generator
 
@@ -61,7 +62,7 @@ class Scorer:
         if labels is not None and self.reals.labels is not None:
             pair.fake.labels = labels
         pair.lengths = (lambda: lengths(self.network)) if lengths and self.network.smooth else None
-        names = self.wanted(pair)
+        names = wanted(self.config["scores"], pair.has())
         kept: list[Tensor] | None = [] if any(SCORES[name].pixels for name in names) else None
         seen = self.network(self.checked(images, kept))
         pair.fake = Sample(seen, pair.fake.labels, torch.cat(kept) if kept else None)
@@ -81,7 +82,7 @@ class Scorer:
                 order = torch.randperm(len(self.reals), generator=source)
                 half = len(order) // 2
                 pair = self.pair(*(part_of(self.real, part) for part in (order[:half], order[half : 2 * half])))
-            names = [name for name in self.wanted(pair) if SCORES[name].floor]
+            names = [name for name in self.asked(pair) if SCORES[name].floor]
             if self.train is None and half <= self.network.size:
                 names = [name for name in names if name not in ("fid", "class_fid")]
             self._floors[count] = self.compute(names, pair)
@@ -105,13 +106,18 @@ class Scorer:
             "network_about": self.network.about,
             "network_resizer": self.network.resizer,
             "seed": self.config["seed"],
-            "settings": {
-                "kid": {**self.config["kid"], "size": min(self.config["kid"]["size"], len(self.reals), count)},
-                "splits": self.config["splits"],
-                "tstr": self.config["tstr"],
-            },
             "ganrun": __version__,
         }
+
+    def settings(self, count: int) -> dict[str, Config]:
+        """For some scores, what these alone depend on."""
+        kid = {**self.config["kid"], "size": min(self.config["kid"]["size"], len(self.reals), count)}
+        learning = {"classifier": "ConvClassifier", **self.config["tstr"]}
+        neighbours = {"k": K}, {"k": K_DENSITY}
+        return {
+            "kid": kid, "is": {"splits": self.config["splits"]}, "tstr": learning, "trts": learning,
+            "precision": neighbours[0], "recall": neighbours[0], "density": neighbours[1], "coverage": neighbours[1],
+        }  # fmt: skip
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -130,8 +136,12 @@ class Scorer:
             self._learnt.append(self.sample(self.train, data_fingerprint(self.train)))
         return self._learnt[0]
 
-    def wanted(self, pair: Pair) -> list[str]:
-        return wanted(self.config["scores"], pair.has())
+    def asked(self, pair: Pair) -> list[str]:
+        """Those of the scores asked for that these pictures can have."""
+        has = pair.has()
+        possible = wanted(["all"], has)
+        names = self.config["scores"] or wanted(None, has)
+        return possible if names == ["all"] else [name for name in names if name in possible]
 
     def compute(self, names: list[str], pair: Pair) -> Values:
         found: Values = {}

@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "features": {"checkpoint", "data", "errors", "finding", "networks", "seeding", "study"},
     "scores": {"data", "errors", "features", "metrics", "study"},
     "scoring": {
-        "__init__", "build", "checkpoint", "data", "errors", "features", "finding", "scores", "seeding",
+        "__init__", "build", "checkpoint", "data", "errors", "features", "finding", "metrics", "scores", "seeding",
     },
     "latent_paths": {"features", "metrics", "networks", "sampling", "seeding", "systems"},
     "picture_sets": {"data", "errors", "untrusted"},

@@ -54,11 +54,13 @@ class Default(Features):
         name = f"{type(data).__name__.lower()}cnn"
         digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
         kept = cache / f"{name}-{digest}.pt"
-        network = WithHead(data.channels, data.image_size, data.classes, self.features)
-        accuracy = restored(network, kept, made)
-        if accuracy is None:
-            network, accuracy = self.learn(data, device)
-            keep({"network": network.state_dict(), "accuracy": accuracy, "made": made}, kept)
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.enable_grad():  # a run that asks for this goes on as if it had not
+            network = WithHead(data.channels, data.image_size, data.classes, self.features)
+            accuracy = restored(network, kept, made)
+            if accuracy is None:
+                network, accuracy = self.learn(data, device)
+                keep({"network": network.state_dict(), "accuracy": accuracy, "made": made}, kept)
         about = {"accuracy": accuracy, "accuracy_of": f"1 in {HELD_OUT} of its data, which it did not learn from"}
         looking = Looking(network.to(device))
         return Extractor(name, looking, self.features, classes=data.class_names, named=True, about=about)
@@ -72,9 +74,7 @@ class Default(Features):
         node |= {"channels": data.channels, "image_size": list(data.image_size), "classes": data.classes}
         config = {**self.training, "batch_size": batch, "classifier": node, "transforms": {}}
         print(f"ganrun: note: features: a classifier learns from {len(rest)} pictures, once", file=sys.stderr)
-        devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.enable_grad():  # a run that asks for this goes on as if it had not
-            network = trained(config, ALONE, part(data, rest), self.seed, device)
+        network = trained(config, ALONE, part(data, rest), self.seed, device)
         assert isinstance(network, WithHead)
         return network, tested(network, part(data, held), device)
 
