@@ -29,11 +29,11 @@ ALONE = Arm("scores", real=True, ratio=0, classic=False)
 
 @dataclass
 class Sample:
-    """Pictures as a network saw them, and labels and pixels, (N,) int64 and (N, C, H, W) uint8, where they matter."""
+    """Pictures as a network saw them, (N,) int64 labels where there are any, the pictures where they matter."""
 
     seen: Seen
     labels: Tensor | None = None
-    images: Tensor | None = None
+    data: Dataset | None = None
 
     def __len__(self) -> int:
         return len(self.seen.features)
@@ -214,15 +214,17 @@ def named(sample: Sample) -> Tensor:
 
 def learnt_and_tested(pair: Pair, learnt: Sample, judged: Sample) -> float:
     """The accuracy of a `ConvClassifier` that learnt from one set, on the other."""
-    data = [Dataset(part.images, part.labels, pair.class_names) for part in (learnt, judged)]  # type: ignore[arg-type]
-    facts = {"channels": data[0].channels, "image_size": list(data[0].image_size), "classes": data[0].classes}
+    train, test = learnt.data, judged.data
+    assert train is not None
+    assert test is not None
+    facts = {"channels": train.channels, "image_size": list(train.image_size), "classes": train.classes}
     node = {"_target_": "ganrun.networks.classifier.ConvClassifier", **facts}
     config = {**pair.settings["tstr"], "classifier": node, "transforms": {}}
-    config["batch_size"] = min(config["batch_size"], len(data[0]))
+    config["batch_size"] = min(config["batch_size"], len(train))
     device = pair.network.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-        network = trained(config, ALONE, data[0], pair.settings["seed"], device)
-    return tested(network, data[1], device)
+        network = trained(config, ALONE, train, pair.settings["seed"], device)
+    return tested(network, test, device)
 
 
 def wanted(names: Iterable[str] | None, has: set[str]) -> list[str]:

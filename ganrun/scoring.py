@@ -65,7 +65,8 @@ class Scorer:
         names = wanted(self.config["scores"], pair.has())
         kept: list[Tensor] | None = [] if any(SCORES[name].pixels for name in names) else None
         seen = self.network(self.checked(images, kept))
-        pair.fake = Sample(seen, pair.fake.labels, torch.cat(kept) if kept else None)
+        labels = pair.fake.labels
+        pair.fake = Sample(seen, labels, Dataset(torch.cat(kept), labels, pair.class_names) if kept else None)
         return self.compute(names, pair)
 
     def floor(self, count: int) -> Values:
@@ -175,7 +176,7 @@ class Scorer:
                 write_seen(path, seen)
         where = "cpu" if self.network.device.type == "mps" else self.network.device
         seen = Seen(seen.features.to(where), None if seen.logits is None else seen.logits.to(where))
-        return Sample(seen, data.labels, data.images)
+        return Sample(seen, data.labels, data)
 
 
 def too_few_for(scorer: Scorer, count: int) -> None:
@@ -189,10 +190,12 @@ def too_few_for(scorer: Scorer, count: int) -> None:
 def picked(data: Dataset, count: int | None, seed: int) -> Dataset:
     """A fixed random subset of `count` pictures, or all where there are no more."""
     if count is None or count >= len(data):
-        order = torch.arange(len(data))
-    else:
-        order = torch.randperm(len(data), generator=generator(seed, PICKS))[:count].sort().values
-    batch = data.take(order)
+        return data
+    return some_of(data, torch.randperm(len(data), generator=generator(seed, PICKS))[:count].sort().values)
+
+
+def some_of(data: Dataset, indices: Tensor) -> Dataset:
+    batch = data.take(indices)
     return Dataset(batch["image"], batch.get("label"), data.class_names)
 
 
@@ -200,8 +203,8 @@ def part_of(sample: Sample, indices: Tensor) -> Sample:
     where = indices.to(sample.seen.features.device)
     logits = None if sample.seen.logits is None else sample.seen.logits[where]
     labels = None if sample.labels is None else sample.labels[indices]
-    images = None if sample.images is None else sample.images[indices]
-    return Sample(Seen(sample.seen.features[where], logits), labels, images)
+    data = None if sample.data is None else some_of(sample.data, indices)
+    return Sample(Seen(sample.seen.features[where], logits), labels, data)
 
 
 def images_of(data: Dataset) -> Iterator[Tensor]:
