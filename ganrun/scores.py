@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,7 @@ class Sample:
     seen: Seen
     labels: Tensor | None = None
     data: Dataset | None = None
+    fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.seen.features)
@@ -101,7 +103,7 @@ def class_fid(pair: Pair) -> Values:
     for label, name in enumerate(pair.class_names):
         parts = [sample.only(labels == label) for sample, labels in ((pair.real, real), (pair.fake, fake))]
         too_few(min(map(len, parts)), pair, f" of the class {name}")
-        found[f"fid.{name}"] = frechet(*map(gaussian, parts))
+        found[f"fid.{word(name)}"] = frechet(*map(gaussian, parts))
     return found
 
 
@@ -126,9 +128,8 @@ def class_shares(pair: Pair) -> Values:
     assert pair.real.labels is not None
     found = shares(pair.fake.seen.logits.argmax(1).cpu(), len(pair.class_names))
     away = total_variation(found, shares(pair.real.labels, len(pair.class_names)))
-    return {f"share.{name}": share for name, share in zip(pair.class_names, found.tolist(), strict=True)} | {
-        "shares_tv": away
-    }
+    names = [f"share.{word(name)}" for name in pair.class_names]
+    return {**dict(zip(names, found.tolist(), strict=True)), "shares_tv": away}
 
 
 def obedience(pair: Pair) -> Values:
@@ -202,6 +203,11 @@ def too_few(count: int, pair: Pair, which: str = "") -> None:
 def gaussian_of(sample: Sample, pair: Pair) -> Gaussian:
     too_few(len(sample), pair)
     return sample.gaussian
+
+
+def word(name: str) -> str:
+    """0 - zero -> 0-zero: the name of a class as a part of a score's name."""
+    return "-".join(re.findall(r"\w+", name)) or "_"
 
 
 def named(sample: Sample) -> Tensor:

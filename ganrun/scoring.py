@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -75,19 +76,25 @@ class Scorer:
         Training pictures where there are some; else one half of the reals against the other.
         """
         if count not in self._floors:
-            source = generator(self.config["seed"], PICKS)
-            if self.train is not None:
-                fake = picked(self.train, count, self.config["seed"])
-                pair = self.pair(self.real, self.sample(fake, data_fingerprint(fake)))
-            else:
-                order = torch.randperm(len(self.reals), generator=source)
-                half = len(order) // 2
-                pair = self.pair(*(part_of(self.real, part) for part in (order[:half], order[half : 2 * half])))
+            real, fake = self.halves() if self.train is None else (self.real, self.stand_ins(count))
+            pair = self.pair(real, fake)
             names = [name for name in self.asked(pair) if SCORES[name].floor]
-            if self.train is None and half <= self.network.size:
+            if self.train is None and len(fake) <= self.network.size:
                 names = [name for name in names if name not in ("fid", "class_fid")]
-            self._floors[count] = self.compute(names, pair)
+            key = [names, self.protocol(count), self.settings(count), self.floor_is(count), fake.fingerprint]
+            self._floors[count] = read_or_make(self.cache / "floors", key, lambda: self.compute(names, pair))
         return self._floors[count]
+
+    def stand_ins(self, count: int) -> Sample:
+        """Training pictures in the place of fakes."""
+        assert self.train is not None
+        chosen = picked(self.train, count, self.config["seed"])
+        return self.sample(chosen, data_fingerprint(chosen))
+
+    def halves(self) -> tuple[Sample, Sample]:
+        order = torch.randperm(len(self.reals), generator=generator(self.config["seed"], PICKS))
+        half = len(order) // 2
+        return part_of(self.real, order[:half]), part_of(self.real, order[half : 2 * half])
 
     def floor_is(self, count: int) -> str:
         """In words, what `floor` compared."""
@@ -173,10 +180,11 @@ class Scorer:
         if seen is None:
             seen = self.network(images_of(data))
             if seen.features.nbytes <= LARGEST_KEPT:
-                write_seen(path, seen)
+                logits = None if seen.logits is None else seen.logits.cpu()
+                keep({"features": seen.features.cpu(), "logits": logits}, path)
         where = "cpu" if self.network.device.type == "mps" else self.network.device
         seen = Seen(seen.features.to(where), None if seen.logits is None else seen.logits.to(where))
-        return Sample(seen, data.labels, data)
+        return Sample(seen, data.labels, data, fingerprint)
 
 
 def too_few_for(scorer: Scorer, count: int) -> None:
@@ -233,12 +241,22 @@ def read_seen(path: Path, count: int, size: int) -> Seen | None:
         return None
 
 
-def write_seen(path: Path, seen: Seen) -> None:
+def read_or_make(folder: Path, key: list[Any], make: Callable[[], Values]) -> Values:
+    """Numbers that were worked out under this key before, or are now. Raises UserError where they cannot be kept."""
+    path = folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.pt"
+    try:
+        return {str(name): float(value) for name, value in checkpoint.load(path)["values"].items()}
+    except (CheckpointError, KeyError, TypeError, ValueError, AttributeError):
+        values = make()
+    keep({"values": values}, path)
+    return values
+
+
+def keep(state: Config, path: Path) -> None:
     """Raises UserError where it cannot be written."""
-    logits = None if seen.logits is None else seen.logits.cpu()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.save({"features": seen.features.cpu(), "logits": logits}, path)
+        checkpoint.save(state, path)
     except OSError as error:
         raise UserError(f"cache={path.parent} cannot be written: {error.strerror or error}; cache=FOLDER") from None
 
