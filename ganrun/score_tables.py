@@ -34,7 +34,7 @@ class Result:
         """fid -> fid_mnistcnn@10k."""
         network = self.protocol.get("network")
         middle = f"_{network}" if network and score not in WITHOUT_NETWORK else ""
-        return f"{score}{middle}@{thousands(self.protocol['n_fake'])}"
+        return printable(f"{score}{middle}@{thousands(self.protocol['n_fake'])}")
 
     def lines(self) -> list[str]:
         names = {score: self.name(score) for score in self.values}

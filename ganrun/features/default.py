@@ -57,7 +57,7 @@ class Default(Features):
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.enable_grad():  # a run that asks for this goes on as if it had not
             network = WithHead(data.channels, data.image_size, data.classes, self.features)
-            accuracy = restored(network, kept, made)
+            accuracy = restored(network, kept)
             if accuracy is None:
                 network, accuracy = self.learn(data, device)
                 keep({"network": network.state_dict(), "accuracy": accuracy, "made": made}, kept)
@@ -110,12 +110,10 @@ def part(data: Dataset, indices: Tensor) -> Dataset:
     return Dataset(batch["image"], batch["label"], data.class_names)
 
 
-def restored(network: nn.Module, path: Path, made: dict[str, Any]) -> float | None:
+def restored(network: nn.Module, path: Path) -> float | None:
     """Its accuracy, when the file at `path` holds its weights; None otherwise, whatever is wrong with the file."""
     try:
         state = checkpoint.load(path)
-        if state["made"] != made:
-            return None
         network.load_state_dict(state["network"])
         return float(state["accuracy"])
     except (CheckpointError, RuntimeError, KeyError, TypeError, ValueError, AttributeError):
