@@ -24,7 +24,7 @@ from ganrun.picture_sets import like_reals, read_set, refuse_unlike
 from ganrun.sampling import draw, pixels_of, render, restore
 from ganrun.score_tables import Result, read, table, write
 from ganrun.scores import SCORES
-from ganrun.scoring import Scorer, file_hash, picked, too_few_for
+from ganrun.scoring import Scorer, file_hash, images_of, picked, too_few_for
 from ganrun.systems.system import System
 from ganrun.systems.translation import PictureToPicture
 
@@ -261,5 +261,5 @@ def of_sets(config: Config) -> Result:
         say(["the fake pictures' classes are not those of the real ones: taken without labels"])
     fakes = picked(Dataset(fakes.images, labels, reals.class_names), config["n"], config["seed"])
     too_few_for(scorer, len(fakes))
-    values = scorer.score(fakes.images.split(config["batch_size"]), fakes.labels)
+    values = scorer.score(images_of(fakes), fakes.labels)
     return result_of(scorer, values, len(fakes), {"real": str(config["real"]), "fake": str(config["fake"])})

@@ -184,7 +184,8 @@ class Scorer:
                 keep({"features": seen.features.cpu(), "logits": logits}, path)
         where = "cpu" if self.network.device.type == "mps" else self.network.device
         seen = Seen(seen.features.to(where), None if seen.logits is None else seen.logits.to(where))
-        return Sample(seen, data.labels, data, fingerprint)
+        labels = None if data.labels is None else data.labels.cpu()
+        return Sample(seen, labels, data, fingerprint)
 
 
 def too_few_for(scorer: Scorer, count: int) -> None:
@@ -203,7 +204,7 @@ def picked(data: Dataset, count: int | None, seed: int) -> Dataset:
 
 
 def some_of(data: Dataset, indices: Tensor) -> Dataset:
-    batch = data.take(indices)
+    batch = {name: part.cpu() for name, part in data.take(indices.to(data.device)).items()}
     return Dataset(batch["image"], batch.get("label"), data.class_names)
 
 
@@ -216,7 +217,7 @@ def part_of(sample: Sample, indices: Tensor) -> Sample:
 
 
 def images_of(data: Dataset) -> Iterator[Tensor]:
-    for indices in torch.arange(len(data)).split(BATCH):
+    for indices in torch.arange(len(data), device=data.device).split(BATCH):
         yield data.take(indices)["image"]
 
 

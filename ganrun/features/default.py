@@ -46,7 +46,11 @@ class Default(Features):
         self.training = {"steps": steps, "batch_size": batch_size, "lr": float(lr)}
 
     def open(self, data: Dataset, cache: Path, device: torch.device) -> Extractor:
-        if data.classes < 2 or len(data) < HELD_OUT * 2 or "image" not in data.take(torch.tensor([0])):
+        if (
+            data.classes < 2
+            or len(data) < HELD_OUT * 2
+            or "image" not in data.take(torch.tensor([0], device=data.device))
+        ):
             return RandomConv(self.seed).open(data, cache, device)
         settings = {"format": FORMAT, "features": self.features, "seed": self.seed, **self.training}
         shape = {"channels": data.channels, "image_size": list(data.image_size), "classes": data.classes}
@@ -106,7 +110,7 @@ class Looking(nn.Module):
 
 
 def part(data: Dataset, indices: Tensor) -> Dataset:
-    batch = data.take(indices)
+    batch = {name: each.cpu() for name, each in data.take(indices.to(data.device)).items()}
     return Dataset(batch["image"], batch["label"], data.class_names)
 
 

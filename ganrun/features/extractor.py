@@ -86,7 +86,7 @@ def weights_hash(module: nn.Module) -> str:
 def data_fingerprint(data: Dataset) -> str:
     """16 hexadecimal digits of all its pictures and labels, in order."""
     digest = hashlib.blake2b(digest_size=8)
-    for indices in torch.arange(len(data)).split(BATCH):
+    for indices in torch.arange(len(data), device=data.device).split(BATCH):
         for name, tensor in sorted(data.take(indices).items()):
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             digest.update(tensor.cpu().numpy().tobytes())
