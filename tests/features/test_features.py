@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganrun.build import build
+from ganrun.compose import check, compose_plain
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
 from ganrun.features import default
 from ganrun.features.default import Default
-from ganrun.features.extractor import Extractor, data_fingerprint, weights_hash
+from ganrun.features.extractor import Extractor, Features, data_fingerprint, weights_hash
 from ganrun.features.inception import FILE, Inception
 from ganrun.features.random_conv import RandomConv
+from ganrun.pages import group_choices
 
 CPU = torch.device("cpu")
 
@@ -76,6 +79,13 @@ def test_data_without_labels_get_a_random_network_that_is_named_so(two_classes: 
     assert features.shape == (120, 256)
     assert features.std(0).min() > 0
     assert logits is None
+
+
+@pytest.mark.parametrize("choice", sorted(group_choices(None, "eval")["features"]))
+def test_every_choice_of_features_composes_and_builds(choice: str) -> None:
+    config = compose_plain("eval", ["ckpt=any", f"features={choice}"])
+    check("eval", config)
+    assert isinstance(build(config["features"], Features, "features"), Features)
 
 
 def test_more_features_than_256_are_refused() -> None:
