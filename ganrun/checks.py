@@ -141,6 +141,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "checkpoint.every": _whole(),
         "checkpoint.keep": _whole(),
         "checkpoint.keep_kimg": _number(null=True),
+        "checkpoint.best": _text,
         "non_finite.policy": _one_of("stop", "skip", "rollback"),
         "non_finite.limit": _whole(),
         "profile": _whole(0),

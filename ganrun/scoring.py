@@ -39,7 +39,8 @@ class Scorer:
     ) -> None:
         self.config, self.train, self.origin = config, train, origin or {}
         self.cache = cache_folder(config.get("cache"))
-        features = build(config["features"], Features, "features")
+        features = config["features"]
+        features = features if isinstance(features, Features) else build(features, Features, "features")
         self.network: Extractor = features.open(reals if train is None else train, self.cache / "features", device)
         self.reals = picked(reals, config.get("n_real"), config["seed"])
         self.fingerprint = data_fingerprint(self.reals)

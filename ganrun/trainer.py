@@ -97,6 +97,7 @@ class Trainer:
         self.meter = Meter()
         self.logged: dict[str, float] | None = None  # means since the last log, on steps where they are due
         self.pictures: dict[str, Tensor] = {}  # (C, H, W) uint8, made by one hook in this step for the others to show
+        self.scores: dict[str, float] = {}  # of this step, by name, from one hook for the others to see
         self.save_asked = self.save_due = False  # somebody outside asked; a checkpoint is due in this step
         self.stop_asked: tuple[str, int] | None = None  # a reason and an exit code
         self.stopped: str | None = None
@@ -136,6 +137,7 @@ class Trainer:
             if self.log_due:
                 self.world.compare(list(self.system.parameters()))
             self.pictures.clear()
+            self.scores.clear()
             for hook in self.hooks:
                 hook.on_step(self)
         for hook in reversed(self.hooks):  # the last to look is the first to put its things away

@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "augmentations": set(),
     "systems": {"augmentations", "losses", "objective"},
     "data": {"batches", "untrusted", "workers"},
-    "hooks": {"images", "checkpoint", "finding", "writing"},
+    "hooks": {
+        "images", "checkpoint", "evaluation", "features", "finding", "sampling", "score_tables", "scoring", "writing",
+    },
     "held": set(),
     "trainer": {"systems", "average", "batches", "held", "meter", "objective", "ranks", "schedules", "seeding"},
     "build": {"errors"},

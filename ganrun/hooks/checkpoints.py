@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun import checkpoint
 from ganrun.finding import step_of
+from ganrun.hooks.best import Best
 from ganrun.hooks.hook import Hook
 from ganrun.writing import whole
 
@@ -22,6 +23,9 @@ log = logging.getLogger("ganrun")
 
 class Checkpoints(Hook):
     """checkpoints/step_001000.pt every `every` steps, at the end, and when a signal asks; last.pt is the newest.
+
+    best.pt is the one with the best score `best` (null: none; auto: the first score that there is), whenever a hook
+    before this one has put scores into trainer.scores.
 
     The newest `keep` are kept, and with `keep_kimg` the first at or after each multiple of so many thousand images.
     A step waits for the copy to host memory alone: a thread writes it. Raises OSError when that failed, a step later
@@ -35,10 +39,12 @@ class Checkpoints(Hook):
         every: int = 1000,
         keep: int = 2,
         keep_kimg: float | None = None,
+        best: str | None = None,
     ) -> None:
         super().__init__(folder, config)
         self.every, self.keep, self.keep_kimg = every, keep, keep_kimg
         self.checkpoints = self.folder / "checkpoints"
+        self.best = Best(self.checkpoints / "best.json", best) if best else None
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")  # starts its thread when there is work
         self.writing: Future[None] | None = None
 
@@ -48,17 +54,21 @@ class Checkpoints(Hook):
         later = [path for path in self.numbered() if step_of(path) > trainer.step]
         here = self.checkpoints / f"step_{trainer.step:06d}.pt"
         if later and here.exists():
-            point_last_at(here)  # or a rollback would lead into a future that was given up
+            point_at(here, "last.pt")  # or a rollback would lead into a future that was given up
         for path in later:
             log.warning("%s belongs to a future that was given up at step %d: removed", path.name, trainer.step)
             remove(path)
+        if self.best:
+            self.best.start(trainer.step)
         for path in self.checkpoints.glob(".*.part"):  # of a run that was killed while it wrote
             remove(path)
 
     def on_step(self, trainer: Trainer) -> None:
         if self.writing is not None and self.writing.done():
             self.finish_writing()
-        if trainer.step % self.every == 0 or trainer.save_due or trainer.done:
+        if self.best and self.best.beaten(trainer.scores):
+            self.save(trainer, best=True)
+        elif trainer.step % self.every == 0 or trainer.save_due or trainer.done:
             self.save(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
@@ -73,17 +83,20 @@ class Checkpoints(Hook):
     def elsewhere(self) -> Hook:
         return Inspection(self.folder, self.config, self.every)
 
-    def save(self, trainer: Trainer) -> None:
+    def save(self, trainer: Trainer, best: bool = False) -> None:
         self.finish_writing()
         trainer.refuse_broken()
         data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
         state = checkpoint.snapshot({"config": self.config, "data": data, **trainer.state_dict()})
-        self.writing = self.writer.submit(self.write, state, self.checkpoints / f"step_{trainer.step:06d}.pt")
+        self.writing = self.writer.submit(self.write, state, self.checkpoints / f"step_{trainer.step:06d}.pt", best)
         self.saved = trainer.step
 
-    def write(self, state: dict[str, Any], path: Path) -> None:
+    def write(self, state: dict[str, Any], path: Path, best: bool) -> None:
         checkpoint.save(state, path)
-        point_last_at(path)
+        point_at(path, "last.pt")
+        if self.best and best:
+            point_at(path, "best.pt")
+            self.best.write(step_of(path))
         for old in self.numbered()[: -self.keep]:
             if not self.is_milestone(step_of(old)):
                 remove(old)
@@ -131,9 +144,9 @@ def remove(path: Path) -> None:
         log.warning("%s could not be removed: %s", path, error.strerror)
 
 
-def point_last_at(path: Path) -> None:
-    """Make last.pt the same file as `path`, or a copy where the file system has no hard links; never a torn one."""
-    with whole(path.with_name("last.pt")) as temporary:
+def point_at(path: Path, name: str) -> None:
+    """Make last.pt or best.pt the same file as `path`, or a copy where there are no hard links; never a torn one."""
+    with whole(path.with_name(name)) as temporary:
         temporary.unlink(missing_ok=True)
         try:
             os.link(path, temporary)

@@ -42,12 +42,14 @@ class TensorBoard(Hook):
         self.marked, self.marked_step = time.monotonic(), trainer.step
 
     def on_step(self, trainer: Trainer) -> None:
-        if self.writer is None or (trainer.logged is None and not trainer.pictures):
+        if self.writer is None or (trainer.logged is None and not trainer.pictures and not trainer.scores):
             return
         with self.tolerated():
             if trainer.logged is not None:
                 for name, value in {**trainer.logged, **self.running(trainer)}.items():
                     self.writer.add_scalar(name, value, trainer.step)
+            for name, value in trainer.scores.items():
+                self.writer.add_scalar(f"scores/{name}", value, trainer.images // 1000)
             for name, picture in trainer.pictures.items():
                 self.writer.add_image(name, picture, trainer.step)
             self.writer.flush()  # on the disk before a checkpoint that will not write these points again

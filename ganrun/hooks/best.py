@@ -1,0 +1,69 @@
+"""Best: which checkpoint had the best score so far."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganrun.writing import whole
+
+log = logging.getLogger("ganrun")
+
+LOWER = ("fid", "kid", "shares_tv", "ppl", "copied", "lpips")
+HIGHER = (
+    "is", "precision", "recall", "density", "coverage", "label_accuracy", "tstr", "trts", "authentic", "psnr", "ssim",
+)  # fmt: skip
+AUTO = "auto"
+
+
+@dataclass
+class Best:
+    """Remembers the best value of `score` ("auto": the first there is) in a file beside best.pt.
+
+    Raises ValueError for a score of which nobody knows which way is better.
+    """
+
+    path: Path
+    score: str
+    name: str = ""
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.score not in (AUTO, *LOWER, *HIGHER):
+            raise ValueError(f"checkpoint.best={self.score} is none of: auto, {', '.join((*LOWER, *HIGHER))}, or null")
+
+    def start(self, step: int) -> None:
+        """What was the best up to `step`; a later one belongs to a future that was given up."""
+        self.name = ""
+        try:
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+            if kept["step"] <= step:
+                self.name, self.value = str(kept["score"]), float(kept["value"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+
+    def beaten(self, scores: Mapping[str, float]) -> bool:
+        """Whether these scores are better than all before; if so, they are the best from now on."""
+        name = next((name for name in scores if self.score in (AUTO, kind(name))), None)
+        if name is None or (self.name == name and not better(name, scores[name], self.value)):
+            return False
+        self.name, self.value = name, scores[name]
+        return True
+
+    def write(self, step: int) -> None:
+        with whole(self.path) as temporary:
+            text = json.dumps({"score": self.name, "value": self.value, "step": step})
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def kind(name: str) -> str:
+    """label_accuracy_mnistcnn@2k -> label_accuracy; "" for an unknown one."""
+    known = [score for score in (*LOWER, *HIGHER) if name == score or name.startswith((f"{score}_", f"{score}@"))]
+    return max(known, key=len, default="")
+
+
+def better(name: str, value: float, than: float) -> bool:
+    return value < than if kind(name) in LOWER else value > than
