@@ -26,7 +26,7 @@ DRAWS = {  # command: its room and function; what bench draws is a table
     "eval": ("evaluation", "evaluate"),
     "bench": ("bench", "bench"),
 }
-SHARED = ("sample", "synthesize")  # what several processes under torchrun do together
+SHARED = ("sample", "synthesize", "eval")  # what several processes under torchrun do together
 COMMANDS = ("train", *DRAWS, "info")
 
 log = logging.getLogger("ganrun")

@@ -21,7 +21,8 @@ from ganrun.latent_paths import path_lengths
 from ganrun.metrics.neighbours import nearest as nearest_of
 from ganrun.parts import find_checkpoint, load_checkpoint, load_dataset, pick_device, set_threads, trusted
 from ganrun.picture_sets import like_reals, read_set, refuse_unlike
-from ganrun.sampling import draw, pixels_of, render, restore
+from ganrun.ranks import World
+from ganrun.sampling import draw, help_to_draw, pixels_of, render, restore
 from ganrun.score_tables import Result, read, table, write
 from ganrun.scores import SCORES
 from ganrun.scoring import Scorer, file_hash, images_of, picked, too_few_for
@@ -63,15 +64,21 @@ def check(config: Config) -> Path | None:
     return out
 
 
-def evaluate(config: Config) -> str:
-    """Score what the page `eval` names. Returns the lines to print; `out`, where given, has been written."""
+def evaluate(config: Config, world: World | None = None) -> str:
+    """Score what the page `eval` names. Returns the lines to print; `out`, where given, has been written.
+
+    The ranks of `world` share the drawing of a run's samples; the first one looks at them.
+    """
+    world = world or World()
     config = {**config, "scores": names_of(config["scores"])}
     if config["compare"] is not None:
         results = [result for place in listed(config["compare"]) for result in read(place)]
     elif config["real"] is not None:
         results = [of_sets(config)]
     else:
-        results = [of_run(config, path) for path in checkpoints(config)]
+        results = [result for path in checkpoints(config) if (result := of_run(config, path, world))]
+    if not world.first:
+        return ""
     if config["out"] is not None and config["compare"] is None:
         write(results, Path(str(config["out"])).expanduser())
     return "\n".join(table(results) if len(results) > 1 else results[0].lines())
@@ -104,8 +111,9 @@ def say(lines: Iterable[str]) -> None:
 # -- a run ----------------------------------------------------------------------------------------------------------
 
 
-def of_run(config: Config, path: Path) -> Result:
-    """The scores of one checkpoint. Raises UserError."""
+def of_run(config: Config, path: Path, world: World | None = None) -> Result | None:
+    """The scores of one checkpoint; None on the ranks that only helped to draw. Raises UserError."""
+    world = world or World()
     state = load_checkpoint(str(path), "ckpt")
     set_threads(config["threads"], pixels_of(state))
     device = pick_device(config["device"])
@@ -115,13 +123,20 @@ def of_run(config: Config, path: Path) -> Result:
     about = {"checkpoint": str(path), "checkpoint_sha256": file_hash(path), "step": state["progress"]["step"]}
     about["images"] = state["progress"]["images"]
     if isinstance(system, PictureToPicture):
+        if not world.first:
+            return None
         return picture_scores(config, system, reals, origin, about)
     if "image" not in reals.take(torch.tensor([0])):
         raise UserError(f"ckpt={path}: this model draws single pictures, but its data are none")
+    labels = balanced(system, picked(reals, config["n_real"], config["seed"]), path)
+    inputs = draw(system, config["n"], config["seed"], labels)
+    drawn = render(system, inputs, config["batch_size"], world)
+    if not world.first:
+        help_to_draw(drawn)
+        return None
     scorer = scorer_of(config, reals, train, device, origin)
     too_few_for(scorer, config["n"])
-    inputs = draw(system, config["n"], config["seed"], balanced(system, scorer.reals, path))
-    drawn = with_progress(render(system, inputs, config["batch_size"]), config["n"])
+    drawn = with_progress(drawn, config["n"])
     values = scorer.score(drawn, inputs.get("label"), path_lengths(system, config) if "latent" in inputs else None)
     if config["out"] is not None and {"copying", "all"} & {*(config["scores"] or ())}:
         spread = torch.linspace(0, config["n"] - 1, min(SHOWN, config["n"])).long()

@@ -85,8 +85,8 @@ MAY_IMPORT = {
         "__init__", "applying", "batches", "data", "errors", "images", "metrics", "score_tables", "seeding", "systems",
     },
     "evaluation": {
-        "data", "errors", "fidelity_scores", "folders", "images", "latent_paths", "metrics", "parts", "picture_sets",
-        "sampling", "score_tables", "scores", "scoring", "systems",
+        "data", "errors", "fidelity_scores", "folders", "images", "latent_paths", "metrics", "parts",
+        "picture_sets", "ranks", "sampling", "score_tables", "scores", "scoring", "systems",
     },
     "album": {"data", "errors", "untrusted"},
     "applying": {

@@ -30,8 +30,8 @@ class Scores(Hook):
     """`ganrun eval` of a run that goes on, with `n` samples of the same noise each time.
 
     Fills trainer.scores, for hooks that come later, with names that carry network and number: fid_mnistcnn@2k.
-    The run's scores.json has each with its protocol. Real pictures, network and samples are those of `ganrun eval ckpt=RUN n=N
-    seed=SEED`, and so are the scores. Raises UserError where they cannot be had.
+    The run's scores.json has each with its protocol. Real pictures, network and samples are those of
+    `ganrun eval ckpt=RUN n=N seed=SEED`, and so are the scores. Raises UserError where they cannot be had.
     """
 
     scorer: Scorer | None = None
