@@ -282,3 +282,9 @@ def test_ranks_draw_together_what_one_would_draw(tiny, tmp_path: Path, monkeypat
     monkeypatch.setattr(sys, "argv", ["ganrun"])
     assert main([*words, "out=one.npz"]) == 0
     assert Path("one.npz").read_bytes() == Path("two.npz").read_bytes()
+
+    words = ["eval", *words[1:], "features=random_conv", "scores=[kid,prdc]"]
+    together = torchrun([*words, "out=two.json"], tmp_path)
+    assert (together.returncode, together.stdout.count("kid_random_conv@10")) == (0, 1), together.stderr
+    assert main([*words, "out=one.json"]) == 0
+    assert Path("one.json").read_bytes() == Path("two.json").read_bytes()
