@@ -87,7 +87,7 @@ class Ganrun:
         self.end = 0
 
     def run(self, count: int) -> None:
-        set_precision(self.precision)
+        set_precision(self.precision, DEVICE)
         self.end += count * self.steps_each
         self.trainer.length.steps = self.end
         self.trainer.fit()
@@ -114,9 +114,8 @@ class ByHand:
             self.record()
 
     def switches(self) -> None:
-        mode = "tf32" if self.graph else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = mode
-        torch.backends.cudnn.conv.fp32_precision = "tf32"  # torch's own default
+        torch.backends.cuda.matmul.allow_tf32 = self.graph
+        torch.backends.cudnn.allow_tf32 = True  # torch's own default
         torch.backends.cudnn.benchmark = self.graph
 
     def autocast(self) -> Any:

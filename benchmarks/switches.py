@@ -75,7 +75,7 @@ class Side:
 
     def slice(self, seconds: float) -> float:
         """CPU seconds a step."""
-        runs.set_precision("fp32")
+        runs.set_precision("fp32", torch.device("cpu"))
         if self.switch:
             self.switch(self.trainer)
         steps, start = 0, time.process_time()

@@ -48,6 +48,7 @@ class Graphs:
         self.seen: Counter[Hashable] = Counter()
         self.inputs: Batch = {}  # where the recordings read a step's batch, or its indices
         self.gathers = trainer.stream.resident and trainer.stream.data.plain
+        self.side = torch.cuda.Stream(trainer.device) if trainer.device.type == "cuda" else None
         self.refused = refusal(trainer)
         if self.refused:
             self.say(self.refused)
@@ -72,7 +73,7 @@ class Graphs:
             trainer.meter.counts.update(counts)
         else:
             self.seen[kind] += 1
-            with beside(trainer.device):
+            with beside(self.side):
                 trainer.play_turns(self.batch())
 
     def raw(self, batches: Iterator[Batch]) -> Batch:
@@ -162,13 +163,12 @@ def make_capturable(optimizer: Optimizer, device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def beside(device: torch.device) -> Iterator[None]:
-    """On another stream than the usual one, as what is recorded later must have been."""
-    if device.type != "cuda":
+def beside(side: torch.cuda.Stream | None) -> Iterator[None]:
+    """On another stream than the usual one, as what is recorded later must have been; where there are streams."""
+    if side is None:
         yield
         return
-    side = torch.cuda.Stream(device)
-    side.wait_stream(torch.cuda.current_stream(device))
+    side.wait_stream(torch.cuda.current_stream(side.device))
     with torch.cuda.stream(side):
         yield
-    torch.cuda.current_stream(device).wait_stream(side)
+    torch.cuda.current_stream(side.device).wait_stream(side)

@@ -10,20 +10,36 @@ import torch
 EXACT = 1e-5  # relative error: far above float32's in a sum of 512 products, far below bf16's or TF32's
 
 
-def set_precision(name: str) -> None:
+def set_precision(name: str, device: torch.device) -> None:
     """For the whole process: `fp32` is IEEE everywhere; `tf32` lets float32 matrix products be TF32 on CUDA and bf16 on
-    a CPU with such units; `bf16` and `bf16_all` (autocast, by the trainer) allow TF32 on CUDA for what stays
-    float32.
+    a CPU with such units; `bf16` and `bf16_all` (autocast, by the trainer) allow TF32 on CUDA for what stays float32.
     """
-    on_cuda = "ieee" if name == "fp32" else "tf32"
-    torch.backends.cuda.matmul.fp32_precision = on_cuda
-    torch.backends.cudnn.conv.fp32_precision = on_cuda  # type: ignore[attr-defined]
+    if device.type == "cpu":
+        allow_in_products("bf16")
+        if name != "tf32" and product_error() > EXACT:
+            allow_in_products("ieee")
+        return
+    # the older names of these flags: inductor and others read them, and reading raises where the newer were set
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
     # shapes stay the same for a whole run: try the algorithms once, unless the user wants the same one every time
     torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
-    if name == "tf32":
-        torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]
-    else:
-        take_the_quicker_exact_library()
+
+
+def allow_in_products(precision: str) -> None:
+    """What a CPU's float32 matrix products may be inside; with "bf16" it is oneDNN that computes them.
+
+    A CPU without bf16 matrix units then computes in float32 all the same, and with AVX-512 where MKL has AVX2 (on AMD:
+    twice as quick). torch offers oneDNN for them in no other way.
+    """
+    torch.backends.mkldnn.matmul.fp32_precision = precision  # type: ignore[attr-defined]
+
+
+def product_error() -> float:
+    """The largest error of one float32 matrix product, relative to its largest entry."""
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(64, 512, generator=generator) for _ in range(2))
+    exact = one.double() @ other.double().T
+    return float((torch.nn.functional.linear(one, other).double() - exact).abs().max() / exact.abs().max())
 
 
 @contextlib.contextmanager
@@ -31,8 +47,8 @@ def as_torch_has_it() -> Iterator[None]:
     """Within this block nothing here has been set: what a loop gets that knows no switches."""
     places = (
         (torch.backends.mkldnn.matmul, "fp32_precision", "none"),  # type: ignore[attr-defined]
-        (torch.backends.cuda.matmul, "fp32_precision", "none"),
-        (torch.backends.cudnn.conv, "fp32_precision", "tf32"),  # type: ignore[attr-defined]
+        (torch.backends.cuda.matmul, "allow_tf32", False),
+        (torch.backends.cudnn, "allow_tf32", True),
         (torch.backends.cudnn, "benchmark", False),
     )
     before = [getattr(place, name) for place, name, _ in places]
@@ -43,22 +59,3 @@ def as_torch_has_it() -> Iterator[None]:
     finally:
         for (place, name, _), value in zip(places, before, strict=True):
             setattr(place, name, value)
-
-
-def take_the_quicker_exact_library() -> None:
-    """oneDNN's float32 matrix products instead of BLAS, wherever both are float32.
-
-    torch uses oneDNN for them only where bf16 inside is allowed. A CPU without bf16 matrix units computes in float32
-    all the same, with AVX-512 where MKL has AVX2 (on AMD: twice as quick). A product of known numbers tells which.
-    """
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]
-    if product_error() > EXACT:
-        torch.backends.mkldnn.matmul.fp32_precision = "ieee"  # type: ignore[attr-defined]
-
-
-def product_error() -> float:
-    """The largest error of one float32 matrix product, relative to its largest entry."""
-    generator = torch.Generator().manual_seed(0)
-    one, other = (torch.randn(64, 512, generator=generator) for _ in range(2))
-    exact = one.double() @ other.double().T
-    return float((torch.nn.functional.linear(one, other).double() - exact).abs().max() / exact.abs().max())

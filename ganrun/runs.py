@@ -53,7 +53,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust).to(device)
     set_threads(config["threads"], math.prod(dataset.image_size))
-    set_precision(config["precision"])
+    set_precision(config["precision"], device)
     system = build_system(config, trust).to(device).to(memory_format=torch.channels_last)
     if world.size > 1 and config.get("ranks", {}).get("batchnorm") == "synchronised":
         synchronise_(system)

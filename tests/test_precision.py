@@ -9,26 +9,31 @@ import torch
 
 from ganrun import precision
 
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    places = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    before = [place.fp32_precision for place in places]
-    yield
-    for place, value in zip(places, before, strict=True):
-        place.fp32_precision = value
+    with precision.as_torch_has_it():
+        yield
 
 
-@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def allowed() -> str:
+    return torch.backends.mkldnn.matmul.fp32_precision
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16", "bf16_all"])
 def test_what_stays_float32_on_a_cpu_is_float32(name: str) -> None:
-    precision.set_precision(name)
+    precision.set_precision(name, CPU)
     assert precision.product_error() < precision.EXACT
 
 
 def test_a_library_that_rounds_to_bf16_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "product_error", lambda: 2e-3)
-    precision.set_precision("fp32")
-    assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+    precision.set_precision("fp32", CPU)
+    assert allowed() == "ieee"
+    precision.set_precision("tf32", CPU)  # unless it was asked for
+    assert allowed() == "bf16"
 
 
 def test_the_limit_tells_float32_from_bf16() -> None:
@@ -40,14 +45,17 @@ def test_the_limit_tells_float32_from_bf16() -> None:
 
 
 def test_tf32_is_only_allowed_where_it_was_asked_for() -> None:
-    precision.set_precision("fp32")
-    assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == "ieee"
-    precision.set_precision("tf32")
-    assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == "tf32"
+    precision.set_precision("fp32", CUDA)
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+    precision.set_precision("tf32", CUDA)
+    assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+    torch.get_float32_matmul_precision()  # which raises where the two kinds of flags were mixed
 
 
 def test_a_loop_that_knows_no_switches_gets_torchs_own() -> None:
-    precision.set_precision("tf32")
+    precision.set_precision("tf32", CPU)
     with precision.as_torch_has_it():
-        assert torch.backends.mkldnn.matmul.fp32_precision == "none"
-    assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+        assert allowed() == "none"
+    assert allowed() == "bf16"
