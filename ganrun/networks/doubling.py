@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,4 +23,9 @@ class DoublingConv2d(nn.Conv2d):
         """(N, C, H, W) -> (N, outputs, 2·H, 2·W)."""
         kernel = self.weight.flip(2, 3).transpose(0, 1)
         shifts = [F.pad(kernel, (x, 1 - x, y, 1 - y)) for x in (0, 1) for y in (0, 1)]
-        return F.conv_transpose2d(images, shifts[0] + shifts[1] + shifts[2] + shifts[3], self.bias, 2, 1)
+        four = shifts[0] + shifts[1] + shifts[2] + shifts[3]
+        if self.weight.is_contiguous(
+            memory_format=torch.channels_last
+        ):  # or what follows meets two layouts, and copies
+            images, four = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (images, four))
+        return F.conv_transpose2d(images, four, self.bias, 2, 1)

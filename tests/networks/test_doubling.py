@@ -26,3 +26,12 @@ def test_it_is_nearest_neighbour_upsampling_and_a_convolution_with_all_its_gradi
 
 def test_its_state_is_that_of_a_convolution() -> None:
     assert DoublingConv2d(3, 5).state_dict().keys() == torch.nn.Conv2d(3, 5, 3).state_dict().keys()
+
+
+def test_channels_last_weights_give_channels_last_images() -> None:
+    torch.manual_seed(0)
+    layer, images = DoublingConv2d(3, 5), torch.randn(2, 3, 4, 6)
+    before = layer(images)
+    after = layer.to(memory_format=torch.channels_last)(images)
+    assert after.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(after, before)
