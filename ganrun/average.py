@@ -23,16 +23,18 @@ class Average:
         self.decay = 0.5 ** (batch_size / (1000 * half_life)) if half_life else 0.0
         self.live = dict(module.state_dict(keep_vars=True))
         self.copy = {name: tensor.detach().clone() for name, tensor in self.live.items()}
+        self.floats = [name for name, tensor in self.live.items() if tensor.is_floating_point()]
+        self.counters = [name for name in self.live if name not in self.floats]
 
     def update(self, updates: int) -> None:
         """Move the copy towards the weights; `updates` counts the steps taken so far."""
         decay = min(self.decay, (1 + updates) / (10 + updates))
-        floats = [name for name, tensor in self.live.items() if tensor.is_floating_point()]
         with torch.no_grad():
-            live = [self.live[name].detach() for name in floats]
-            torch._foreach_lerp_([self.copy[name] for name in floats], live, 1 - decay)
-            for name in self.live.keys() - floats:  # counters
-                self.copy[name].copy_(self.live[name])
+            live = [self.live[name].detach() for name in self.floats]
+            torch._foreach_lerp_([self.copy[name] for name in self.floats], live, 1 - decay)
+            if self.counters:
+                counted = [self.live[name] for name in self.counters]
+                torch._foreach_copy_([self.copy[name] for name in self.counters], counted)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -60,7 +60,7 @@ class Stream:
             raise ValueError(f"batch_size={batch_size} is not divisible by the {world_size} ranks: try {near}")
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.rank, self.world_size = rank, world_size
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._kept = -1, torch.empty(0, dtype=torch.int64)
 
     def __getitem__(self, step: int) -> Batch:
         """This rank's share of batch `step`: uint8 images, on the device where the data are."""
@@ -92,10 +92,14 @@ class Stream:
         return here if start + count == stop else torch.cat([here, self._indices(start + count, stop)])
 
     def _permutation(self, epoch: int) -> Tensor:
-        if epoch != self._epoch:
+        kept, order = self._kept  # one pair: a thread that fetches ahead may ask too
+        if epoch != kept:
             order = torch.randperm(len(self.data), generator=generator(self.seed, epoch))
-            self._epoch, self._order = epoch, order.to(self.data.device)
-        return self._order
+            if self.data.device.type == "cuda":
+                order = order.pin_memory()  # or the copy would wait for the device
+            order = order.to(self.data.device, non_blocking=True)
+            self._kept = epoch, order
+        return order
 
 
 def prepare(batch: Batch, device: torch.device, flip: bool = False) -> Batch:

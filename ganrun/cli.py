@@ -27,6 +27,7 @@ DRAWS = {  # command: its room and function; what bench draws is a table
     "bench": ("bench", "bench"),
 }
 SHARED = ("sample", "synthesize", "eval")  # what several processes under torchrun do together
+PATIENCE = 24 * 60.0  # minutes that ranks wait for the first one's own work, such as looking at what all drew
 COMMANDS = ("train", *DRAWS, "info")
 
 log = logging.getLogger("ganrun")
@@ -238,7 +239,7 @@ def _draw_together(page: str, module: Callable[[], Any], function: str, request:
     room = module()
     from ganrun import ranks
 
-    with ranks.joined(config["device"]) as world:
+    with ranks.joined(config["device"], PATIENCE) as world:
         if world.first:
             room.check(config)
         line = getattr(room, function)(config, world)

@@ -21,6 +21,7 @@ from ganrun.latent_paths import path_lengths
 from ganrun.metrics.neighbours import nearest as nearest_of
 from ganrun.parts import find_checkpoint, load_checkpoint, load_dataset, pick_device, set_threads, trusted
 from ganrun.picture_sets import like_reals, read_set, refuse_unlike
+from ganrun.precision import set_precision
 from ganrun.ranks import World
 from ganrun.sampling import draw, help_to_draw, pixels_of, render, restore
 from ganrun.score_tables import Result, read, table, write
@@ -70,6 +71,7 @@ def evaluate(config: Config, world: World | None = None) -> str:
     The ranks of `world` share the drawing of a run's samples; the first one looks at them.
     """
     world = world or World()
+    set_precision("fp32", pick_device(config["device"]))
     config = {**config, "scores": names_of(config["scores"])}
     if config["compare"] is not None:
         results = [result for place in listed(config["compare"]) for result in read(place)]

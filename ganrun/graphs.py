@@ -1,15 +1,17 @@
 """graphs: whole steps recorded as CUDA graphs and replayed, so that a small GAN no longer waits for its launches.
 
-A recording holds every kernel of a step: gathering, normalising and mirroring the batch where the data lie on the
-device, all turns with their random draws and optimizers, and the meter's sums. There is one for each kind of step that
-the system knows (a step with R1 and one without are two kinds). What differs between two steps of a kind is kept in
-memory that is filled before a replay: the batch or its indices, the learning rates, the random generator's seed.
+A recording holds the kernels of a step: gathering, normalising and mirroring the batch where the data lie on the
+device, all turns with their random draws and optimizers, and the meter's sums; the weight average follows it. There is
+one for each kind of step that the system knows (a step with R1 and one without are two kinds). What differs between two
+steps of a kind is kept in memory that is filled before a replay: the batch or its indices, the learning rates, the
+random generator's seed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Protocol
@@ -43,13 +45,16 @@ class Graphs:
     """
 
     def __init__(self, trainer: Trainer, record: Callable[[Play], Recording] | None = None) -> None:
-        self.trainer, self.record = trainer, record or CudaRecorder()
+        self.trainer = trainer
         self.recordings: dict[Hashable, tuple[Recording, Counter[str]]] = {}
         self.seen: Counter[Hashable] = Counter()
         self.inputs: Batch = {}  # where the recordings read a step's batch, or its indices
         self.gathers = trainer.stream.resident and trainer.stream.data.plain
         self.side = torch.cuda.Stream(trainer.device) if trainer.device.type == "cuda" else None
+        self.record = record or CudaRecorder(self.side)
         self.refused = refusal(trainer)
+        if self.refused is None and trainer.system.kind(trainer.step) is None:
+            self.refused = f"{type(trainer.system).__name__} does not say which of its steps are alike"
         if self.refused:
             self.say(self.refused)
         elif trainer.device.type == "cuda":
@@ -73,8 +78,10 @@ class Graphs:
             trainer.meter.counts.update(counts)
         else:
             self.seen[kind] += 1
-            with beside(self.side):
+            with beside(self.side), waiting_noticed(self.seen[kind] == WARM_UP and self.side is not None) as waits:
                 trainer.play_turns(self.batch())
+            if waits:  # a recording that failed would leave torch's generator and memory in between two states
+                self.refuse(str(waits[0].message))
 
     def raw(self, batches: Iterator[Batch]) -> Batch:
         """The step's own batch; the iterator is only moved where nobody gathers."""
@@ -108,11 +115,16 @@ class Graphs:
         try:
             recording = self.record(lambda: self.trainer.play_turns(self.batch()))
             self.recordings[kind] = recording, Counter(meter.counts) - before
-        except RuntimeError as error:  # something in the step waits for the device, or chooses by its numbers
-            self.refused = str(error).splitlines()[0]
-            self.say(self.refused)
+        except Exception as error:  # something in the step waits for the device, or chooses by its numbers
+            while error.__context__ is not None:  # the end of a recording fails too, and hides what it failed of
+                error = error.__context__  # type: ignore[assignment]
+            self.refuse(str(error))
         finally:
             meter.counts = before  # recording does nothing, it only looks
+
+    def refuse(self, reason: str) -> None:
+        self.refused = reason.splitlines()[0] if reason else "recording failed"
+        self.say(self.refused)
 
     @staticmethod
     def say(reason: str) -> None:
@@ -122,14 +134,14 @@ class Graphs:
 class CudaRecorder:
     """Records on CUDA, all graphs in one memory pool: they are never replayed at the same time."""
 
-    def __init__(self) -> None:
-        self.pool = torch.cuda.graph_pool_handle()
+    def __init__(self, stream: torch.cuda.Stream | None) -> None:
+        self.stream, self.pool = stream, torch.cuda.graph_pool_handle()
 
     def __call__(self, play: Play) -> Recording:
         """Everything that `play` would do, without doing it. Raises RuntimeError where it waits for the device."""
         graph = torch.cuda.CUDAGraph()
         # thread_local: the threads that write checkpoints and fetch batches go on with their own calls
-        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
             play()
         return graph
 
@@ -160,6 +172,24 @@ def make_capturable(optimizer: Optimizer, device: torch.device) -> None:
     for state in optimizer.state.values():
         if isinstance(state.get("step"), torch.Tensor):
             state["step"] = state["step"].to(device)
+
+
+@contextlib.contextmanager
+def waiting_noticed(look: bool) -> Iterator[list[warnings.WarningMessage]]:
+    """Within this block, if asked to look, a list is filled with what waits for the device: what cannot be recorded."""
+    if not look:
+        yield []
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        found: list[warnings.WarningMessage] = []
+        try:
+            yield found
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+            found += [warning for warning in caught if "synchroniz" in str(warning.message)]
 
 
 @contextlib.contextmanager

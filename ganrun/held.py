@@ -18,7 +18,8 @@ def state_of(optimizer: Optimizer) -> dict[str, Any]:
     """Its state as it would be on any device."""
     state = optimizer.state_dict()
     for group in state["param_groups"]:
-        group["lr"] = float(group["lr"])
+        if isinstance(group["lr"], Tensor):  # float32 on the device: 2e-4 there is 1.9999999e-4 here
+            group["lr"] = float(f"{group['lr'].item():.7g}")
         if "capturable" in group:
             group["capturable"] = False
     return state

@@ -43,19 +43,35 @@ def product_error() -> float:
 
 
 @contextlib.contextmanager
-def as_torch_has_it() -> Iterator[None]:
-    """Within this block nothing here has been set: what a loop gets that knows no switches."""
+def restored() -> Iterator[None]:
+    """After this block all that is set here is as it was before."""
     places = (
-        (torch.backends.mkldnn.matmul, "fp32_precision", "none"),  # type: ignore[attr-defined]
-        (torch.backends.cuda.matmul, "allow_tf32", False),
-        (torch.backends.cudnn, "allow_tf32", True),
-        (torch.backends.cudnn, "benchmark", False),
+        (torch.backends.mkldnn.matmul, "fp32_precision"),  # type: ignore[attr-defined]
+        (torch.backends.cuda.matmul, "allow_tf32"),
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cudnn, "benchmark"),
     )
-    before = [getattr(place, name) for place, name, _ in places]
-    for place, name, value in places:
-        setattr(place, name, value)
+    before = [getattr(place, name) for place, name in places]
     try:
         yield
     finally:
-        for (place, name, _), value in zip(places, before, strict=True):
+        for (place, name), value in zip(places, before, strict=True):
             setattr(place, name, value)
+
+
+@contextlib.contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Within this block float32 is IEEE's, whatever a run has chosen: for numbers that others compare with theirs."""
+    with restored():
+        set_precision("fp32", device)
+        yield
+
+
+@contextlib.contextmanager
+def as_torch_has_it() -> Iterator[None]:
+    """Within this block nothing here has been set: what a loop gets that knows no switches."""
+    with restored():
+        allow_in_products("none")
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
+        torch.backends.cudnn.benchmark = False
+        yield

@@ -62,10 +62,14 @@ def decoded(
     take: Callable[[Tensor], Batch], indices_at: Callable[[int], Tensor], step: int, processes: int, pin: bool
 ) -> Iterator[Batch]:
     """Batches from `step` on, taken by worker processes. Raises OSError for what a worker could not read."""
+
+    def own_indices(number: int) -> Tensor:
+        return indices_at(number).clone()  # of a slice the workers would be sent the whole epoch's
+
     loader = DataLoader(
         Taken(take),
         batch_size=None,
-        sampler=map(indices_at, itertools.count(step)),  # type: ignore[arg-type]  # endless, and so without a length
+        sampler=map(own_indices, itertools.count(step)),  # type: ignore[arg-type]  # endless, and so without a length
         num_workers=processes,
         prefetch_factor=max(2, -(-AHEAD // processes)) if processes else None,
         pin_memory=pin,

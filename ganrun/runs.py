@@ -51,6 +51,8 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     if world.first:
         folder.mkdir(parents=True, exist_ok=True)
     device = pick_device(config["device"])
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)  # streams, generators and recordings are those of the current device
     dataset = load_dataset(config, trust).to(device)
     set_threads(config["threads"], math.prod(dataset.image_size))
     set_precision(config["precision"], device)

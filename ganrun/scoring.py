@@ -115,6 +115,7 @@ class Scorer:
             "network_about": self.network.about,
             "network_resizer": self.network.resizer,
             "seed": self.config["seed"],
+            "precision": "fp32",  # IEEE's: callers see to it (precision.exactly)
             "ganrun": __version__,
         }
 

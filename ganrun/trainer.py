@@ -30,7 +30,7 @@ EXAMPLES = -1  # takes the place of the step in the seed of fixed examples
 
 
 class Player(Protocol):
-    """Plays one step; `Trainer.play_step` is one, a recording of it another."""
+    """Plays one step in place of `Trainer.play_step`."""
 
     def play(self, batches: Iterator[Batch]) -> None: ...
 
@@ -301,9 +301,13 @@ class Trainer:
 
     # -- what a checkpoint holds --------------------------------------------------------------------------------
 
+    def broken(self) -> bool:
+        """Whether a weight or running mean is no finite number. Waits for the device."""
+        return not (finite(self.system.state_dict()) and finite(self.average.state_dict()))
+
     def refuse_broken(self) -> None:
         """Raises FloatingPointError where a weight or running mean is no finite number. Waits for the device."""
-        if finite(self.system.state_dict()) and finite(self.average.state_dict()):
+        if not self.broken():
             return
         of = [player for player, module in self.system.players().items() if not finite(module.state_dict())]
         raise FloatingPointError(

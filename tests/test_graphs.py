@@ -14,7 +14,7 @@ import torch
 from ganrun import runs
 from ganrun.batches import Stream
 from ganrun.checkpoint import plain
-from ganrun.graphs import WARM_UP, Graphs, Play, make_capturable
+from ganrun.graphs import Graphs, Play, make_capturable
 from ganrun.trainer import Trainer
 from tests.same import differences
 
@@ -113,7 +113,6 @@ def test_a_step_of_each_kind_is_recorded_once_after_the_warm_up(tiny, tmp_path: 
     trained(tiny("loss=wgan_gp", "steps=60", "hooks=quiet", "log.every=100"), tmp_path, graphs)
     # with and without the generator, and the first of each after a log, of which there are too few to warm up
     assert recorders[0].recorded == 2
-    assert WARM_UP < 60 / 5
 
 
 def test_a_step_that_cannot_be_recorded_is_played_and_one_line_says_why(

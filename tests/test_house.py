@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "systems": {"augmentations", "losses", "objective"},
     "data": {"batches", "untrusted", "workers"},
     "hooks": {
-        "images", "checkpoint", "evaluation", "features", "finding", "sampling", "score_tables", "scoring", "writing",
+        "images", "checkpoint", "errors", "evaluation", "features", "finding", "precision", "sampling", "score_tables",
+        "scoring", "writing",
     },
     "held": set(),
     "trainer": {"systems", "average", "batches", "held", "meter", "objective", "ranks", "schedules", "seeding"},
@@ -86,7 +87,7 @@ MAY_IMPORT = {
     },
     "evaluation": {
         "data", "errors", "fidelity_scores", "folders", "images", "latent_paths", "metrics", "parts",
-        "picture_sets", "ranks", "sampling", "score_tables", "scores", "scoring", "systems",
+        "picture_sets", "precision", "ranks", "sampling", "score_tables", "scores", "scoring", "systems",
     },
     "album": {"data", "errors", "untrusted"},
     "applying": {

@@ -130,7 +130,7 @@ def test_ranks_with_shares_of_a_batch_are_one_process_with_all_of_it(ranks, alon
 
 def test_what_one_rank_knows_all_act_on(ranks) -> None:
     if len(ranks) != 2:
-        return
+        pytest.skip("worked out by hand for two")
     for rank, found in enumerate(each["habits"] for each in ranks):
         assert found["gradients"] == [[1.5, 2.5], None if rank else [0.5, 0.5], None]
         assert found["collected"] == ([] if rank else [[[n] * 3] * (1 + (n < 4)) for n in range(5)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import sys
@@ -105,6 +106,15 @@ def plain(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+MACHINES = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, getattr(errno, "ESTALE", errno.EIO)}
+
+
+def raise_if_machine(error: Exception) -> None:
+    """Raises OSError where the disk, the network or the memory failed and not the picture, which may be sound."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MACHINES):
+        raise OSError(getattr(error, "errno", None) or errno.ENOMEM, f"a picture could not be read: {error}") from None
+
+
 @dataclass
 class Filling:
     """Decodes the pictures from `start` on into their places of `out`: how many, and {index: what is wrong}."""
@@ -121,6 +131,7 @@ class Filling:
             try:
                 self.out[i] = self.decoder(source.read(pictures[i]))
             except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
+                raise_if_machine(error)
                 broken[i] = str(error) or type(error).__name__
         return len(chunk), broken
 

@@ -212,7 +212,7 @@ def tars_of(folder: Path) -> list[Path]:
 
 def refuse_unknown(node: Any) -> None:
     """Raises ValueError for a URL in a data set's node out of a file, unless this user has read its shards before."""
-    for value in node.values() if isinstance(node, Mapping) else ():
+    for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
         refuse_unknown(value)
         if is_url(value) and not all(index_file(Remote(url)).exists() for url in expanded(value)):
             raise ValueError(

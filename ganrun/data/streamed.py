@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.data.decode import Decoder
+from ganrun.data.decode import Decoder, raise_if_machine
 from ganrun.data.listing import Listing
 from ganrun.data.sources import SHOWN, Picture
 
@@ -73,6 +73,7 @@ class Streamed:
             try:
                 return i, [decoder(source.read(pictures[i])) for source, pictures, decoder in self.sides]
             except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
+                raise_if_machine(error)
                 self.report(i, str(error) or type(error).__name__)
         raise OSError(f"{self.where}: {TRIES} images in a row cannot be read; the last was {self.name(i)!r}")
 

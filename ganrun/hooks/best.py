@@ -12,10 +12,8 @@ from ganrun.writing import whole
 
 log = logging.getLogger("ganrun")
 
-LOWER = ("fid", "kid", "shares_tv", "ppl", "copied", "lpips")
-HIGHER = (
-    "is", "precision", "recall", "density", "coverage", "label_accuracy", "tstr", "trts", "authentic", "psnr", "ssim",
-)  # fmt: skip
+LOWER = ("fid", "kid", "shares_tv", "ppl", "copied")
+HIGHER = ("is", "precision", "recall", "density", "coverage", "label_accuracy", "tstr", "trts", "authentic")
 AUTO = "auto"
 
 
@@ -36,27 +34,33 @@ class Best:
             raise ValueError(f"checkpoint.best={self.score} is none of: auto, {', '.join((*LOWER, *HIGHER))}, or null")
 
     def start(self, step: int) -> None:
-        """What was the best up to `step`; a later one belongs to a future that was given up."""
+        """What was the best up to `step`; a later one belongs to a future that was given up, and is removed."""
         self.name = ""
         try:
             kept = json.loads(self.path.read_text(encoding="utf-8"))
             if kept["step"] <= step:
                 self.name, self.value = str(kept["score"]), float(kept["value"])
+            else:
+                for path in (self.path, self.path.with_suffix(".pt")):
+                    path.unlink(missing_ok=True)
         except (OSError, ValueError, KeyError, TypeError):
             pass
 
     def beaten(self, scores: Mapping[str, float]) -> bool:
         """Whether these scores are better than all before; if so, they are the best from now on."""
-        name = next((name for name in scores if self.score in (AUTO, kind(name))), None)
+        name = next((name for name in scores if kind(name) and self.score in (AUTO, kind(name))), None)
         if name is None or (self.name == name and not better(name, scores[name], self.value)):
             return False
         self.name, self.value = name, scores[name]
         return True
 
-    def write(self, step: int) -> None:
+    def record(self, step: int) -> str:
+        """What `write` is to write, as it is now: a thread writes it, and the next best may have come by then."""
+        return json.dumps({"score": self.name, "value": self.value, "step": step}) + "\n"
+
+    def write(self, record: str) -> None:
         with whole(self.path) as temporary:
-            text = json.dumps({"score": self.name, "value": self.value, "step": step})
-            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.write_text(record, encoding="utf-8")
 
 
 def kind(name: str) -> str:

@@ -66,8 +66,8 @@ class Checkpoints(Hook):
     def on_step(self, trainer: Trainer) -> None:
         if self.writing is not None and self.writing.done():
             self.finish_writing()
-        if self.best and self.best.beaten(trainer.scores):
-            self.save(trainer, best=True)
+        if self.best and self.best.beaten(trainer.scores) and not trainer.broken():
+            self.save(trainer, self.best.record(trainer.step))
         elif trainer.step % self.every == 0 or trainer.save_due or trainer.done:
             self.save(trainer)
 
@@ -83,20 +83,21 @@ class Checkpoints(Hook):
     def elsewhere(self) -> Hook:
         return Inspection(self.folder, self.config, self.every)
 
-    def save(self, trainer: Trainer, best: bool = False) -> None:
+    def save(self, trainer: Trainer, best: str = "") -> None:
         self.finish_writing()
-        trainer.refuse_broken()
+        if not best:  # other ranks do not know of this step, and refuse in the next that all know of
+            trainer.refuse_broken()
         data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
         state = checkpoint.snapshot({"config": self.config, "data": data, **trainer.state_dict()})
         self.writing = self.writer.submit(self.write, state, self.checkpoints / f"step_{trainer.step:06d}.pt", best)
         self.saved = trainer.step
 
-    def write(self, state: dict[str, Any], path: Path, best: bool) -> None:
+    def write(self, state: dict[str, Any], path: Path, best: str) -> None:
         checkpoint.save(state, path)
         point_at(path, "last.pt")
         if self.best and best:
             point_at(path, "best.pt")
-            self.best.write(step_of(path))
+            self.best.write(best)
         for old in self.numbered()[: -self.keep]:
             if not self.is_milestone(step_of(old)):
                 remove(old)

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ganrun import evaluation, images, sampling
+from ganrun.errors import UserError
 from ganrun.features.extractor import Features
 from ganrun.hooks.hook import Hook
+from ganrun.precision import exactly
 from ganrun.score_tables import Result, read, write
 from ganrun.scoring import Scorer
 
@@ -31,10 +33,12 @@ class Scores(Hook):
 
     Fills trainer.scores, for hooks that come later, with names that carry network and number: fid_mnistcnn@2k.
     The run's scores.json has each with its protocol. Real pictures, network and samples are those of
-    `ganrun eval ckpt=RUN n=N seed=SEED`, and so are the scores. Raises UserError where they cannot be had.
+    `ganrun eval ckpt=RUN n=N seed=SEED`, and so are the scores. Where they cannot be had a line says why, and the run
+    goes on.
     """
 
     scorer: Scorer | None = None
+    given_up = False
 
     def __init__(
         self,
@@ -60,8 +64,8 @@ class Scores(Hook):
         }  # fmt: skip
 
     def on_start(self, trainer: Trainer) -> None:
-        if self.scorer is None:
-            with randomness_kept(trainer.device):
+        if self.scorer is None and not self.given_up:
+            with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
                 self.prepare(trainer)
         before = read(str(self.path)) if self.path.exists() else []
         self.results = [result for result in before if result.about["step"] <= trainer.step]
@@ -81,18 +85,29 @@ class Scores(Hook):
 
     def on_step(self, trainer: Trainer) -> None:
         each, batch = 1000 * self.every, trainer.stream.batch_size
-        if trainer.done or trainer.step * batch // each > (trainer.step - 1) * batch // each:
-            self.score(trainer)
+        due = trainer.done or trainer.step * batch // each > (trainer.step - 1) * batch // each
+        if due and not self.given_up and trainer.stopped is None:  # who is asked to stop has no time to look
+            with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
+                self.score(trainer)
 
     def score(self, trainer: Trainer) -> None:
         assert self.scorer is not None
-        with randomness_kept(trainer.device), trainer.showing():
+        with trainer.showing():
             found = self.scorer.score(self.drawn(trainer), self.inputs.get("label"))
         result = self.result(trainer.step, trainer.images, found)
         trainer.scores.update(named(result))
         self.results.append(result)
         write(self.results, self.path)
         log.info(f"scores     step {trainer.step}  {line(result)}")
+
+    @contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """Looking at a run never ends it: one line says why there are no more scores."""
+        try:
+            yield
+        except (UserError, ValueError, OSError, RuntimeError, FloatingPointError) as error:
+            self.given_up = True
+            log.warning("scores     not available: %s; the run goes on without them", str(error).splitlines()[0])
 
     def drawn(self, trainer: Trainer) -> Iterator[Tensor]:
         for start in range(0, self.n, self.batch_size):

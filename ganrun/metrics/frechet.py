@@ -18,10 +18,12 @@ class Gaussian(NamedTuple):
 
 
 def gaussian(features: Tensor) -> Gaussian:
-    """(N, F) -> their mean and unbiased covariance. Raises ValueError unless N is above F: the rest is undetermined."""
+    """(N, F) -> their mean and unbiased covariance. Raises ValueError unless N is above F and all is finite."""
     count, size = features.shape
     if count <= size:
         raise ValueError(f"a covariance of {size} features needs at least {size + 1} pictures, and there are {count}")
+    if not features.isfinite().all():
+        raise ValueError("the features hold numbers that are not finite")
     mean = torch.stack([part.double().sum(0) for part in features.split(CHUNK)]).sum(0) / count
     scatter = torch.zeros(size, size, dtype=torch.float64, device=features.device)
     for part in features.split(CHUNK):
