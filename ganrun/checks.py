@@ -145,6 +145,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "non_finite.policy": _one_of("stop", "skip", "rollback"),
         "non_finite.limit": _whole(),
         "profile": _whole(0),
+        "watchdog.action": _one_of("warn", "stop", "rollback"),
         "optimizer.lr": _number(),
         "dataset": None,
         "model": None,
@@ -230,6 +231,10 @@ CHECKS["bench"] = {  # a run, and how to measure it
 }
 
 
+CHECKS["doctor"] = {**CHECKS["train"], "doctor": None, "doctor.steps": _whole(), "doctor.images": _whole(16)}
+CHECKS["plot"] = {"run": _text, "out": _text, "overwrite": _boolean, "samples": _whole(), "times": _whole(2)}
+
+
 def check(page: str, config: Config) -> None:
     """Refuse values that no run could use. Raises UserError that names the key, the value and what would do."""
     for key, wrong in CHECKS[page].items():
@@ -249,7 +254,7 @@ def check(page: str, config: Config) -> None:
         given = [key for key in ("ckpt", "real", "compare") if config[key] is not None]
         if len(given) != 1 or (config["real"] is None) != (config["fake"] is None):
             raise UserError("give one of ckpt=RUN, real=A with fake=B, or compare=[a.json,b.json]")
-    if page in ("train", "bench"):
+    if page in ("train", "bench", "doctor"):
         given = [name for name in LENGTHS if config[name] is not None]
         if len(given) > 1:
             raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from ganrun import __version__, launch, pages
-from ganrun.errors import UserError, nearest
+from ganrun.errors import FailedChecks, UserError, nearest
 
 FAILED, MISUSED = 1, 2
-KNOWN_FAILURES = (UserError, FloatingPointError, OSError)  # their messages say it all
-DRAWS = {  # command: its room and function; what bench draws is a table
+KNOWN_FAILURES = (UserError, FailedChecks, FloatingPointError, OSError)  # their messages say it all
+DRAWS = {  # command: its room and function; what bench and doctor draw is a table
     "sample": ("sampling", "sample"),
     "synthesize": ("synthesis", "synthesize"),
     "apply": ("applying", "apply"),
     "augment-study": ("study", "study"),
     "eval": ("evaluation", "evaluate"),
     "bench": ("bench", "bench"),
+    "doctor": ("doctor", "examine"),
+    "plot": ("curves", "plot"),
 }
 SHARED = ("sample", "synthesize", "eval")  # what several processes under torchrun do together
 PATIENCE = 24 * 60.0  # minutes that ranks wait for the first one's own work, such as looking at what all drew

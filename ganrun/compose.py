@@ -36,6 +36,7 @@ PATHS = (
     "ckpt",
     "resume",
     "init_from",
+    "run",
     "input",
     "out",
     "target",

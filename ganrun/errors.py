@@ -10,6 +10,10 @@ class UserError(ValueError):
     """The message names the key, the value and the way out; the command line shows it alone, without a traceback."""
 
 
+class FailedChecks(Exception):
+    """What was looked at is not well, as has been said line by line: the command ends with exit code 1."""
+
+
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
     """A clause that names what was probably meant: "nearest: hinge, minimax"; every choice when none is near."""
     known = sorted(choices)

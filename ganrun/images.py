@@ -80,8 +80,12 @@ def save_grid(
     text: Mapping[str, object] | None = None,
     captions: Sequence[str] | None = None,
 ) -> Tensor:
-    """(N, C, H, W) uint8 -> a grid PNG at `path`; returns the grid, (C, rows, columns) uint8."""
+    """(N, C, H, W) uint8 -> a grid PNG at `path`; returns the grid, (C, rows, columns) uint8.
+
+    Its header tells how many columns and rows it has, so that cells can be cut out again.
+    """
     picture = grid(images, columns, captions)
+    text = {**(text or {}), "columns": min(columns, len(images)), "rows": -(-len(images) // columns)}
     path.parent.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed does not come back as a half
     write_png(picture, path, text)
     return picture

@@ -137,6 +137,27 @@ optimizers, float32, everybody's gradients, each loss printed. The loops take tu
 All keys of ganrun train belong here but resume= and init_from=; besides:
 """
 
+HEAD["doctor"] = """\
+usage: ganrun doctor [key=value | group=choice of ganrun train]...
+
+  ganrun doctor model=dcgan dataset=folder dataset.root=PICTURES    before a long run: a line a check, under a minute
+  ganrun doctor experiment=mnist_cgan dataset.root=DATA precision=bf16
+
+It looks at the pictures and labels, lets the discriminator alone tell reals from an untrained generator's pictures,
+then lets each other player move once, and looks at what that did. ok, warn or FAIL is before each line; exit code 1
+where a check failed. Nothing is written. All keys of ganrun train belong here; besides:
+"""
+
+HEAD["plot"] = """\
+usage: ganrun plot run=RUN|last [out=x.png] [key=value]...
+
+  ganrun plot run=last                  curves.png in the run's folder: losses, gradient norms, accuracy, scores against
+                                        thousands of images, and the same samples over time
+  ganrun plot run=RUN out=figure.pdf    or .svg
+
+Of any run that has logged: finished, stopped, failed or still going on. Needs matplotlib: pip install 'ganrun[plot]'
+"""
+
 FLAGS = """\
 flags
   -m                    sweep over comma-separated values
@@ -179,6 +200,8 @@ ganrun: train GANs from the command line, one config per part.
   ganrun augment-study [...]    does a GAN's synthetic data help a classifier?        (ganrun augment-study --help)
   ganrun eval ckpt=… [...]      how good its pictures are: FID, KID, precision …      (ganrun eval --help)
   ganrun bench [overrides]      how fast a run would be, and where its time goes      (ganrun bench --help)
+  ganrun doctor [overrides]     before a long run: are data, networks and rates in order?
+  ganrun plot run=… [...]       a run's curves and samples over time on one picture   (ganrun plot --help)
   ganrun info                   versions, devices, extras: put it into a bug report
   ganrun --version
 

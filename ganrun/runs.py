@@ -19,7 +19,7 @@ from ganrun.batches import Stream
 from ganrun.checks import LENGTHS, MOVABLE, WITH_RESUME
 from ganrun.compiling import compile_networks
 from ganrun.errors import UserError
-from ganrun.finding import newest
+from ganrun.finding import newest, step_of
 from ganrun.graphs import Graphs
 from ganrun.hooks.hook import Hook
 from ganrun.hooks.status import write_status
@@ -38,7 +38,7 @@ from ganrun.parts import (
 from ganrun.plan import build_hooks, load_weights
 from ganrun.precision import set_precision
 from ganrun.ranks import RanksError, World, lost
-from ganrun.trainer import Trainer
+from ganrun.trainer import GoBack, Trainer
 
 log = logging.getLogger("ganrun")
 
@@ -118,7 +118,7 @@ def train(
             error = RanksError(f"lost another rank at step {trainer.step}: {gone}; go on with resume={folder}")
         if trainer.world.first:
             with contextlib.suppress(OSError):  # a full disk is being reported already
-                write_status(folder, "failed", trainer.step, str(error) or type(error).__name__)
+                write_status(folder, "failed", trainer.step, str(error) or type(error).__name__, trainer.alarms)
         if gone:
             raise error from None
         if isinstance(error, OSError) and (line := wrong_with(folder, error)):
@@ -151,22 +151,33 @@ def restore(trainer: Trainer, state: Config) -> None:
 
 
 def fit(trainer: Trainer, folder: Path, when_broken: Config) -> None:
-    """To the end; under `rollback`, back to the last checkpoint at half the rate, at most `limit` times in a run."""
+    """To the end; under `rollback`, back to the last checkpoint at half the rate, at most `limit` times in a run.
+
+    Where the watchdog sends it back: to the last checkpoint from before what it saw, or the oldest that is kept.
+    """
     while True:
         try:
             return trainer.fit()
         except FloatingPointError as error:
             trainer.world.wait_for_all()  # until the first rank has written what it had copied
             setbacks = trainer.setbacks + 1
-            if when_broken["policy"] != "rollback" or setbacks > when_broken["limit"] or not newest(folder):
+            may = when_broken["policy"] == "rollback" or isinstance(error, GoBack)
+            if not may or setbacks > when_broken["limit"] or not newest(folder):
                 raise
+            place = sound(folder, error.since) if isinstance(error, GoBack) else folder
             seconds = trainer.seconds  # what was played in vain counts where the length is in minutes
-            trainer.load_state_dict(load_checkpoint(str(folder), "resume"))
+            trainer.load_state_dict(load_checkpoint(str(place), "resume"))
             trainer.setbacks, trainer.seconds = setbacks, seconds
             log.warning(
                 "%s. Back to step %d, with %g times the learning rates (rollback %d of %d)",
                 error, trainer.step, 0.5**setbacks, setbacks, when_broken["limit"],
             )  # fmt: skip
+
+
+def sound(folder: Path, since: int) -> Path:
+    """The newest numbered checkpoint of step `since` or before; the oldest there is, where none is."""
+    numbered = [path for path in newest(folder) if step_of(path) >= 0]
+    return next((path for path in numbered if step_of(path) <= since), (numbered or [folder])[-1])
 
 
 @contextlib.contextmanager

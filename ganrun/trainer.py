@@ -44,6 +44,14 @@ class Listener(Protocol):
     def on_failure(self, trainer: Trainer) -> None: ...
 
 
+class GoBack(FloatingPointError):
+    """Somebody who watches the run wants it back at a checkpoint of step `since` or before."""
+
+    def __init__(self, reason: str, since: int) -> None:
+        super().__init__(reason)
+        self.since = since
+
+
 @dataclass
 class Length:
     """Where a run ends: after `steps`, or after `minutes` of training, all sessions of a resumed run together."""
@@ -98,8 +106,10 @@ class Trainer:
         self.logged: dict[str, float] | None = None  # means since the last log, on steps where they are due
         self.pictures: dict[str, Tensor] = {}  # (C, H, W) uint8, made by one hook in this step for the others to show
         self.scores: dict[str, float] = {}  # of this step, by name, from one hook for the others to see
+        self.alarms: list[str] = []  # what was found wrong with the run, a line each
         self.save_asked = self.save_due = False  # somebody outside asked; a checkpoint is due in this step
         self.stop_asked: tuple[str, int] | None = None  # a reason and an exit code
+        self.back_asked: tuple[str, int] | None = None  # a reason, and the step since which it has been so
         self.stopped: str | None = None
         self.exit_code = 0  # what the process should end with
 
@@ -179,13 +189,21 @@ class Trainer:
             self.meter.sums = dict(zip(self.meter.sums, self.world.mean([*self.meter.sums.values()]), strict=True))
 
     def heed_wishes(self, seconds: float) -> None:
-        """Stop, save and the time that has passed: what one rank knows, all act on in the same step."""
+        """Stop, save, go back, the time that has passed: what one rank knows, all act on in the same step.
+
+        Raises GoBack.
+        """
         save, self.save_asked = self.save_asked, False
         stop = 1 + self.stop_asked[1] if self.stop_asked else 0
-        agreed = self.world.agreed([stop, save, seconds if self.length.minutes is not None else 0])
+        back = 1 + self.back_asked[1] if self.back_asked else 0
+        agreed = self.world.agreed([stop, save, seconds if self.length.minutes is not None else 0, back])
         self.save_due, self.seconds = bool(agreed[1]), max(self.seconds, agreed[2])
         if agreed[0] and not self.stopped:
             self.stopped, self.exit_code = self.stop_asked or ("stopped with another rank", int(agreed[0]) - 1)
+        if agreed[3] and not self.stopped:
+            reason, _ = self.back_asked or ("another rank goes back", 0)
+            self.back_asked = None
+            raise GoBack(reason, int(agreed[3]) - 1)
 
     def record(self, player: str, objectives: Sequence[Objective], optimizer: Optimizer) -> None:
         """On the device; nothing here waits for it."""
@@ -257,6 +275,10 @@ class Trainer:
             self.stopped, self.exit_code = reason, exit_code
         else:  # all ranks leave in one step
             self.stop_asked = reason, exit_code
+
+    def go_back(self, reason: str, since: int) -> None:
+        """Leave this session at the next step, by GoBack, to a checkpoint of step `since` or before."""
+        self.back_asked = reason, since
 
     def prepared(self, step: int) -> Batch:
         """Batch `step` of the data on the device, that of all ranks, in [-1, 1], not mirrored."""

@@ -62,7 +62,7 @@ def test_a_run_leaves_what_the_readme_promises(run: Path) -> None:
     assert [line["step"] for line in lines] == [1, 2, 4]
     assert {"discriminator/adversarial", "discriminator/gradient_norm", "generator/gradient_norm"} <= lines[0].keys()
     with Image.open(run / "grids" / "step_000004.png") as grid:
-        assert grid.text == {"step": "4", "images": "32", "seed": "0"}
+        assert grid.text == {"step": "4", "images": "32", "seed": "0", "columns": "2", "rows": "2"}
 
 
 def test_tensorboard_has_every_number_the_grids_and_the_config(run: Path) -> None:
@@ -324,7 +324,8 @@ def test_version_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     "words",
     [["--help"], ["train", "--help"], ["--version"], ["trian"], ["train", "modle=mlp"], ["train", "model=nope"],
      ["train", "lr=1"], ["train", "steps=0"], ["sample"], ["train", "--cfg", "job"], ["sample", "ckpt=nowhere"],
-     ["train", "resume=nowhere"], ["bench", "--help"], ["bench", "bench.rounds=0"]],
+     ["train", "resume=nowhere"], ["bench", "--help"], ["bench", "bench.rounds=0"],
+     ["doctor", "--help"], ["doctor", "doctor.steps=0"], ["plot", "--help"], ["plot"]],
     ids=" ".join,
 )  # fmt: skip
 def test_help_and_mistakes_come_at_once_without_torch(words: list[str], tmp_path: Path) -> None:
@@ -422,6 +423,9 @@ MISTAKES = {
     "bench bench.step=-1": "bench.step=-1",
     "bench steps=10 epochs=2": "one length",
     "bench loss=wgan_gp model.discriminator.norm=batch": "model.discriminator.norm=none",
+    "doctor doctor.steps=0": "doctor.steps=0 must be a whole number",
+    "train watchdog.action=shout": "watchdog.action=shout is unknown",
+    "train hooks.watchdog.symptoms.mode_collapse.leest=1": "no such key",
     "bench resume=last": "bench starts from fresh weights",
     "bench out=x.txt": "must end in .json",
     "bench out=nowhere/x.json": "there is no folder nowhere",

@@ -38,8 +38,9 @@ MAY_IMPORT = {
     "data": {"batches", "untrusted", "workers"},
     "hooks": {
         "images", "checkpoint", "errors", "evaluation", "features", "finding", "precision", "sampling", "score_tables",
-        "scoring", "writing",
+        "scoring", "watch", "writing",
     },
+    "watch": set(),
     "held": set(),
     "trainer": {"systems", "average", "batches", "held", "meter", "objective", "ranks", "schedules", "seeding"},
     "build": {"errors"},
@@ -89,6 +90,8 @@ MAY_IMPORT = {
         "data", "errors", "fidelity_scores", "folders", "images", "latent_paths", "metrics", "parts",
         "picture_sets", "precision", "ranks", "sampling", "score_tables", "scores", "scoring", "systems",
     },
+    "curves": {"errors", "finding", "plots", "writing"},
+    "doctor": {"errors", "parts", "plan", "runs", "seeding", "systems", "trainer", "watch"},
     "album": {"data", "errors", "untrusted"},
     "applying": {
         "album", "data", "errors", "folders", "images", "metrics", "parts", "sampling", "systems", "tiling",

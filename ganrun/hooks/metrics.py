@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MetricsFile(Hook):
-    """Every term and monitor, the means since the last line, and scores. Timings are left out: they never repeat."""
+    """Every term and monitor, the means since the last line; scores as score/NAME. Timings never repeat: left out."""
 
     file: IO[str] | None = None
 
@@ -27,8 +27,9 @@ class MetricsFile(Hook):
         self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in on_end and on_failure
 
     def on_step(self, trainer: Trainer) -> None:
-        if (trainer.logged is not None or trainer.scores) and self.file is not None:
-            line = {"step": trainer.step, "images": trainer.images, **(trainer.logged or {}), **trainer.scores}
+        if self.file is not None and (trainer.logged is not None or trainer.scores):
+            scores = {f"score/{name}": value for name, value in trainer.scores.items()}
+            line = {"step": trainer.step, "images": trainer.images, **(trainer.logged or {}), **scores}
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
 

@@ -46,9 +46,9 @@ def test_scoring_leaves_no_trace_in_training(scored: Path, tiny, tmp_path: Path)
 
 def test_scores_are_written_beside_the_losses_with_network_and_number(scored: Path) -> None:
     rows = [json.loads(line) for line in (scored / "metrics.jsonl").read_text().splitlines()]
-    names = {name for row in rows for name in row if name.startswith("kid")}
-    assert names == {"kid_random_conv@40"}
-    assert [row["step"] for row in rows if "kid_random_conv@40" in row] == [5, 10, 15, 20]
+    names = {name for row in rows for name in row if name.startswith("score/kid")}
+    assert names == {"score/kid_random_conv@40"}
+    assert [row["step"] for row in rows if "score/kid_random_conv@40" in row] == [5, 10, 15, 20]
 
 
 def test_the_best_checkpoint_is_that_of_the_best_score(scored: Path) -> None:

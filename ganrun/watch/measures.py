@@ -1,0 +1,53 @@
+"""measures: of pictures and labels, in a number each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 32  # pixels: larger pictures are compared by their means
+
+
+def flat(images: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, D) float32, of sides up to 32."""
+    images = images.detach().float()
+    height, width = images.shape[2:]
+    if max(height, width) > SIDE:
+        images = F.adaptive_avg_pool2d(images, (min(height, SIDE), min(width, SIDE)))
+    return images.flatten(1)
+
+
+def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
+    """(N, C, H, W) -> () the mean distance of two, or with (N,) labels of two of one class; NaN without a pair."""
+    distances = torch.cdist(flat(images), flat(images))
+    pairs = torch.ones_like(distances, dtype=torch.bool)
+    if labels is not None:
+        pairs = labels[:, None] == labels
+    return distances[pairs.triu(1)].mean()
+
+
+class Sight(NamedTuple):
+    """How well labels can be seen in pictures."""
+
+    share: float  # of pictures whose nearest other one has the same label
+    chance: float  # of two pictures to have the same label
+    errors: float  # by how many standard errors the first is above the second
+
+
+def sight(images: Tensor, labels: Tensor) -> Sight:
+    """(N, C, H, W), (N,) -> how often the nearest other picture has the same label, beside chance."""
+    distances = torch.cdist(flat(images), flat(images)).fill_diagonal_(torch.inf)
+    share = (labels[distances.argmin(1)] == labels).float().mean().item()
+    count = len(labels)
+    sizes = labels.bincount().float()
+    chance = (sizes * (sizes - 1)).sum().item() / (count * (count - 1))
+    return Sight(share, chance, (share - chance) / max((chance * (1 - chance) / count) ** 0.5, 1e-9))
+
+
+def preference(right: Tensor, wrong: Tensor) -> float:
+    """(N,) verdicts with right and with wrong labels -> the mean difference, in standard deviations of it."""
+    difference = (right - wrong).double()
+    return (difference.mean() / difference.std().clamp_min(1e-12)).item()

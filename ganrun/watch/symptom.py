@@ -1,0 +1,59 @@
+"""Symptom: one way in which a run goes wrong, told from its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+Row = Mapping[str, float]  # "step" and what was read there: player/term, player/gradient_norm, samples/diversity, ...
+Config = Mapping[str, Any]
+
+
+class Finding(NamedTuple):
+    """What was seen, with numbers; the override to try; the step since which it has been so."""
+
+    saw: str
+    advice: str
+    since: int
+
+
+class Symptom:
+    """Is shown every row of a run in order, and remembers what it needs of them.
+
+    A resumed run shows the rows of metrics.jsonl again: all that a symptom knows comes from rows. With
+    `of_samples_from_noise` it means nothing where the system draws from pictures, and is left out there.
+    """
+
+    of_samples_from_noise = False
+    reads = "/gradient_norm"  # part of a key of the rows that can tell that it is over
+
+    def look(self, row: Row, config: Config) -> Finding | None:
+        """What is wrong at this row, None while nothing is; said again at each row as long as it lasts."""
+        raise NotImplementedError
+
+
+class Streak:
+    """Since when something has been so without a break, by key."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, tuple[int, int]] = {}  # rows, step of the row before the first
+        self.last: dict[str, int] = {}
+
+    def so(self, key: str, step: float, holds: bool) -> tuple[int, int, int]:
+        """(rows in a row, the steps that they cover, the step since which); zeros while it does not hold."""
+        before = self.last.get(key, int(step))
+        self.last[key] = int(step)
+        if not holds:
+            self.held.pop(key, None)
+            return 0, 0, 0
+        rows, since = self.held.get(key, (0, before))
+        self.held[key] = rows + 1, since
+        return rows + 1, int(step) - since, since
+
+
+def players(row: Row, name: str) -> Iterator[tuple[str, float]]:
+    """Each player that has a value of this name in the row, and the value."""
+    for key, value in row.items():
+        player, _, own = key.partition("/")
+        if own == name:
+            yield player, value
