@@ -174,7 +174,7 @@ def test_a_grid_carries_its_text_and_shows_small_images_large(tmp_path: Path) ->
     pictures = torch.zeros(4, 1, 16, 16, dtype=torch.uint8)
     images.save_grid(pictures, tmp_path / "g.png", columns=2, text={"step": 7})
     with Image.open(tmp_path / "g.png") as picture:
-        assert picture.text == {"step": "7"}
+        assert picture.text == {"step": "7", "columns": "2", "rows": "2"}
         assert picture.size == (2 * 66 + 2, 2 * 66 + 2)
 
 

@@ -173,10 +173,10 @@ def test_a_checkpoint_holds_the_step_it_was_made_at_however_slow_the_disk(tiny, 
     config = tiny("model=mlp", "steps=6", "checkpoint.every=3", "hooks=quiet")
     written = Checkpoints.write
     late: list = []
-    monkeypatch.setattr(Checkpoints, "write", lambda self, state, path: late.append((self, state, path)))
+    monkeypatch.setattr(Checkpoints, "write", lambda self, *what: late.append((self, *what)))
     runs.train(config, tmp_path / "slow")
-    for hook, state, path in late:
-        written(hook, state, path)
+    for hook, state, path, best in late:
+        written(hook, state, path, best)
     monkeypatch.undo()
     runs.train({**config, "steps": 3}, tmp_path / "short")
     slow = checkpoint.load(tmp_path / "slow/checkpoints/step_000003.pt")
