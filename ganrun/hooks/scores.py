@@ -67,10 +67,12 @@ class Scores(Hook):
         if self.scorer is None and not self.given_up:
             with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
                 self.prepare(trainer)
-        before = read(str(self.path)) if self.path.exists() else []
-        self.results = [result for result in before if result.about["step"] <= trainer.step]
-        for result in self.results:
-            del result.about["from"]  # the file's own name
+        self.results: list[Result] = []
+        with self.tolerated():  # the file may have been damaged
+            before = read(str(self.path)) if self.path.exists() else []
+            self.results = [result for result in before if result.about["step"] <= trainer.step]
+            for result in self.results:
+                del result.about["from"]  # the file's own name
 
     def prepare(self, trainer: Trainer) -> None:
         """Real pictures, their features and what they get themselves: once."""
@@ -105,9 +107,10 @@ class Scores(Hook):
         """Looking at a run never ends it: one line says why there are no more scores."""
         try:
             yield
-        except (UserError, ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        except (UserError, ValueError, KeyError, OSError, RuntimeError, FloatingPointError) as error:
             self.given_up = True
-            log.warning("scores     not available: %s; the run goes on without them", str(error).splitlines()[0])
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            log.warning("scores     not available: %s; the run goes on without them", reason)
 
     def drawn(self, trainer: Trainer) -> Iterator[Tensor]:
         for start in range(0, self.n, self.batch_size):

@@ -79,3 +79,11 @@ def test_some_scores_are_better_when_low_and_some_when_high(tmp_path: Path) -> N
     assert found == [True, False, True]
     with pytest.raises(ValueError, match=r"checkpoint\.best=fidd is none of: auto, fid"):
         Best(tmp_path, "fidd")
+
+
+def test_a_damaged_file_of_scores_does_not_end_the_run(tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "scores.json").write_text("{")
+    trainer = runs.train(config(tiny), tmp_path / "run")
+    assert trainer.step == 20
+    assert "scores     not available" in caplog.text
