@@ -17,9 +17,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import torch
+from kill import same
 
 from ganrun import checkpoint
 
@@ -72,17 +71,6 @@ def kill_when(agent: subprocess.Popen[str], folder: Path, step: int, seen: set[i
             return step_of(folder)
         time.sleep(0.002)
     return None
-
-
-def same(a: Any, b: Any) -> bool:
-    """Bit for bit."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
-        return a.dtype == b.dtype and torch.equal(a, b)
-    return bool(a == b)
 
 
 def compare(whole: Path, killed: Path) -> dict[str, bool]:
