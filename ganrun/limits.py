@@ -1,0 +1,11 @@
+"""limits: the largest values that a run may have. Training refuses what lies beyond, so whatever trained also opens."""
+
+from __future__ import annotations
+
+NUMBER = 2**64 - 1  # any whole number, seeds among them: what fits into 64 bits
+SETTING = 2**20  # a whole number that sizes a network: channels, widths, blocks, a latent
+SIDE = 2**14  # pixels of a picture's side
+COUNT = 2**16  # pictures in a grid, samples of a hook
+THREADS = 1024
+TEXT = 4096  # letters of one setting
+SETTINGS, DEPTH = 10_000, 32  # of a whole config
