@@ -8,7 +8,8 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from ganrun.average import Average
 from ganrun.batches import Stream
 from ganrun.checks import AUTO, LENGTHS, MOVABLE, NEWER, WITH_RESUME
-from ganrun.compiling import compile_networks
+from ganrun.compiling import Proved, compile_networks
 from ganrun.errors import UserError
 from ganrun.finding import newest, step_of
 from ganrun.graphs import Graphs
@@ -39,7 +40,7 @@ from ganrun.plan import build_hooks, load_weights
 from ganrun.precision import set_precision
 from ganrun.ranks import RanksError, World, lost
 from ganrun.speed import settled
-from ganrun.trainer import GoBack, Trainer
+from ganrun.trainer import GoBack, Player, Trainer
 
 log = logging.getLogger("ganrun")
 
@@ -84,10 +85,16 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
         flip=dataset.flip,
         log_every=config["log"]["every"],
         skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,
-        recorder=Graphs if device.type == "cuda" and config.get("graphs", "auto") else None,
+        recorder=recorder_of(config, device),
         world=world,
         accumulate=config.get("accumulate", 1),
     )
+
+
+def recorder_of(config: Config, device: torch.device) -> Callable[[Trainer], Player] | None:
+    """What plays the steps in place of the trainer's own `play_step`, if anything does."""
+    graphs = Graphs if device.type == "cuda" and config.get("graphs", "auto") else None
+    return partial(Proved, inner=graphs) if config.get("compile") else graphs
 
 
 def here(hooks: list[Hook], world: World) -> list[Hook]:
