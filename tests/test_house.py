@@ -56,7 +56,9 @@ MAY_IMPORT = {
     "compiling": {"batches", "proof", "systems"},
     "proof": {"held", "seeding"},
     "estimates": {"hooks"},
-    "plan": {"batches", "build", "data", "errors", "estimates", "hooks", "launch", "parts", "speed", "systems", "trainer"},
+    "plan": {
+        "batches", "build", "data", "errors", "estimates", "hooks", "launch", "parts", "speed", "systems", "trainer",
+    },
     "naive": {"data", "parts"},
     "bench": {
         "__init__", "bench_report", "errors", "hooks", "info", "naive", "parts", "plan", "precision",
