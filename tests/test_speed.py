@@ -32,6 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], None]:
         monkeypatch.setattr(speed, "ALL_THREADS", 4)
         monkeypatch.setattr(speed, "bf16_units", lambda device: None)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(speed, "KNOWN", {})
 
     return have
 
@@ -91,6 +92,14 @@ def test_a_run_without_a_length_takes_the_time_that_its_data_suggest(machine, ti
 def test_nothing_is_measured_where_nothing_is_open(machine, tiny) -> None:
     machine(lambda low, threads: pytest.fail("measured"))
     assert choose(tiny(*MLP, "steps=1")).settings == {}
+
+
+def test_the_jobs_of_a_sweep_over_seeds_get_one_answer(machine, tiny) -> None:
+    machine(lambda low, threads: 0.01 if low else 0.02)
+    first = choose({**tiny(*MLP, "steps=1"), "precision": "auto"})
+    again = {**tiny(*MLP, "steps=1", "seed=7", "optimizer.lr=1"), "precision": "auto"}
+    assert choose(again) is first
+    assert choose({**again, "batch_size": 16}) is not first
 
 
 def test_measuring_plays_real_turns_and_leaves_no_trace(tiny, monkeypatch) -> None:
