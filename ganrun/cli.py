@@ -32,6 +32,7 @@ DRAWS = {  # command: its room and function; what bench and doctor draw is a tab
 SHARED = ("sample", "synthesize", "eval")  # what several processes under torchrun do together
 PATIENCE = 24 * 60.0  # minutes that ranks wait for the first one's own work, such as looking at what all drew
 COMMANDS = ("train", *DRAWS, "info")
+DEMO = "experiment=digits"  # what `ganrun train` alone is
 
 log = logging.getLogger("ganrun")
 
@@ -95,6 +96,9 @@ def _train(words: list[str]) -> int:
     from ganrun.folders import check_folder, check_writable
 
     _outlive_wishes_to_save()
+    if not words:  # a newcomer's first command
+        words = [DEMO]
+        print(f"ganrun: note: nothing was asked for, so this is the demo, ganrun train {DEMO}", file=sys.stderr)
     request = compose.read_command_line("train", words)
     _use_config_dir(request.config_dir)
     if launch.rank() and request.only_shows:

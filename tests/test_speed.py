@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from ganrun import checkpoint, precision, speed
+from ganrun import checkpoint, cli, precision, speed
 from ganrun.cli import main
 from ganrun.speed import Passes, choose
 
@@ -140,3 +140,13 @@ def test_the_printed_overrides_repeat_the_run(machine, tmp_path: Path, monkeypat
     assert main(["train", *OPEN, "steps=3", "out=two", *line.split()[1:]]) == 0
     one, two = (Path(run, "checkpoints/last.pt").read_bytes() for run in ("one", "two"))
     assert one == two
+
+
+def test_train_alone_is_the_demo_and_says_so(tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ganrun"])
+    seen = []
+    monkeypatch.setattr(cli, "_hand_to_hydra", lambda page, job, argv: seen.append((page, argv)))
+    assert main(["train"]) == 0
+    assert seen == [("train", ["experiment=digits"])]
+    assert "ganrun train experiment=digits" in capfd.readouterr().err
