@@ -65,16 +65,19 @@ def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None) -> Dataset:
 def overheard(logger: str) -> Iterator[list[str]]:
     """What is logged within the block, as lines: data are read before there is a run, and a log, to say it in."""
     lines: list[str] = []
-    listener = logging.Handler(logging.WARNING)
+    listener = logging.Handler(logging.INFO)
     listener.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     source = logging.getLogger(logger)
     source.addHandler(listener)
     before, source.propagate = source.propagate, False
+    level = source.level
+    source.setLevel(logging.INFO)
     try:
         yield lines
     finally:
         source.removeHandler(listener)
         source.propagate = before
+        source.setLevel(level)
 
 
 def build_system(config: Config, trust: Sequence[str] | None = None, loss: AdversarialLoss | None = None) -> System:

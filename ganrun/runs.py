@@ -42,6 +42,7 @@ from ganrun.trainer import GoBack, Trainer
 
 log = logging.getLogger("ganrun")
 
+NEWER = (".max_channels",)  # settings that runs of before have not: they go on as they were
 STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
 
 
@@ -226,7 +227,8 @@ def agreed(stored: Config, asked: Config, folder: Path) -> Config:
     """`continued`, for a command that names the whole run again. Raises UserError where it means another run."""
     known = {key: value for key, value in asked.items() if key in stored}  # the others are newer than the run
     for key, before, now in unlike({key: stored[key] for key in known}, known):
-        if key not in (*WITH_RESUME, "out"):
+        newer = before is None and key.endswith(NEWER)
+        if key not in (*WITH_RESUME, "out") and not newer:
             raise UserError(
                 f"resume=auto: the run in {folder} has {key}={shown(before)}, this command {key}={shown(now)}: "
                 "choose another out=, or give the same command"

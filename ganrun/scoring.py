@@ -158,8 +158,8 @@ class Scorer:
         """
         found, faults = possible(names, pair)
         if faults and not found:
-            name, fault = next(iter(faults.items()))
-            raise UserError(fault if len(faults) == 1 else f"{fault}; nor is there {', '.join([*faults][1:])}")
+            fault, *others = next(iter(faults.values())), *[*faults][1:]
+            raise UserError(f"{fault}; nor is there {', '.join(others)}" if others else fault)
         self.notes += [f"no {name}: {fault}" for name, fault in faults.items()]
         return found
 

@@ -50,7 +50,9 @@ def refuse_strays(page: str, config: Config, unresolved: Config) -> None:
     asked = " ".join(re.findall(r"\$\{[^\"]*\}", json.dumps(unresolved, default=str)))
     for key in unread(page, config):
         if not re.search(rf"(?<![\w.])({re.escape(key)}|\.+{re.escape(key.split('.')[-1])})(?!\w)", asked):
-            raise UserError(f"{key}: nothing reads this key, which a yaml or a plus sign put there; {way_out(page, key)}")
+            raise UserError(
+                f"{key}: nothing reads this key, which a yaml or a plus sign put there; {way_out(page, key)}"
+            )
 
 
 def way_out(page: str, key: str) -> str:

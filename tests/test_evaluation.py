@@ -227,8 +227,14 @@ def test_a_class_of_one_picture_costs_only_its_own_distance(config: dict, capsys
     ("words", "said"),
     [
         (["real=a.npz", "fake=a.npz", "n=0"], "n=0 must be a whole number from 1 up"),
-        (["real=a.npz", "fake=a.npz", "n=8", "scores=fid"], "a covariance of 8 features (datasetcnn) needs more than 8 pictures"),
-        (["real=a.npz", "fake=a.npz", "n=3", "scores=[prdc,fid]"], "6 neighbours cannot be found among 3 pictures; nor is"),
+        (
+            ["real=a.npz", "fake=a.npz", "n=8", "scores=fid"],
+            "a covariance of 8 features (datasetcnn) needs more than 8 pictures",
+        ),
+        (
+            ["real=a.npz", "fake=a.npz", "n=3", "scores=[prdc,fid]"],
+            "6 neighbours cannot be found among 3 pictures; nor is",
+        ),
         (["real=a.npz", "fake=empty"], "fake=empty holds no images"),
         (["real=a.npz", "fake=junk.npz"], "fake=junk.npz: it has no table of contents"),
         (["real=a.npz", "fake=nothing"], "fake=nothing: there is no such folder"),
