@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganrun.data.keeping import free_memory
+from ganrun.data.sources import SHOWN
 from ganrun.data.streamed import Streamed, picked
 
 Size = int | Sequence[int]
@@ -65,6 +66,9 @@ class Dataset:
         self.images, self.labels, self.class_names = images, labels, list(class_names)
         self.flip = flip
         self.notes: list[str] = []  # what a user should hear about these data, a line each
+        self.faults: list[str] = []  # those of them that warn, mostly of files left out
+        self.more_faults = 0  # so many others, which were only counted when the data were read
+        self.names: Sequence[str] = ()  # the pictures' files, where they have any
         self.kimg = kimg  # thousands of images a run shows when it is given no length
         self.resident = resident
         self.device = torch.device("cpu")  # where the images lie
@@ -96,6 +100,12 @@ class Dataset:
     def kept(self) -> list[Tensor | Streamed]:
         """All its images."""
         return [self.images]
+
+    @property
+    def unnamed_faults(self) -> int:
+        """How many faults were only counted, of pictures that are decoded when they are drawn among them."""
+        streams = [images for images in self.kept if isinstance(images, Streamed)]
+        return self.more_faults + sum(max(0, len(images.told) - SHOWN) for images in streams)
 
     @property
     def workers(self) -> int | None:

@@ -10,7 +10,7 @@ from ganrun.data.fitting import check_channels
 from ganrun.data.keeping import Keeping
 from ganrun.data.listing import Labelled, Listing, find_facts, list_images, say_size
 from ganrun.data.sources import SHOWN, warn_each
-from ganrun.data.streamed import Streamed
+from ganrun.data.streamed import Names, Streamed
 
 
 class Folder(Dataset):
@@ -52,6 +52,7 @@ class Folder(Dataset):
         images, listing = load(listing.pick(chosen(len(listing), limit).tolist()), decoder, broken, keeping)
         found = None if listing.labels is None else torch.tensor(listing.labels)
         super().__init__(images, found, listing.class_names, flip, kimg=kimg, classes=classes, resident=resident)
+        self.names = Names(listing.pictures)
 
 
 def make_decoder(image_size: Size, channels: int, resize: str) -> Decoder:

@@ -210,7 +210,8 @@ def look(source: Source, picture: Picture) -> Probe | None:
     """Is it colour, and (width, height); None for a broken file, which is reported when it is decoded."""
     try:
         with open_picture(source.read(picture)) as image:
-            return is_colour(image), image.size[:: -1 if lies_on_its_side(image) else 1]
+            width, height = image.size
+            return is_colour(image), (height, width) if lies_on_its_side(image) else (width, height)
     except Exception:  # a damaged file makes Pillow and zipfile raise anything
         return None
 

@@ -29,7 +29,8 @@ def test_cells_count_whole_cells():
         ),
         (
             [30, 41],
-            "image_size=[30, 41]: Net needs sides divisible by 8; nearest: [24, 40] or [32, 48] (dataset.image_size=[24,40])",
+            "image_size=[30, 41]: Net needs sides divisible by 8; nearest: [24, 40] or [32, 48] "
+            "(dataset.image_size=[24,40])",
         ),
     ],
 )
