@@ -72,7 +72,7 @@ def examine(config: Config) -> str:
 
 def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     """Every check that has a meaning for this system and these data, in order: the later ones train a little."""
-    data = trainer.stream.data
+    data: Any = trainer.stream.data
     some = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: config["doctor"]["images"]]
     with overheard("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
         batch = data.take(some.to(data.device))
