@@ -20,6 +20,7 @@ import torch
 from torch.optim import Optimizer
 
 from ganrun.batches import Batch
+from ganrun.proof import disagreement
 
 if TYPE_CHECKING:
     from ganrun.trainer import Trainer
@@ -41,7 +42,8 @@ class Graphs:
     """Plays a trainer's steps: by replay where there is a recording, else one kernel at a time, with the same numbers.
 
     `record` turns a function into a Recording of it; tests hand in one that needs no GPU. Where recording fails the
-    run goes on without, and one line says why.
+    run goes on without, and one line says why. Each recording proves itself: its first replay is also played the plain
+    way, from the same state, and where the two differ the run goes on without recordings.
     """
 
     def __init__(self, trainer: Trainer, record: Callable[[Play], Recording] | None = None) -> None:
@@ -52,6 +54,7 @@ class Graphs:
         self.gathers = trainer.stream.resident and trainer.stream.data.plain
         self.side = torch.cuda.Stream(trainer.device) if trainer.device.type == "cuda" else None
         self.record = record or CudaRecorder(self.side)
+        self.proved: set[Hashable] = set()
         self.refused = refusal(trainer)
         if self.refused is None and trainer.system.kind(trainer.step) is None:
             self.refused = f"{type(trainer.system).__name__} does not say which of its steps are alike"
@@ -73,15 +76,34 @@ class Graphs:
         if kind not in self.recordings and self.seen[kind] >= WARM_UP:
             self.try_to_record(kind)
         if kind in self.recordings:
-            recording, counts = self.recordings[kind]
-            recording.replay()
-            trainer.meter.counts.update(counts)
+            self.replay(kind)
         else:
             self.seen[kind] += 1
             with beside(self.side), waiting_noticed(self.seen[kind] == WARM_UP and self.side is not None) as waits:
                 trainer.play_turns(self.batch())
             if waits:  # a recording that failed would leave torch's generator and memory in between two states
                 self.refuse(str(waits[0].message))
+
+    def replay(self, kind: Hashable) -> None:
+        """The first replay of a kind is compared with the step as it is played; where they differ, no more is replayed."""
+        recording, counts = self.recordings[kind]
+
+        def quick() -> None:
+            recording.replay()
+            self.trainer.meter.counts.update(counts)
+
+        if kind in self.proved:
+            return quick()
+        self.proved.add(kind)
+        difference = disagreement(self.trainer, quick, self.plainly)
+        if difference is not None:
+            self.recordings.clear()
+            self.refuse(f"a recorded step is not the step: {difference}")
+
+    def plainly(self) -> None:
+        """The step one kernel at a time, where a recording of it is made."""
+        with beside(self.side):
+            self.trainer.play_turns(self.batch())
 
     def raw(self, batches: Iterator[Batch]) -> Batch:
         """The step's own batch; the iterator is only moved where nobody gathers."""

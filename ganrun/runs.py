@@ -8,7 +8,8 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ import torch
 
 from ganrun.average import Average
 from ganrun.batches import Stream
-from ganrun.checks import LENGTHS, MOVABLE, WITH_RESUME
-from ganrun.compiling import compile_networks
+from ganrun.checks import AUTO, LENGTHS, MOVABLE, NEWER, WITH_RESUME
+from ganrun.compiling import Proved, compile_networks
 from ganrun.errors import UserError
 from ganrun.finding import newest, step_of
 from ganrun.graphs import Graphs
@@ -38,17 +39,20 @@ from ganrun.parts import (
 from ganrun.plan import build_hooks, load_weights
 from ganrun.precision import set_precision
 from ganrun.ranks import RanksError, World, lost
-from ganrun.trainer import GoBack, Trainer
+from ganrun.speed import settled
+from ganrun.trainer import GoBack, Player, Trainer
 
 log = logging.getLogger("ganrun")
 
-NEWER = (".max_channels",)  # settings that runs of before have not: they go on as they were
+UNCAPPED = ".max_channels"  # of a network; a run of before it was there goes on without it
 STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
 
 
 def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, world: World | None = None) -> Trainer:
     """A trainer at step 0 with all its hooks, for a checked config."""
     world = world or World()
+    if config["precision"] == AUTO:  # `training` has settled it already, and told the user
+        config, _ = settled(config, trust, world)
     if world.first:
         folder.mkdir(parents=True, exist_ok=True)
     device = pick_device(config["device"])
@@ -82,10 +86,16 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
         flip=dataset.flip,
         log_every=config["log"]["every"],
         skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,
-        recorder=Graphs if device.type == "cuda" and config.get("graphs", "auto") else None,
+        recorder=recorder_of(config, device),
         world=world,
         accumulate=config.get("accumulate", 1),
     )
+
+
+def recorder_of(config: Config, device: torch.device) -> Callable[[Trainer], Player] | None:
+    """What plays the steps in place of the trainer's own `play_step`, if anything does."""
+    graphs = Graphs if device.type == "cuda" and config.get("graphs", "auto") else None
+    return partial(Proved, inner=graphs) if config.get("compile") else graphs
 
 
 def here(hooks: list[Hook], world: World) -> list[Hook]:
@@ -226,9 +236,10 @@ def continued(stored: Config, asked: Config) -> Config:
 def agreed(stored: Config, asked: Config, folder: Path) -> Config:
     """`continued`, for a command that names the whole run again. Raises UserError where it means another run."""
     known = {key: value for key, value in asked.items() if key in stored}  # the others are newer than the run
+    measured = ("precision",) if asked["precision"] == AUTO else ()  # when it started
     for key, before, now in unlike({key: stored[key] for key in known}, known):
-        newer = before is None and key.endswith(NEWER)
-        if key not in (*WITH_RESUME, "out") and not newer:
+        newer = key in NEWER or (before is None and key.endswith(UNCAPPED))
+        if key not in (*WITH_RESUME, "out", *measured) and not newer:
             raise UserError(
                 f"resume=auto: the run in {folder} has {key}={shown(before)}, this command {key}={shown(now)}: "
                 "choose another out=, or give the same command"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -35,10 +34,10 @@ def placed(config: Config) -> Config:
     return config
 
 
-def refuse_strays(page: str, config: Config, unresolved: Config) -> None:
+def refuse_strays(page: str, config: Config, unresolved: str) -> None:
     """Raises UserError for what no part of ganrun reads, and no `${...}` of the config either.
 
-    `config` is what was composed, in its places; `unresolved` the same before interpolations were looked up.
+    `config` is what was composed, in its places; `unresolved` the same as yaml, before interpolations are looked up.
     """
     for group in groups_of(page):
         node = config.get(group)
@@ -47,12 +46,17 @@ def refuse_strays(page: str, config: Config, unresolved: Config) -> None:
                 f"{group}: its yaml holds {group}: once more, so its first line must be `{FIRST_LINE}`; "
                 f"or leave the word {group}: away"
             )
-    asked = " ".join(re.findall(r"\$\{[^\"]*\}", json.dumps(unresolved, default=str)))
     for key in unread(page, config):
-        if not re.search(rf"(?<![\w.])({re.escape(key)}|\.+{re.escape(key.split('.')[-1])})(?!\w)", asked):
+        if not asked_for(key, unresolved):
             raise UserError(
                 f"{key}: nothing reads this key, which a yaml or a plus sign put there; {way_out(page, key)}"
             )
+
+
+def asked_for(key: str, unresolved: str) -> bool:
+    """Whether an interpolation of the config names the key, or by its last part what lies beside it."""
+    asked = " ".join(re.findall(r"\$\{[^\n]*\}", unresolved))
+    return bool(re.search(rf"(?<![\w.])({re.escape(key)}|\.+{re.escape(key.split('.')[-1])})(?!\w)", asked))
 
 
 def way_out(page: str, key: str) -> str:

@@ -54,6 +54,7 @@ class Dataset:
         kimg: float = 1000,
         classes: int | None = None,
         resident: bool | str = "auto",
+        minutes: float | None = None,
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise TypeError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
@@ -70,6 +71,7 @@ class Dataset:
         self.more_faults = 0  # so many others, which were only counted when the data were read
         self.names: Sequence[str] = ()  # the pictures' files, where they have any
         self.kimg = kimg  # thousands of images a run shows when it is given no length
+        self.minutes = minutes  # such a run then takes at most so long on this machine, as measured at its start
         self.resident = resident
         self.device = torch.device("cpu")  # where the images lie
         self.pinned = False  # should batches be brought to pinned memory, ahead of the step that needs them?
