@@ -56,7 +56,11 @@ MAY_IMPORT = {
     "compiling": {"batches", "proof", "systems"},
     "proof": {"held", "seeding"},
     "estimates": {"hooks"},
-    "plan": {"batches", "build", "data", "errors", "estimates", "hooks", "launch", "parts", "speed", "systems", "trainer"},
+    "remarks": {"data", "hooks", "launch", "losses", "strays", "systems"},
+    "plan": {
+        "batches", "build", "data", "errors", "estimates", "hooks", "launch", "parts", "remarks", "speed", "systems",
+        "trainer",
+    },
     "naive": {"data", "parts"},
     "bench": {
         "__init__", "bench_report", "errors", "hooks", "info", "naive", "parts", "plan", "precision",

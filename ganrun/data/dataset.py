@@ -44,6 +44,8 @@ class Dataset:
     to the networks: ValueError when the data disagree.
     """
 
+    sided = False  # whether a mirror image would be none of them, as of digits and letters
+
     def __init__(
         self,
         images: Tensor | Streamed,
@@ -128,6 +130,11 @@ class Dataset:
                     setattr(moved, name, tensor.to(device))
         moved.pinned = device.type == "cuda" and moved.device != device
         return moved
+
+    def remarks(self) -> list[str]:
+        """What a user should hear before a run, a line each, besides what was said when the data were read."""
+        mirrored = "dataset.flip=true mirrors digits, and most digits are none in a mirror"
+        return [mirrored] if self.flip and self.sided else []
 
     @property
     def plain(self) -> bool:

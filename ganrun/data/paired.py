@@ -75,6 +75,7 @@ class Paired(Dataset):
         sources, targets = (pairs, pairs) if isinstance(pairs, Streamed) else pairs
         super().__init__(targets, flip=flip, kimg=kimg, classes=classes, resident=resident)
         self.sources, self.scale = sources, scale
+        self.sided = not (root or root_source)  # the digits
 
     @property
     def kept(self) -> list[Tensor | Streamed]:

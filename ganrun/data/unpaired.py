@@ -60,6 +60,7 @@ class Unpaired(Dataset):
         else:
             a, b = inverted_halves(image_size, channels, limit)
         super().__init__(a, flip=flip, kimg=kimg, classes=classes, resident=resident)
+        self.sided = not (root_a or root_b)  # the digits
         self.others, self.order = b, mixed(len(b), max(len(a), len(b)))
 
     def __len__(self) -> int:
