@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import logging
 import os
 import signal
@@ -29,6 +30,7 @@ DRAWS = {  # command: its room and function; what bench and doctor draw is a tab
     "doctor": ("doctor", "examine"),
     "plot": ("curves", "plot"),
 }
+EXTRAS = {"plot": ("matplotlib", "ganrun[plot]")}  # what a command needs besides, and where it comes from
 SHARED = ("sample", "synthesize", "eval")  # what several processes under torchrun do together
 PATIENCE = 24 * 60.0  # minutes that ranks wait for the first one's own work, such as looking at what all drew
 COMMANDS = ("train", *DRAWS, "info")
@@ -225,6 +227,8 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
     request = compose.read_command_line(page, words)
     if launch.rank() and request.only_shows:
         return 0
+    if not request.only_shows:
+        _check_extra(page)
     if launch.size() > 1 and not request.only_shows:
         return _draw_together(page, module, function, request)
     if not request.only_shows:
@@ -333,6 +337,13 @@ def _use_config_dir(config_dir: Path | None) -> None:
     for folder in (config_dir, config_dir.parent):
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
+
+
+def _check_extra(page: str) -> None:
+    """Before torch is imported, which takes seconds."""
+    package, extra = EXTRAS.get(page, ("", ""))
+    if package and importlib.util.find_spec(package) is None:
+        raise UserError(f"{page} needs {package}: pip install '{extra}'")
 
 
 def _check_torch() -> None:

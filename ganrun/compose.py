@@ -29,6 +29,7 @@ from ganrun.checks import CHECKS, LENGTHS, MOVABLE, check
 from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
 from ganrun.pages import conf_folder, group_choices
+from ganrun.strays import placed, refuse_strays
 from ganrun.writing import whole
 
 Config = dict[str, Any]
@@ -363,7 +364,10 @@ def _compose(page: str, overrides: list[str], config_dir: Path | None, whole: bo
 
 def compose_plain(page: str, overrides: list[str], config_dir: Path | None = None) -> Config:
     """The composed page as plain dicts and lists, every interpolation resolved. Raises UserError."""
-    return plain(_compose(page, overrides, config_dir))
+    composed = _compose(page, overrides, config_dir)
+    config = plain(composed)
+    refuse_strays(page, config, OmegaConf.to_yaml(composed))
+    return config
 
 
 def record(config: DictConfig, folder: Path, settings: Config) -> None:
@@ -387,7 +391,7 @@ def plain(config: DictConfig) -> Config:
             raise UserError(f"{key} is needed: {key}=…") from None
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
     assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+    return placed({str(key): value for key, value in container.items()})
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganrun import runs
 from ganrun.errors import FailedChecks, UserError
-from ganrun.parts import Config
+from ganrun.parts import Config, overheard
 from ganrun.plan import plan
 from ganrun.seeding import reseed
 from ganrun.speed import Choice, settled
@@ -28,6 +28,13 @@ FOR_TRAINING = ("resume", "init_from")
 LATE = 5040 * 10**5  # a step at which all phases of a game have begun
 SAME_NOISE = -7  # takes the place of the step in the seed of the turn that is looked at before and after
 HASHED = 20_000  # pictures that are compared with each other
+NAMED = 5  # files that are named; the others are counted
+FAINT = 3  # levels of 255: a smaller standard deviation is noise on a single colour
+NOISE, STRAY, UNSURE = (
+    8,
+    0.01,
+    30,
+)  # so few of its pixels more levels off; a larger standard deviation means more pixels
 ENOUGH = 0.9  # accuracy of a discriminator that has only an untrained generator to tell from reals
 
 
@@ -68,10 +75,14 @@ def examine(config: Config) -> str:
 
 def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     """Every check that has a meaning for this system and these data, in order: the later ones train a little."""
-    data = trainer.stream.data
+    data: Any = trainer.stream.data
     some = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: config["doctor"]["images"]]
-    batch = data.take(some.to(data.device))
+    with overheard("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
+        batch = data.take(some.to(data.device))
     yield from pictures(batch)
+    yield from solid(data, batch, some)
+    if data.names or data.faults or heard:
+        yield files([*data.faults, *heard.warnings], data.unnamed_faults)
     yield duplicates(getattr(data, "kept", []), batch)
     labels = getattr(data, "labels", None)
     if labels is not None:
@@ -100,7 +111,7 @@ def speed_of(choice: Choice) -> Iterator[Line]:
 
 
 def pictures(batch: Batch) -> Iterator[Line]:
-    """Raw pictures, uint8: do they use their range, and is anything on them?"""
+    """Raw pictures, uint8: do they use their range?"""
     for name, images in batch.items():
         if images.dtype != torch.uint8 or images.ndim != 4:
             continue
@@ -109,10 +120,58 @@ def pictures(batch: Batch) -> Iterator[Line]:
         state = WARN if high - low < 1 else OK
         hint = "; they use less than half of the range -1 to 1: were they scaled twice?" if state == WARN else ""
         yield Line(state, "data range", f"{name}: {len(images)} from {low:.2f} to {high:.2f}, mean {mean:.2f}{hint}")
-        flat = images.flatten(1)
-        empty = (flat == flat[:, :1]).all(1).float().mean().item()
-        state = FAIL if empty > 0.5 else WARN if empty else OK
-        yield Line(state, "constant", f"{name}: {empty:.1%} are of one colour" + "; take them out" * bool(empty))
+
+
+def files(faults: Sequence[str], more: int) -> Line:
+    """What was left out when the data were read; `more` faults are only counted."""
+    if not faults:
+        return Line(OK, "files", "none was left out")
+    return Line(WARN, "files", f"{some_of(faults, '; ', more)}; mend them or take them out")
+
+
+def some_of(words: Sequence[str], between: str, more: int = 0) -> str:
+    """The first few, then how many more there are."""
+    rest = len(words[NAMED:]) + more
+    return between.join([*words[:NAMED], *([f"and {rest:,} more"] if rest else [])])
+
+
+def solid(data: Any, batch: Batch, some: Tensor) -> Iterator[Line]:
+    """Which pictures show nothing: among those in memory, or among a few where they are streamed."""
+    whole = getattr(data, "images", None)
+    if isinstance(whole, Tensor) and len(getattr(data, "kept", [])) == 1:  # sources and domains have no names
+        batch, some = {"image": whole[:HASHED]}, torch.arange(min(HASHED, len(whole)))
+    for name, images in batch.items():
+        if images.dtype == torch.uint8 and images.ndim == 4:
+            yield constant(name, images, [data.names[i] for i in some.tolist()] if data.names else [])
+
+
+def constant(what: str, images: Tensor, names: Sequence[str]) -> Line:
+    """How many pictures are of one colour, each channel by itself, or nearly."""
+    parts = [levels_of(part) for part in images.split(500)]
+    empty, faint = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
+    shares = {"of one colour": empty, "nearly of one colour": faint}
+    share = (empty | faint).double().mean().item()
+    text = ", ".join(f"{each.double().mean().item():.1%} are {word}" for word, each in shares.items() if each.any())
+    named = some_of([repr(names[i]) for i in (empty | faint).nonzero().flatten().tolist()], ", ") if names else ""
+    state = FAIL if share > 0.5 else WARN if share else OK
+    hint = f"; take them out{f': {named}' if named else ''}" if share else ""
+    return Line(state, "constant", f"{what}: {text or '0.0% are of one colour'}{hint}")
+
+
+def levels_of(images: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, C, H, W) uint8 -> (N,) whether each channel is all one level, (N,) whether it nearly is: but for faint noise,
+    or but for a few pixels.
+    """
+    flat = images.flatten(2)
+    empty = (flat.amin(2) == flat.amax(2)).all(1)
+    spread = flat.float().std(2, correction=0).amax(1)
+    faint = spread < FAINT
+    unsure = ((spread >= FAINT) & (spread < UNSURE)).nonzero().flatten()  # medians take long: only where they decide
+    if len(unsure):
+        few = flat[unsure].short()
+        away = (few - few.median(2, keepdim=True).values).abs() > NOISE
+        faint[unsure] = (away.float().mean(2) < STRAY).all(1)
+    return empty, faint & ~empty
 
 
 def duplicates(kept: list[object], batch: Batch) -> Line:

@@ -35,8 +35,13 @@ def group_choices(config_dir: Path | None = None, page: str = "train") -> dict[s
 def groups_of(page: str) -> set[str]:
     """The groups that a page's defaults list takes a choice from."""
     text = (conf_folder() / f"{page}.yaml").read_text(encoding="utf-8")
-    others = set(re.findall(r"^  - ([a-z]\w*)$", text, re.MULTILINE))  # pages that this one adds to
-    return set(re.findall(r"^  - (\w+): ", text, re.MULTILINE)).union(*map(groups_of, others))
+    return set(re.findall(r"^  - (\w+): ", text, re.MULTILINE)).union(*map(groups_of, parents_of(page)))
+
+
+def parents_of(page: str) -> set[str]:
+    """The pages that this one adds to."""
+    text = (conf_folder() / f"{page}.yaml").read_text(encoding="utf-8")
+    return set(re.findall(r"^  - ([a-z]\w*)$", text, re.MULTILINE))
 
 
 def hidden_by_ours(config_dir: Path) -> list[str]:

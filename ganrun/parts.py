@@ -52,7 +52,7 @@ def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None) -> Dataset:
     node = json.loads(node_as_json)
     with overheard("ganrun.data") as notes:
         dataset = build(node, Dataset, "dataset", trust)
-    dataset.notes = notes
+    dataset.notes, dataset.faults, dataset.more_faults = notes, notes.warnings, notes.more
     if "image_size" in node and as_size(node["image_size"]) != dataset.image_size:
         raise UserError(f"dataset.image_size={node['image_size']}, but the data have {list(dataset.image_size)}")
     for fact in ("channels", "classes"):
@@ -61,20 +61,38 @@ def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None) -> Dataset:
     return dataset
 
 
+class Lines(list[str]):
+    """Lines that were logged; `warnings` are those of them that warn, and `more` were only counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warnings: list[str] = []
+        self.more = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.append(record.getMessage())
+        more = getattr(record, "more", 0)
+        self.more += more
+        self.warnings += self[-1:] if record.levelno >= logging.WARNING and not more else []
+
+
 @contextlib.contextmanager
-def overheard(logger: str) -> Iterator[list[str]]:
+def overheard(logger: str) -> Iterator[Lines]:
     """What is logged within the block, as lines: data are read before there is a run, and a log, to say it in."""
-    lines: list[str] = []
-    listener = logging.Handler(logging.WARNING)
-    listener.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    lines = Lines()
+    listener = logging.Handler(logging.INFO)
+    listener.emit = lines.emit  # type: ignore[method-assign]
     source = logging.getLogger(logger)
     source.addHandler(listener)
     before, source.propagate = source.propagate, False
+    level = source.level
+    source.setLevel(logging.INFO)
     try:
         yield lines
     finally:
         source.removeHandler(listener)
         source.propagate = before
+        source.setLevel(level)
 
 
 def build_system(config: Config, trust: Sequence[str] | None = None, loss: AdversarialLoss | None = None) -> System:

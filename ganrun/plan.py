@@ -28,6 +28,7 @@ from ganrun.parts import (
     pick_device,
     set_threads,
 )
+from ganrun.remarks import remarks
 from ganrun.speed import Choice
 from ganrun.systems.system import System
 from ganrun.trainer import Length
@@ -49,6 +50,7 @@ class Plan:
     activations: int | None  # bytes that a batch's turns keep for their backward passes, estimated; None: too large
     disk: int  # bytes in the run's folder at its end
     choice: Choice  # what was left open, and measured
+    remarks: list[str]  # about parts that go together oddly
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
@@ -75,7 +77,7 @@ class Plan:
             f"device      {self.device}, {self.config['precision']}{threads}",
             *self.choice.lines(),
             *([f"ranks       {ranks}, each with {self.config['batch_size'] // ranks} of a batch"] if ranks > 1 else []),
-            *(f"note        {note}" for note in self.dataset.notes),
+            *(f"note        {note}" for note in [*self.dataset.notes, *self.remarks]),
         ]
 
     def memory(self) -> str:
@@ -127,7 +129,8 @@ def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | No
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
     picture = dataset.channels * math.prod(dataset.image_size)
     disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
-    return Plan(config, dataset, length, counts, device, held, activations, disk, choice or Choice())
+    said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
+    return Plan(config, dataset, length, counts, device, held, activations, disk, choice or Choice(), said)
 
 
 def rehearse(system: System, dataset: Dataset, batch_size: int = 2, bf16: bool = False) -> int:

@@ -44,6 +44,7 @@ from ganrun.trainer import GoBack, Player, Trainer
 
 log = logging.getLogger("ganrun")
 
+UNCAPPED = ".max_channels"  # of a network; a run of before it was there goes on without it
 STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
 
 
@@ -237,7 +238,8 @@ def agreed(stored: Config, asked: Config, folder: Path) -> Config:
     known = {key: value for key, value in asked.items() if key in stored}  # the others are newer than the run
     measured = ("precision",) if asked["precision"] == AUTO else ()  # when it started
     for key, before, now in unlike({key: stored[key] for key in known}, known):
-        if key not in (*WITH_RESUME, "out", *measured, *NEWER):
+        newer = key in NEWER or (before is None and key.endswith(UNCAPPED))
+        if key not in (*WITH_RESUME, "out", *measured) and not newer:
             raise UserError(
                 f"resume=auto: the run in {folder} has {key}={shown(before)}, this command {key}={shown(now)}: "
                 "choose another out=, or give the same command"

@@ -78,6 +78,14 @@ class Pair:
         return {name for name, there in found.items() if there}
 
 
+class Partly(UserError):
+    """A score of several values, of which these pictures can have only those in `found`."""
+
+    def __init__(self, message: str, found: Values) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 NEEDS = {  # what is missing, in the words of the user who lacks it
     "logits": "a feature network that names classes: features=inception, or labelled data of two classes or more",
     "classes": "a classifier of these data's classes: features=default, and labelled data of two classes or more",
@@ -99,11 +107,17 @@ def class_fid(pair: Pair) -> Values:
     """The Fréchet distance of each class alone; the fakes' classes are as asked for, else as the network names them."""
     real, fake = pair.real.labels, named(pair.fake)
     assert real is not None
-    found = {}
+    found, faults = {}, []
     for label, name in enumerate(pair.class_names):
         parts = [sample.only(labels == label) for sample, labels in ((pair.real, real), (pair.fake, fake))]
-        too_few(min(map(len, parts)), pair, f" of the class {name}")
-        found[f"fid.{word(name)}"] = frechet(*map(gaussian, parts))
+        try:
+            too_few(min(map(len, parts)), pair, f" of the class {name}")
+            found[f"fid.{word(name)}"] = frechet(*map(gaussian, parts))
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        more = f" (and so for {len(faults) - 1} other classes)" if len(faults) > 1 else ""
+        raise Partly(f"{faults[0]}{more}", found)
     return found
 
 

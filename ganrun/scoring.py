@@ -19,7 +19,7 @@ from ganrun.errors import UserError
 from ganrun.features.extractor import BATCH, Extractor, Features, Seen, data_fingerprint
 from ganrun.finding import CheckpointError
 from ganrun.metrics.manifolds import K_DENSITY, K
-from ganrun.scores import SCORES, Pair, Sample, Values, too_few, wanted
+from ganrun.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 from ganrun.seeding import generator
 
 Config = dict[str, Any]
@@ -80,10 +80,8 @@ class Scorer:
             real, fake = self.halves() if self.train is None else (self.real, self.stand_ins(count))
             pair = self.pair(real, fake)
             names = [name for name in self.asked(pair) if SCORES[name].floor]
-            if self.train is None and len(fake) <= self.network.size:
-                names = [name for name in names if name not in ("fid", "class_fid")]
             key = [names, self.protocol(count), self.settings(count), self.floor_is(count), fake.fingerprint]
-            self._floors[count] = read_or_make(self.cache / "floors", key, lambda: self.compute(names, pair))
+            self._floors[count] = read_or_make(self.cache / "floors", key, lambda: possible(names, pair)[0])
         return self._floors[count]
 
     def stand_ins(self, count: int) -> Sample:
@@ -154,14 +152,15 @@ class Scorer:
         return possible if names == ["all"] else [name for name in names if name in possible]
 
     def compute(self, names: list[str], pair: Pair) -> Values:
-        found: Values = {}
-        for name in names:
-            try:
-                found |= SCORES[name].compute(pair)
-            except ValueError as error:
-                if self.config["scores"] != ["all"]:
-                    raise error if isinstance(error, UserError) else UserError(f"scores={name}: {error}") from None
-                self.notes.append(f"no {name}: {error}")
+        """The scores that these pictures can have; `notes` gains a line for each of the others.
+
+        Raises UserError where none of them can be had.
+        """
+        found, faults = possible(names, pair)
+        if faults and not found:
+            fault, *others = next(iter(faults.values())), *[*faults][1:]
+            raise UserError(f"{fault}; nor is there {', '.join(others)}" if others else fault)
+        self.notes += [f"no {name}: {fault}" for name, fault in faults.items()]
         return found
 
     def checked(self, images: Iterable[Tensor], kept: list[Tensor] | None) -> Iterator[Tensor]:
@@ -190,12 +189,25 @@ class Scorer:
         return Sample(seen, labels, data, fingerprint)
 
 
+def possible(names: Iterable[str], pair: Pair) -> tuple[Values, dict[str, str]]:
+    """The scores that these pictures can have, and {name: what it would need} of the others."""
+    found: Values = {}
+    faults: dict[str, str] = {}
+    for name in names:
+        try:
+            found |= SCORES[name].compute(pair)
+        except Partly as error:
+            found |= error.found
+            faults[name] = str(error)
+        except ValueError as error:
+            faults[name] = str(error)
+    return found, faults
+
+
 def too_few_for(scorer: Scorer, count: int) -> None:
-    """Raises UserError, before anything is drawn, where `count` fakes or the reals are too few for a covariance."""
-    pair = scorer.pair(None, None)
-    names = scorer.config["scores"]
-    if names is None or "fid" in names:
-        too_few(min(count, len(scorer.reals)), pair)
+    """Raises UserError, before anything is drawn, where only a covariance is asked for and pictures are too few."""
+    if scorer.config["scores"] == ["fid"]:
+        too_few(min(count, len(scorer.reals)), scorer.pair(None, None))
 
 
 def picked(data: Dataset, count: int | None, seed: int) -> Dataset:

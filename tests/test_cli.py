@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import checkpoint, compose
+from ganrun import checkpoint, cli, compose
 from ganrun.cli import main
 from ganrun.errors import UserError
 from tests.same import differences
@@ -655,3 +655,10 @@ def test_an_interrupted_run_finishes_its_step_and_saves(tmp_path: Path) -> None:
 def test_debug_shows_the_traceback() -> None:
     with pytest.raises(UserError):
         main(["train", "model=nope", "--debug"])
+
+
+def test_plot_without_matplotlib_says_so_before_torch_is_imported(monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(cli, "_check_torch", lambda: pytest.fail("torch was imported first"))
+    assert main(["plot", "run=anything"]) == 2
+    assert capsys.readouterr().err == "ganrun: plot needs matplotlib: pip install 'ganrun[plot]'\n"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ganrun import doctor, runs
 from ganrun.cli import main
@@ -82,13 +84,66 @@ def images(*levels: int) -> dict[str, torch.Tensor]:
 
 
 def test_pictures_that_use_a_sliver_of_the_range_or_are_blank_are_told() -> None:
-    ranged, blank = doctor.pictures({"image": torch.randint(0, 2, (8, 1, 4, 4)).to(torch.uint8)})
+    (ranged,) = doctor.pictures({"image": torch.randint(0, 2, (8, 1, 4, 4)).to(torch.uint8)})
     assert state(ranged) == WARN
     assert "image: 8 from -1.00 to -0.99" in ranged.seen
     assert "scaled twice?" in ranged.seen
-    ranged, blank = doctor.pictures({"image": torch.tensor([0, 255, 9]).view(3, 1, 1, 1).expand(3, 1, 4, 4).byte()})
+    blanks = torch.tensor([0, 255, 9]).view(3, 1, 1, 1).expand(3, 1, 4, 4).byte()
+    (ranged,) = doctor.pictures({"image": blanks})
+    blank = doctor.constant("image", blanks, [])
     assert (state(ranged), state(blank)) == (OK, FAIL)
     assert "100.0% are of one colour; take them out" in blank.seen
+
+
+def test_a_solid_colour_is_no_picture_whatever_the_colour_and_neither_is_one_with_noise_or_a_speck() -> None:
+    random = torch.Generator().manual_seed(0)
+    sound = torch.randint(0, 256, (6, 3, 16, 16), generator=random).byte()
+    red = torch.tensor([200, 30, 60]).view(3, 1, 1).expand(3, 16, 16).byte()
+    noisy = (red + torch.randint(-2, 3, (3, 16, 16), generator=random)).byte()
+    specked = red.clone()
+    specked[:, 3, 4:6] = 255
+    dark = torch.zeros(3, 16, 16).byte()
+    dark[:, 2:14, 7:9] = 255  # a digit: most of it is background
+    images = torch.stack([*sound, dark, red, noisy, specked])
+    line = doctor.constant("image", images, [f"{number}.png" for number in range(10)])
+    assert state(line) == WARN
+    assert "10.0% are of one colour, 20.0% are nearly of one colour" in line.seen
+    assert line.seen.endswith("take them out: '7.png', '8.png', '9.png'")
+    assert state(doctor.constant("image", images[:7], [])) == OK
+
+
+def examined(tmp_path: Path, *words: str) -> dict[str, Line]:
+    made = compose_plain("doctor", ["dataset=folder", f"dataset.root={tmp_path / 'mine'}", *QUICK, *words])
+    trainer = runs.assemble({**made, "model": shrink(made["model"]), "hooks": {}}, tmp_path / "run")
+    lines = doctor.lines_of(trainer, made)
+    return {line.about: line for _, line in zip(range(4), lines, strict=False)}
+
+
+@pytest.mark.parametrize("mode", ["auto", "stream"])
+def test_broken_and_solid_files_are_named_a_few_and_then_counted(mode: str, tmp_path: Path, capfd) -> None:
+    (tmp_path / "mine").mkdir()
+    for number in range(40):
+        pixels = np.random.RandomState(number).randint(0, 256, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "mine" / f"ok{number:02}.png")
+    for number in range(14):
+        (tmp_path / "mine" / f"bad{number:02}.png").write_bytes(b"nothing")
+    Image.new("RGB", (16, 16), "teal").save(tmp_path / "mine" / "teal.png")
+    lines = examined(tmp_path, "model=mlp", f"dataset.mode={mode}")
+    assert state(lines["files"]) == state(lines["constant"]) == WARN
+    assert "'bad" in lines["files"].seen
+    assert lines["files"].seen.endswith("; and 9 more; mend them or take them out")
+    assert lines["files"].seen.count("is broken") == doctor.NAMED
+    assert "'teal.png'" in lines["constant"].seen
+    assert capfd.readouterr().err == "", "all is in the lines"
+
+
+def test_a_link_that_leads_out_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for number in range(8):
+        pixels = np.random.RandomState(number).randint(0, 256, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "mine" / f"{number}.png")
+    (tmp_path / "mine" / "out.png").symlink_to("/etc/passwd")
+    assert "'out.png' is left out" in examined(tmp_path, "model=mlp")["files"].seen
 
 
 def test_pictures_that_are_there_twice_are_counted() -> None:

@@ -194,6 +194,32 @@ def test_sizes_are_never_changed_unless_asked(digits: Dataset, tmp_path: Path, c
     assert way.endswith("to 8×8")
 
 
+def test_few_pictures_get_the_scores_that_they_can_have_and_hear_what_the_others_need(digits: Dataset, capsys) -> None:
+    save_npz("a.npz", digits)
+    words = ["eval", "real=a.npz", "fake=a.npz", *QUICK]
+    assert main([*words, "n=8", "out=s.json"]) == 0
+    assert {"kid", "precision", "shares_tv"} <= scored("s.json").keys()
+    assert "fid" not in scored("s.json")
+    said = capsys.readouterr().out
+    assert "note: no fid: a covariance of 8 features (datasetcnn) needs more than 8 pictures, and there are 8" in said
+    assert "note: no is: 8 pictures cannot be parted into 10 splits" in said
+    assert main([*words, "n=3", "scores=[kid,prdc]", "out=t.json"]) == 0
+    assert scored("t.json").keys() == {"kid"}
+    assert "no prdc: 6 neighbours cannot be found among 3 pictures" in capsys.readouterr().out
+
+
+def test_a_class_of_one_picture_costs_only_its_own_distance(config: dict, capsys) -> None:
+    data = Digits(image_size=8, split="test", limit=300)
+    rare = data.labels != 3
+    rare[(~rare).nonzero()[0]] = True
+    few = Dataset(data.images[rare], data.labels[rare], data.class_names)
+    scorer = Scorer({**config, "scores": ["class_fid"]}, few, None, torch.device("cpu"))
+    found = scorer.score([few.images], few.labels)
+    assert found.keys() == {f"fid.{digit}" for digit in range(10) if digit != 3}
+    assert "no class_fid: a covariance of 8 features" in scorer.notes[0]
+    assert "there are 1 of the class 3: " in scorer.notes[0]
+
+
 # -- mistakes -------------------------------------------------------------------------------------------------------
 
 
@@ -201,7 +227,14 @@ def test_sizes_are_never_changed_unless_asked(digits: Dataset, tmp_path: Path, c
     ("words", "said"),
     [
         (["real=a.npz", "fake=a.npz", "n=0"], "n=0 must be a whole number from 1 up"),
-        (["real=a.npz", "fake=a.npz", "n=8"], "a covariance of 8 features (datasetcnn) needs more than 8 pictures"),
+        (
+            ["real=a.npz", "fake=a.npz", "n=8", "scores=fid"],
+            "a covariance of 8 features (datasetcnn) needs more than 8 pictures",
+        ),
+        (
+            ["real=a.npz", "fake=a.npz", "n=3", "scores=[prdc,fid]"],
+            "6 neighbours cannot be found among 3 pictures; nor is",
+        ),
         (["real=a.npz", "fake=empty"], "fake=empty holds no images"),
         (["real=a.npz", "fake=junk.npz"], "fake=junk.npz: it has no table of contents"),
         (["real=a.npz", "fake=nothing"], "fake=nothing: there is no such folder"),

@@ -56,8 +56,10 @@ MAY_IMPORT = {
     "compiling": {"batches", "proof", "systems"},
     "proof": {"held", "seeding"},
     "estimates": {"hooks"},
+    "remarks": {"data", "hooks", "launch", "losses", "strays", "systems"},
     "plan": {
-        "batches", "build", "data", "errors", "estimates", "hooks", "launch", "parts", "speed", "systems", "trainer",
+        "batches", "build", "data", "errors", "estimates", "hooks", "launch", "parts", "remarks", "speed", "systems",
+        "trainer",
     },
     "naive": {"data", "parts"},
     "bench": {
@@ -105,7 +107,8 @@ MAY_IMPORT = {
     "metrics": set(),
     "tiling": set(),
     "pages": set(),
-    "compose": {"checks", "finding", "errors", "pages", "data", "losses", "writing"},
+    "strays": {"checks", "errors", "pages"},
+    "compose": {"checks", "finding", "errors", "pages", "data", "losses", "strays", "writing"},
     "info": {"__init__"},
     "cli": {"__init__", "pages", "errors", "checks", "compose", "folders", "launch", "ranks", "training", "info"},
     "__main__": {"cli"},

@@ -101,3 +101,22 @@ def test_what_cannot_be_written_whole_leaves_the_old_file_alone(tmp_path: Path) 
     with pytest.raises(OSError, match="No space"), whole(old) as temporary:
         full(lambda name, content: temporary.write_bytes(content))
     assert (old.read_bytes(), [path.name for path in tmp_path.iterdir()]) == (b"old", ["x.zip"])
+
+
+def test_a_run_of_before_the_cap_on_channels_goes_on_without_one(tiny, tmp_path: Path) -> None:
+    def older(node):
+        if not isinstance(node, dict):
+            return node
+        return {key: older(value) for key, value in node.items() if key != "max_channels"}
+
+    now = tiny("model=dcgan", "steps=4", "hooks=quiet", "dataset.limit=16")
+    assert now["model"]["generator"]["max_channels"] == 512
+    before = older(now)
+    runs.train({**before, "steps": 2}, tmp_path / "run")
+    state = parts.load_checkpoint(str(tmp_path / "run"), "resume")
+    agreed = runs.agreed({**state["config"], "steps": 4}, now, tmp_path / "run")
+    assert "max_channels" not in agreed["model"]["generator"]
+    assert runs.train(agreed, tmp_path / "run", state=state).step == 4
+    now["model"]["generator"]["base_channels"] = 8
+    with pytest.raises(UserError, match=r"has model\.generator\.base_channels=4, this command"):
+        runs.agreed(state["config"], now, tmp_path)

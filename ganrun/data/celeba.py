@@ -13,6 +13,7 @@ from ganrun.data.downloads import downloading
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.keeping import Keeping
 from ganrun.data.listing import Listing, list_images
+from ganrun.data.streamed import Names
 
 # list_eval_partition.txt in three lines: the numbers that name the pictures, in order
 SPLITS = {
@@ -53,8 +54,9 @@ class CelebA(Dataset):
             raise ValueError(f"dataset.split={split} must be one of {', '.join(SPLITS)}")
         decoder = make_decoder(image_size, channels, "crop")
         faces = of_split(list_images(find(root, download), labelled=False), split)
-        images, _ = load(faces.pick(chosen(len(faces), limit).tolist()), decoder, keeping=keeping)
+        images, faces = load(faces.pick(chosen(len(faces), limit).tolist()), decoder, keeping=keeping)
         super().__init__(images, flip=flip, kimg=kimg, classes=classes, resident=resident)
+        self.names = Names(faces.pictures)
 
 
 def of_split(listing: Listing, split: str) -> Listing:

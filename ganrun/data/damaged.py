@@ -49,7 +49,8 @@ class Damaged(Dataset):
         if "image" not in clean.take(torch.tensor([0])):
             raise ValueError(f"dataset.source={source} holds no single pictures that could be damaged")
         super().__init__(clean.images, clean.labels, clean.class_names, flip, kimg=kimg, classes=classes)
-        self.resident = clean.resident
+        self.sided = clean.sided
+        self.resident, self.names = clean.resident, clean.names
         self.clean, self.damage = clean, damages[damage]
         self.scale = self.damage.scale
         if scale not in (None, self.scale):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganrun.data.keeping import free_memory
+from ganrun.data.sources import SHOWN
 from ganrun.data.streamed import Streamed, picked
 
 Size = int | Sequence[int]
@@ -43,6 +44,8 @@ class Dataset:
     to the networks: ValueError when the data disagree.
     """
 
+    sided = False  # whether a mirror image would be none of them, as of digits and letters
+
     def __init__(
         self,
         images: Tensor | Streamed,
@@ -66,6 +69,9 @@ class Dataset:
         self.images, self.labels, self.class_names = images, labels, list(class_names)
         self.flip = flip
         self.notes: list[str] = []  # what a user should hear about these data, a line each
+        self.faults: list[str] = []  # those of them that warn, mostly of files left out
+        self.more_faults = 0  # so many others, which were only counted when the data were read
+        self.names: Sequence[str] = ()  # the pictures' files, where they have any
         self.kimg = kimg  # thousands of images a run shows when it is given no length
         self.minutes = minutes  # such a run then takes at most so long on this machine, as measured at its start
         self.resident = resident
@@ -100,6 +106,12 @@ class Dataset:
         return [self.images]
 
     @property
+    def unnamed_faults(self) -> int:
+        """How many faults were only counted, of pictures that are decoded when they are drawn among them."""
+        streams = [images for images in self.kept if isinstance(images, Streamed)]
+        return self.more_faults + sum(max(0, len(images.told) - SHOWN) for images in streams)
+
+    @property
     def workers(self) -> int | None:
         """How many processes decode while a run streams; None for images that are decoded."""
         return next((images.workers for images in self.kept if isinstance(images, Streamed)), None)
@@ -118,6 +130,11 @@ class Dataset:
                     setattr(moved, name, tensor.to(device))
         moved.pinned = device.type == "cuda" and moved.device != device
         return moved
+
+    def remarks(self) -> list[str]:
+        """What a user should hear before a run, a line each, besides what was said when the data were read."""
+        mirrored = "dataset.flip=true mirrors digits, and most digits are none in a mirror"
+        return [mirrored] if self.flip and self.sided else []
 
     @property
     def plain(self) -> bool:

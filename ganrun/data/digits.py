@@ -22,6 +22,8 @@ class Digits(Dataset):
     Source: Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI, 1998), CC BY 4.0.
     """
 
+    sided = True
+
     def __init__(
         self,
         image_size: Size = 16,

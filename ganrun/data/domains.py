@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from ganrun.data.listing import Listing, channels_of, list_images, probed, size_of
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
@@ -45,7 +46,7 @@ def find_domain_facts(
     split: str | None = None,
     class_a: str | None = None,
     class_b: str | None = None,
-) -> Mapping[str, int]:
+) -> Mapping[str, Any]:
     """{"channels": 3 if either domain is colour, else 1; "image_size": of both together; "kimg"}.
 
     The digits' facts when no root is given. Remembered per process. Raises what `list_domains` raises.
@@ -56,4 +57,5 @@ def find_domain_facts(
         return DIGITS
     probes = [probed(listing) for listing in list_domains(root_a, root_b, split, class_a, class_b)]
     together = [*probes[0], *probes[1]]
-    return {"channels": max(map(channels_of, probes)), "image_size": size_of(together), "kimg": KIMG}
+    size = size_of(together, (root_a, root_b, split, class_a, class_b))
+    return {"channels": max(map(channels_of, probes)), "image_size": size, "kimg": KIMG}

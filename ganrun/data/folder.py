@@ -8,9 +8,9 @@ from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.decode import FITS, Decoder
 from ganrun.data.fitting import check_channels
 from ganrun.data.keeping import Keeping
-from ganrun.data.listing import Labelled, Listing, find_facts, list_images
+from ganrun.data.listing import Labelled, Listing, find_facts, list_images, say_size
 from ganrun.data.sources import SHOWN, warn_each
-from ganrun.data.streamed import Streamed
+from ganrun.data.streamed import Names, Streamed
 
 
 class Folder(Dataset):
@@ -48,9 +48,11 @@ class Folder(Dataset):
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
         decoder = make_decoder(image_size, channels, resize)
         listing = list_images(root, split, labelled, labels)
+        say_size(decoder.size, root, split, labelled, labels)
         images, listing = load(listing.pick(chosen(len(listing), limit).tolist()), decoder, broken, keeping)
         found = None if listing.labels is None else torch.tensor(listing.labels)
         super().__init__(images, found, listing.class_names, flip, kimg=kimg, classes=classes, resident=resident)
+        self.names = Names(listing.pictures)
 
 
 def make_decoder(image_size: Size, channels: int, resize: str) -> Decoder:

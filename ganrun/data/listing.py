@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image, UnidentifiedImageError
 
 from ganrun.data.labels import in_order, named_classes
+from ganrun.data.sizing import Sides, as_setting, found_size, line_about, remember
 from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
 from ganrun.untrusted import printable
+
+log = logging.getLogger(__name__)
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # never EPS, which starts Ghostscript
 MAX_PIXELS = 64 * 10**6  # a 170 KB .png may unfold to half a gigabyte
 SPLITS = {"train", "test", "val", "valid"}
 PROBES = 64
-LARGEST_FOUND = 256  # image_size of larger or mixed pictures is not guessed
-USUAL_SIZE = 64
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for pictures that lie on their side
 
 Labelled = bool | Literal["auto"]
 Probe = tuple[bool, tuple[int, int]]  # is it colour, and (width, height)
@@ -157,23 +160,22 @@ def open_picture(data: bytes) -> Image.Image:
 
 def find_facts(
     root: str | None, split: str | None = None, labelled: Labelled = "auto", labels: str | None = None
-) -> dict[str, int]:
-    """{"channels": 1 or 3, "image_size": pixels, "classes": how many, 0 if unlabelled} of a folder or .zip.
+) -> dict[str, Any]:
+    """{"channels": 1 or 3, "image_size": pixels or [height, width], "classes": how many, 0 if unlabelled}.
 
-    Up to 64 evenly spaced images are looked at: 3 channels if any is colour, and their size if all are squares of one
-    size up to 256, rounded down to one that networks can make, else 64. Remembered per process. Raises what
-    `list_images` raises.
+    Of a folder or .zip. Up to 64 evenly spaced images are looked at: 3 channels if any is colour, and the size that
+    `sizing.found_size` makes of theirs. Remembered per process. Raises what `list_images` raises.
     """
     return dict(_found(root, split, labelled, labels))
 
 
 @lru_cache(maxsize=16)
-def _found(root: str | None, split: str | None, labelled: Labelled, labels: str | None) -> tuple[tuple[str, int], ...]:
+def _found(root: str | None, split: str | None, labelled: Labelled, labels: str | None) -> tuple[tuple[str, Any], ...]:
     listing = list_images(root, split, labelled, labels)
     probes = probed(listing)
     return (
         ("channels", channels_of(probes)),
-        ("image_size", size_of(probes)),
+        ("image_size", size_of(probes, (root, split, labelled, labels))),
         ("classes", len(listing.class_names)),
     )
 
@@ -190,25 +192,35 @@ def channels_of(probes: Sequence[Probe]) -> int:
     return 3 if any(colour for colour, _ in probes) or not probes else 1
 
 
-def size_of(probes: Sequence[Probe]) -> int:
-    """Their side, when all are squares of one size up to 256; else 64.
+def size_of(probes: Sequence[Probe], key: Hashable = None) -> int | list[int]:
+    """The size to which all are brought, pixels or [height, width]; `say_size` of that key tells of it."""
+    sizes = [(height, width) for _, (width, height) in probes]
+    size = found_size(sizes)
+    remember(key, sizes, size)
+    return as_setting(size)
 
-    From 8 px on it is rounded down to a size that every network here can make, 4 to 7 times a power of two: 100 -> 96.
-    """
-    sizes = {size for _, size in probes}
-    width, height = sizes.pop() if len(sizes) == 1 else (0, 1)
-    side = width if width == height <= LARGEST_FOUND else USUAL_SIZE
-    step = 1 << max(0, side.bit_length() - 3)
-    return side // step * step
+
+def say_size(size: Sides, *key: Hashable) -> None:
+    """One line, where this process chose the size and it is not the pictures' own."""
+    if line := line_about(key, size):
+        log.info("%s", line)
 
 
 def look(source: Source, picture: Picture) -> Probe | None:
     """Is it colour, and (width, height); None for a broken file, which is reported when it is decoded."""
     try:
         with open_picture(source.read(picture)) as image:
-            return is_colour(image), image.size
+            width, height = image.size
+            return is_colour(image), (height, width) if lies_on_its_side(image) else (width, height)
     except Exception:  # a damaged file makes Pillow and zipfile raise anything
         return None
+
+
+def lies_on_its_side(image: Image.Image) -> bool:
+    """Whether EXIF says that height and width change places when it is shown; nothing is decoded to find out."""
+    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode it all to look behind the pixels
+        return False
+    return image.getexif().get(ORIENTATION) in TURNED
 
 
 def is_colour(image: Image.Image) -> bool:

@@ -13,7 +13,7 @@ from ganrun.data.decode import Decoder, halved
 from ganrun.data.digits import Digits
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.keeping import Keeping
-from ganrun.data.listing import Listing, list_images
+from ganrun.data.listing import Listing, list_images, say_size
 from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs
 from ganrun.data.streamed import Streamed
 
@@ -58,6 +58,7 @@ class Paired(Dataset):
             facts = find_pair_facts(root, root_source, root_target, split, swap)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
         target = make_decoder(image_size, channels, resize)
+        say_size(target.size, root, root_source, root_target, split, swap)
         if root_source:
             listings = list_pairs(root_source, root_target, split)[:: -1 if swap else 1]
             kept = chosen(len(listings[0]), limit).tolist()
@@ -74,6 +75,7 @@ class Paired(Dataset):
         sources, targets = (pairs, pairs) if isinstance(pairs, Streamed) else pairs
         super().__init__(targets, flip=flip, kimg=kimg, classes=classes, resident=resident)
         self.sources, self.scale = sources, scale
+        self.sided = not (root or root_source)  # the digits
 
     @property
     def kept(self) -> list[Tensor | Streamed]:

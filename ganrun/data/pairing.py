@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 from ganrun.data.listing import Listing, channels_of, list_images, placed, probed, size_of
 from ganrun.data.sources import Picture, Source
@@ -84,15 +85,16 @@ def find_pair_facts(
     root_target: str | None = None,
     split: str | None = None,
     swap: bool = False,
-) -> Mapping[str, int]:
+) -> Mapping[str, Any]:
     """{"channels": 3 if either side is colour, else 1; "image_size": of the targets, as `find_facts` tells it; "kimg"}.
 
     The digits' facts when no root is given. Remembered per process. Raises ValueError or FileNotFoundError.
     """
     check_roots(root, root_source, root_target)
+    key = (root, root_source, root_target, split, swap)
     if root:
         probes = [(colour, (width // 2, height)) for colour, (width, height) in probed(list_images(root, split, False))]
-        return {"channels": channels_of(probes), "image_size": size_of(probes), "kimg": KIMG}
+        return {"channels": channels_of(probes), "image_size": size_of(probes, key), "kimg": KIMG}
     if not root_source:
         return DIGITS
     sources, targets = list_pairs(root_source, root_target, split)
@@ -100,4 +102,4 @@ def find_pair_facts(
         sources, targets = targets, sources
     probes = probed(targets)
     channels = max(channels_of(probes), channels_of(probed(sources)))
-    return {"channels": channels, "image_size": size_of(probes), "kimg": KIMG}
+    return {"channels": channels, "image_size": size_of(probes, key), "kimg": KIMG}

@@ -66,7 +66,7 @@ def warn_each(lines: Sequence[str]) -> None:
     for line in lines[:SHOWN]:
         log.warning("%s", line)
     if len(lines) > SHOWN:
-        log.warning("... and %d more", len(lines) - SHOWN)
+        log.warning("... and %d more", len(lines) - SHOWN, extra={"more": len(lines) - SHOWN})
 
 
 def is_picture(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,19 @@ class Packed:
     def __getitem__(self, i: int) -> Picture:
         name = self.names[self.ends[i] : self.ends[i + 1]].decode("utf-8", "surrogatepass")
         return Picture(name, *self.numbers[i].tolist())
+
+
+class Names(Sequence[str]):
+    """The names of pictures, kept as `Packed` keeps them."""
+
+    def __init__(self, pictures: Sequence[Picture]) -> None:
+        self.packed = Packed(pictures)
+
+    def __len__(self) -> int:
+        return len(self.packed.numbers)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.packed[i].name
 
 
 class Streamed:

@@ -73,6 +73,7 @@ class MNIST(TorchvisionSet):
     """70,000 handwritten digits, 28x28 grey (LeCun et al., 1998)."""
 
     source, folder = datasets.MNIST, "MNIST/raw"
+    sided = True
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class FashionMNIST(MNIST):
     """70,000 pieces of clothing, 28x28 grey (Xiao et al., 2017)."""
 
     source, folder = datasets.FashionMNIST, "FashionMNIST/raw"
+    sided = False
 
 
 class CIFAR10(TorchvisionSet):

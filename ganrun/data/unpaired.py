@@ -10,6 +10,7 @@ from ganrun.data.digits import Digits
 from ganrun.data.domains import find_domain_facts, list_domains
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.keeping import Keeping
+from ganrun.data.listing import say_size
 from ganrun.data.streamed import Streamed, picked
 
 
@@ -51,6 +52,7 @@ class Unpaired(Dataset):
         b: Tensor | Streamed
         if root_a or root_b:
             decoder = make_decoder(image_size, channels, resize)
+            say_size(decoder.size, root_a, root_b, split, class_a, class_b)
             one, other = list_domains(root_a, root_b, split, class_a, class_b)
             rows, others = limited([len(one), len(other)], limit)
             a, _ = load(one.pick(rows.tolist()), decoder, broken, keeping)
@@ -58,6 +60,7 @@ class Unpaired(Dataset):
         else:
             a, b = inverted_halves(image_size, channels, limit)
         super().__init__(a, flip=flip, kimg=kimg, classes=classes, resident=resident)
+        self.sided = not (root_a or root_b)  # the digits
         self.others, self.order = b, mixed(len(b), max(len(a), len(b)))
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun import checkpoint
 from ganrun.finding import step_of
-from ganrun.hooks.best import Best
+from ganrun.hooks.best import AUTO, Best
 from ganrun.hooks.hook import Hook
 from ganrun.writing import whole
 
@@ -32,6 +32,8 @@ class Checkpoints(Hook):
     at the latest.
     """
 
+    reads = ("checkpoint",)
+
     def __init__(
         self,
         folder: Path,
@@ -47,6 +49,13 @@ class Checkpoints(Hook):
         self.best = Best(self.checkpoints / "best.json", best) if best else None
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")  # starts its thread when there is work
         self.writing: Future[None] | None = None
+
+    def remarks(self) -> list[str]:
+        asked = (self.config.get("checkpoint") or {}).get("best")
+        scored = self.best is not None and self.config["hooks"].get("scores") is not None
+        if asked in (None, AUTO) or scored:
+            return []
+        return [f"checkpoint.best={asked} has no effect: nothing scores this run; hooks=scores does"]
 
     def on_start(self, trainer: Trainer) -> None:
         self.saved, self.batch_size = trainer.step, trainer.stream.batch_size

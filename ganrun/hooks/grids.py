@@ -24,6 +24,8 @@ class Grids(Hook):
     discriminator's logit under each cell.
     """
 
+    reads = ("grids",)
+
     def __init__(
         self, folder: Path, config: dict[str, Any], every: int = 500, count: int = 64, verdicts: bool = False
     ) -> None:

@@ -16,8 +16,14 @@ class Hook:
     come again, when the run goes back to its last checkpoint.
     """
 
+    reads: tuple[str, ...] = ()  # the sections of a run's config that reach it
+
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder, self.config = Path(folder), config
+
+    def remarks(self) -> list[str]:
+        """What a user should hear before a run of this config starts, a line each."""
+        return []
 
     def on_start(self, trainer: Trainer) -> None: ...
 

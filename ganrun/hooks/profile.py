@@ -25,6 +25,8 @@ class Profile(Hook):
     chrome://tracing open it as well. Traced steps are slower than others.
     """
 
+    reads = ("profile",)
+
     def __init__(self, folder: Path, config: dict[str, Any], steps: int = 0) -> None:
         super().__init__(folder, config)
         self.steps = steps

@@ -54,6 +54,7 @@ class Scores(Hook):
         cache: str | None = None,
     ) -> None:
         super().__init__(folder, config)
+        self.said: set[str] = set()
         if every <= 0 or n < 1 or batch_size < 1:
             raise ValueError(f"hooks.scores: every={every} kimg, n={n} and batch_size={batch_size} must be above 0")
         self.every, self.n, self.batch_size, self.path = every, n, batch_size, self.folder / "scores.json"
@@ -82,8 +83,9 @@ class Scores(Hook):
         labels = evaluation.balanced(trainer.system, self.scorer.reals, self.folder)
         self.inputs = sampling.draw(trainer.system, self.n, self.asked["seed"], labels)
         self.floors = self.scorer.floor(self.n)
-        log.info(f"scores     real pictures get {line(self.result(0, 0, self.floors))}")
-        log.info(f"           {self.scorer.floor_is(self.n)}")
+        if self.floors:
+            log.info(f"scores     real pictures get {line(self.result(0, 0, self.floors))}")
+            log.info(f"           {self.scorer.floor_is(self.n)}")
 
     def on_step(self, trainer: Trainer) -> None:
         each, batch = 1000 * self.every, trainer.stream.batch_size
@@ -96,11 +98,20 @@ class Scores(Hook):
         assert self.scorer is not None
         with trainer.showing():
             found = self.scorer.score(self.drawn(trainer), self.inputs.get("label"))
+        self.tell(self.scorer.notes)
         result = self.result(trainer.step, trainer.images, found)
         trainer.scores.update(named(result))
         self.results.append(result)
         write(self.results, self.path)
         log.info(f"scores     step {trainer.step}  {line(result)}")
+
+    def tell(self, notes: list[str]) -> None:
+        """Which scores these pictures cannot have, once each."""
+        for note in notes:
+            if note not in self.said:
+                log.warning("scores     %s", note)
+        self.said |= set(notes)
+        notes.clear()
 
     @contextmanager
     def tolerated(self) -> Iterator[None]:

@@ -38,6 +38,8 @@ class Watchdog(Hook):
     checkpoint and exit code 1; or rollback, to a checkpoint from before the symptom at half the learning rates.
     """
 
+    reads = ("watchdog",)
+
     def __init__(
         self,
         folder: Path,

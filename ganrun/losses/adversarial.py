@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Penalty
@@ -100,9 +101,29 @@ class Wasserstein(AdversarialLoss):
             torch._foreach_clamp_min_(weights, -self.clip)
             torch._foreach_clamp_max_(weights, self.clip)
 
+    def remarks(self, optimizer: Optimizer) -> list[str]:
+        """Section 4 of the paper: clipped weights do badly with momentum, as with Adam whose β1 is above 0."""
+        if self.clip is None and not len(self.penalties):
+            return ["loss.clip=null without penalties: nothing bounds the discriminator, as wgan and wgan_gp do"]
+        momentum = momentum_of(optimizer)
+        if self.clip is None or not momentum:
+            return []
+        name = type(optimizer).__name__
+        return [
+            f"the WGAN paper advises against momentum for clipped weights, and {name} has {momentum:g}: "
+            "optimizer=paper/wgan"
+        ]
+
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
         return (real.mean() + fake.mean()) / 2  # adding a constant to D changes nothing, so 0 means nothing
 
     def monitors(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Adds "gap", D's estimate of the Wasserstein distance, up to D's Lipschitz constant."""
         return {**super().monitors(real, fake), "gap": real.mean() - fake.mean()}
+
+
+def momentum_of(optimizer: Optimizer) -> float:
+    """Adam's β1, or the momentum of SGD and RMSprop; 0 for optimizers that have neither."""
+    group = optimizer.param_groups[0]
+    betas = group.get("betas")
+    return float(betas[0] if betas else group.get("momentum", 0.0))

@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ganrun.losses.penalties import Penalty, Score, Scored, autocasting
 from ganrun.objective import Objective
@@ -79,6 +80,10 @@ class AdversarialLoss(nn.Module):
 
     def constrain(self, discriminator: nn.Module) -> None:
         """Called after each step of the discriminator: bring its weights back to where they may be."""
+
+    def remarks(self, optimizer: Optimizer) -> list[str]:
+        """What its paper says of such an optimizer of the discriminator, or of such settings, a line each."""
+        return []
 
     @property
     def per_image(self) -> bool:

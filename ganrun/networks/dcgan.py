@@ -33,16 +33,31 @@ def _fits(height: int, width: int) -> bool:
     return doublings >= 1 and height % 2**doublings == 0 and width % 2**doublings == 0
 
 
+def widths_of(levels: int, base: int, most: int | None) -> list[int]:
+    """5 levels from 64 channels, at most 512 -> [64, 128, 256, 512, 512]. Raises ValueError for a cap below 1."""
+    if most is not None and most < 1:
+        raise ValueError(f"max_channels={most} must be at least 1, or null for no cap")
+    return [base << level if most is None else min(base << level, most) for level in range(levels)]
+
+
 class DCGANGenerator(nn.Module):
     """A transposed convolution from one pixel to the start grid, then one of 4×4, stride 2, for every doubling.
 
-    Channels halve on the way, from base_channels·2^(doublings - 1): 256, 128, 64, C for 32 pixels.
+    Channels halve on the way, from base_channels·2^(doublings - 1): 256, 128, 64, C for 32 pixels. None has more than
+    max_channels, where that is given. Raises ValueError for sizes that have no start grid.
     """
 
-    def __init__(self, latent_size: int, channels: int, image_size: Size, base_channels: int = 64) -> None:
+    def __init__(
+        self,
+        latent_size: int,
+        channels: int,
+        image_size: Size,
+        base_channels: int = 64,
+        max_channels: int | None = None,
+    ) -> None:
         super().__init__()
         grid, doublings = start_grid(image_size)
-        widths = [base_channels << k for k in reversed(range(doublings))]
+        widths = widths_of(doublings, base_channels, max_channels)[::-1]
         layers = [nn.ConvTranspose2d(latent_size, widths[0], grid, bias=False), *_normalised(widths[0])]
         for inputs, outputs in pairwise(widths):
             layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), *_normalised(outputs)]
@@ -61,7 +76,8 @@ def _normalised(channels: int) -> list[nn.Module]:
 class DCGANDiscriminator(nn.Module):
     """A convolution of 4×4, stride 2, for every halving down to the start grid, then one over that whole grid.
 
-    Channels double on the way, from base_channels. `norm` names one of `ganrun.networks.norms.NORMS`.
+    Channels double on the way, from base_channels up to max_channels, where that is given.
+    `norm` names one of `ganrun.networks.norms.NORMS`.
     More than one of `heads` are further outputs of the same features: a logit for each class.
     `minibatch` names one of `ganrun.networks.minibatch.MINIBATCH`, a layer before the last that compares the images of
     a batch; a penalty then measures each image's gradient among its batch, as is customary for R1.
@@ -77,11 +93,12 @@ class DCGANDiscriminator(nn.Module):
         norm: str = "batch",
         heads: int = 1,
         minibatch: str = "none",
+        max_channels: int | None = None,
     ) -> None:
         super().__init__()
         grid, halvings = start_grid(image_size)
         normalise = find_norm(norm)
-        widths = [base_channels << k for k in range(halvings)]
+        widths = widths_of(halvings, base_channels, max_channels)
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for inputs, outputs in pairwise(widths):
             layers += [

@@ -26,8 +26,11 @@ def cells(size: Size, pixels: int, network: str) -> Grid:
 def require(grid: Grid, fits: Callable[[int, int], bool], rule: str) -> None:
     """Raises ValueError with the rule and the nearest sizes that `fits` accepts, unless it accepts this one."""
     if not fits(*grid):
-        near = [near for direction in (-1, 1) if (near := _nearest(grid, direction, fits))]
-        raise ValueError(f"image_size={_written(grid)}: {rule}; nearest: {' or '.join(map(_written, near))}")
+        near = [_written(near) for direction in (-1, 1) if (near := _nearest(grid, direction, fits))]
+        override = near[0].replace(" ", "")
+        raise ValueError(
+            f"image_size={_written(grid)}: {rule}; nearest: {' or '.join(near)} (dataset.image_size={override})"
+        )
 
 
 def _nearest(grid: Grid, direction: int, fits: Callable[[int, int], bool]) -> Grid | None:

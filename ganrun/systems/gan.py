@@ -61,6 +61,9 @@ class GAN(System):
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
 
+    def remarks(self, steps: int | None) -> list[str]:
+        return never_moving(self.loss.discriminator_steps, steps)
+
     def turns(self, step: int) -> Iterator[Turn]:
         generator_moves = (step + 1) % self.loss.discriminator_steps == 0
         fakes = once(self.fakes) if self.share_fakes and generator_moves else self.fakes
@@ -170,6 +173,13 @@ def once(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
 def in_order(labels: Sequence[int], count: int) -> Tensor:
     """[3, 7], 5 -> (5,) 3 3 3 7 7: as evenly as it goes, class after class."""
     return torch.tensor([labels[number * len(labels) // count] for number in range(count)])
+
+
+def never_moving(every: int, steps: int | None) -> list[str]:
+    """A line where a run ends before the generator's first turn."""
+    if steps is None or steps >= every:
+        return []
+    return [f"the generator never moves in {steps} steps: its first is that of loss.discriminator_steps={every}"]
 
 
 def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss, key: str = "discriminator") -> None:

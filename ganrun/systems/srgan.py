@@ -39,6 +39,11 @@ class SRGAN(Translation):
         if perceptual is not None:
             perceptual.requires_grad_(False)
 
+    def remarks(self, steps: int | None) -> list[str]:
+        if steps is not None and steps <= self.pretrain_steps:
+            return [f"all {steps} steps are model.pretrain_steps={self.pretrain_steps} of content: loss= has no effect"]
+        return super().remarks(steps)
+
     def turns(self, step: int) -> Iterator[Turn]:
         if step < self.pretrain_steps:
             yield Turn("generator", self.pretraining_turn)

@@ -41,6 +41,13 @@ class System(nn.Module):
         """By name, the networks whose gradients nobody differentiates again: those that may be compiled."""
         return {}
 
+    def remarks(self, steps: int | None) -> list[str]:
+        """What a user should hear of parts that go together oddly in a run of so many steps, a line each.
+
+        None where the number is not known.
+        """
+        return []
+
     def after_turn(self, player: str) -> None:
         """Called once a player's weights have moved: projections, adaptive state."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Score
 from ganrun.objective import Objective
-from ganrun.systems.gan import Fakes, once, refuse_batchnorm
+from ganrun.systems.gan import Fakes, never_moving, once, refuse_batchnorm
 from ganrun.systems.system import Batch, System, Turn
 
 
@@ -53,6 +53,10 @@ class Translation(PictureToPicture):
 
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
+
+    def remarks(self, steps: int | None) -> list[str]:
+        unplayed = ["model.adversarial_weight=0: the generator does not play, so loss= has no effect on what it draws"]
+        return [*never_moving(self.loss.discriminator_steps, steps), *(unplayed if not self.adversarial_weight else [])]
 
     def turns(self, step: int) -> Iterator[Turn]:
         generator_moves = (step + 1) % self.loss.discriminator_steps == 0

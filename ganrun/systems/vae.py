@@ -29,6 +29,9 @@ class VAE(System):
     def players(self) -> dict[str, nn.Module]:
         return {"autoencoder": self.autoencoder}
 
+    def remarks(self, steps: int | None) -> list[str]:
+        return ["a VAE plays no game: loss= has no effect, its penalties neither"]
+
     def turns(self, step: int) -> Iterator[Turn]:
         yield Turn("autoencoder", self.autoencoder_turn)
 

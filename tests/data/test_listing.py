@@ -160,7 +160,7 @@ def test_facts_of_colour_squares(tree):
 def test_facts_of_grey_pictures_of_two_sizes(tmp_path):
     noise(0, (8, 8), 1).save(tmp_path / "a.png")
     noise(0, (9, 8), 1).save(tmp_path / "b.png")
-    assert find_facts(str(tmp_path)) == {"channels": 1, "image_size": 64, "classes": 0}
+    assert find_facts(str(tmp_path)) == {"channels": 1, "image_size": 8, "classes": 0}
 
 
 def test_one_colour_picture_makes_it_colour(tmp_path):

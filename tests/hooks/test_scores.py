@@ -87,3 +87,14 @@ def test_a_damaged_file_of_scores_does_not_end_the_run(tiny, tmp_path: Path, cap
     trainer = runs.train(config(tiny), tmp_path / "run")
     assert trainer.step == 20
     assert "scores     not available" in caplog.text
+
+
+def test_too_few_pictures_for_one_score_cost_only_that_one(tiny, tmp_path: Path, caplog) -> None:
+    """64 digits, of which a covariance of 256 features cannot be had."""
+    runs.train(tiny("model=mlp", "steps=10", *SCORED), tmp_path / "run")
+    names = {name for result in read(str(tmp_path / "run" / "scores.json")) for name in result.values}
+    assert {"kid", "precision", "coverage"} <= names
+    assert "fid" not in names
+    said = [line for line in caplog.messages if "no fid: a covariance of 256 features" in line]
+    assert len(said) == 1, "once, not at every look"
+    assert "needs more than 256 pictures, and there are 64" in said[0]

@@ -45,7 +45,9 @@ def test_the_spare_row_and_column_go_below_and_to_the_right():
 
 
 def test_a_size_that_is_no_multiple_of_four_is_refused():
-    with pytest.raises(ValueError, match=r"^image_size=30: CourseGenerator .* 4; nearest: 28 or 32$"):
+    with pytest.raises(
+        ValueError, match=r"^image_size=30: CourseGenerator .* 4; nearest: 28 or 32 \(dataset.image_size=28\)$"
+    ):
         CourseGenerator(4, 1, 30)
     with pytest.raises(ValueError, match=r"^image_size=\[28, 30\]: CourseDiscriminator .* 4; nearest: 28 or "):
         CourseDiscriminator(1, [28, 30])

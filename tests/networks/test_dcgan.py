@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from ganrun.compose import compose_plain
 from ganrun.networks.dcgan import DCGANDiscriminator, DCGANGenerator, start_grid
+from ganrun.parts import build_system
 
 
 def kinds(network, *types):
@@ -35,7 +37,9 @@ def test_depth_follows_the_image(size, grid, doublings):
 )
 @pytest.mark.parametrize("network", [lambda size: DCGANGenerator(4, 1, size), lambda size: DCGANDiscriminator(1, size)])
 def test_a_size_without_a_start_grid_is_refused_with_the_nearest(network, size, nearest):
-    with pytest.raises(ValueError, match=rf"^image_size=.*: DCGAN doubles .*; nearest: {nearest}$"):
+    with pytest.raises(
+        ValueError, match=rf"^image_size=.*: DCGAN doubles .*; nearest: {nearest} \(dataset\.image_size=\d+\)$"
+    ):
         network(size)
 
 
@@ -43,6 +47,42 @@ def test_channels_halve_towards_the_image_and_double_away_from_it():
     generator, discriminator = DCGANGenerator(100, 3, 32), DCGANDiscriminator(3, 32)
     assert [c.out_channels for c in kinds(generator, nn.ConvTranspose2d)] == [256, 128, 64, 3]
     assert [c.out_channels for c in kinds(discriminator, nn.Conv2d)] == [64, 128, 256, 1]
+
+
+def test_channels_stop_doubling_at_the_cap_and_without_one_never_do():
+    for most, widths in ((16, [4, 8, 16, 16, 16]), (None, [4, 8, 16, 32, 64]), (2, [2] * 5)):
+        generator, discriminator = DCGANGenerator(5, 3, 128, 4, most), DCGANDiscriminator(3, 128, 4, max_channels=most)
+        assert [c.out_channels for c in kinds(generator, nn.ConvTranspose2d)] == [*widths[::-1], 3]
+        assert [c.out_channels for c in kinds(discriminator, nn.Conv2d)] == [*widths, 1]
+    with pytest.raises(ValueError, match="max_channels=0 must be at least 1, or null"):
+        DCGANGenerator(5, 3, 128, 4, 0)
+
+
+def counted(model: str, size: int, *words: str) -> dict[str, int]:
+    config = compose_plain("train", [f"model={model}", f"dataset.image_size={size}", "dataset.channels=3", *words])
+    with torch.device("meta"):
+        players = build_system(config).players()
+    return {name: sum(weight.numel() for weight in network.parameters()) for name, network in players.items()}
+
+
+@pytest.mark.parametrize("model", ["dcgan", "cgan", "acgan", "vae", "vaegan", "gman"])
+def test_the_models_cap_their_channels_from_128_pixels_on(model):
+    assert sum(counted(model, 256).values()) < 40e6
+    uncapped = [f"{key}.max_channels=null" for key in owners(model)]
+    assert counted(model, 64) == counted(model, 64, *uncapped)
+    assert sum(counted(model, 128).values()) < 0.7 * sum(counted(model, 128, *uncapped).values())
+
+
+def owners(model: str) -> list[str]:
+    """The nodes of a model that are capped."""
+
+    def found(node, place):
+        if isinstance(node, dict):
+            yield from [place] if "max_channels" in node else []
+            for key, value in node.items():
+                yield from found(value, f"{place}.{key}")
+
+    return list(found(compose_plain("train", [f"model={model}"])["model"], "model"))
 
 
 def test_all_layers_are_convolutions():

@@ -25,5 +25,7 @@ def test_every_layer_but_the_images_is_normalised():
 
 
 def test_a_size_that_is_no_multiple_of_eight_is_refused():
-    with pytest.raises(ValueError, match=r"^image_size=28: DeconvGenerator .* 8; nearest: 24 or 32$"):
+    with pytest.raises(
+        ValueError, match=r"^image_size=28: DeconvGenerator .* 8; nearest: 24 or 32 \(dataset.image_size=24\)$"
+    ):
         DeconvGenerator(4, 1, 28)

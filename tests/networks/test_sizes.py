@@ -21,10 +21,17 @@ def test_cells_count_whole_cells():
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (30, "image_size=30: Net needs sides divisible by 8; nearest: 24 or 32"),
-        (3, "image_size=3: Net needs sides divisible by 8; nearest: 8"),
-        ([32, 33], "image_size=[32, 33]: Net needs sides divisible by 8; nearest: 32 or [32, 40]"),
-        ([30, 41], "image_size=[30, 41]: Net needs sides divisible by 8; nearest: [24, 40] or [32, 48]"),
+        (30, "image_size=30: Net needs sides divisible by 8; nearest: 24 or 32 (dataset.image_size=24)"),
+        (3, "image_size=3: Net needs sides divisible by 8; nearest: 8 (dataset.image_size=8)"),
+        (
+            [32, 33],
+            "image_size=[32, 33]: Net needs sides divisible by 8; nearest: 32 or [32, 40] (dataset.image_size=32)",
+        ),
+        (
+            [30, 41],
+            "image_size=[30, 41]: Net needs sides divisible by 8; nearest: [24, 40] or [32, 48] "
+            "(dataset.image_size=[24,40])",
+        ),
     ],
 )
 def test_a_refusal_names_the_value_the_rule_and_the_nearest_sizes(size, message):
@@ -34,5 +41,5 @@ def test_a_refusal_names_the_value_the_rule_and_the_nearest_sizes(size, message)
 
 
 def test_a_square_is_answered_with_squares():
-    with pytest.raises(ValueError, match=r"nearest: 10$"):
+    with pytest.raises(ValueError, match=r"nearest: 10 \(dataset.image_size=10\)$"):
         require((9, 9), lambda h, w: h == 10, "ten rows")

@@ -25,5 +25,7 @@ def test_the_discriminator_activates_once_a_block():
     "network", [lambda size: SmallConvGenerator(4, 3, size), lambda size: SmallConvDiscriminator(3, size)]
 )
 def test_a_size_that_is_no_multiple_of_sixteen_is_refused(network):
-    with pytest.raises(ValueError, match=r"^image_size=\[64, 70\]: .* 16; nearest: 64 or \[64, 80\]$"):
+    with pytest.raises(
+        ValueError, match=r"^image_size=\[64, 70\]: .* 16; nearest: 64 or \[64, 80\] \(dataset.image_size=64\)$"
+    ):
         network([64, 70])
