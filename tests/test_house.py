@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "checks": {"errors", "limits"},
     "seeding": set(),
     "schedules": set(),
+    "reading": set(),
     "average": set(),
     "meter": set(),
     "images": {"writing"},
