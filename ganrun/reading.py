@@ -41,10 +41,11 @@ def read_regular(path: Path, limit: int) -> bytes:
         if error.errno in (errno.ENXIO, errno.EOPNOTSUPP):  # what a socket answers
             raise ValueError(f"{path} is a socket or a device, not a file") from None
         raise
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} is {kind(found.st_mode)}, not a file")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{path} is {kind(found.st_mode)}, not a file")
         content = file.read(limit + 1) if found.st_size <= limit else b""  # + 1: it may grow meanwhile
         if found.st_size > limit or len(content) > limit:
             raise ValueError(f"{path} is larger than the {limit:,} bytes that it may have")

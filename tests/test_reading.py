@@ -38,7 +38,7 @@ def test_a_device_is_not_read() -> None:
 
 
 def test_a_folder_and_a_missing_file_are_said(tmp_path: Path) -> None:
-    with pytest.raises((ValueError, OSError), match="folder|Permission"):
+    with pytest.raises((ValueError, OSError), match=r"folder|Permission"):
         read_regular(tmp_path, 9)
     with pytest.raises(FileNotFoundError):
         read_regular(tmp_path / "nothing", 9)
