@@ -46,10 +46,9 @@ def read_regular(path: Path, limit: int) -> bytes:
         os.close(descriptor)
         raise ValueError(f"{path} is {kind(found.st_mode)}, not a file")
     with os.fdopen(descriptor, "rb") as file:
-        content = file.read(limit + 1) if found.st_size <= limit else b""  # + 1: it may grow meanwhile
-        if found.st_size > limit or len(content) > limit:
+        if found.st_size > limit:
             raise ValueError(f"{path} is larger than the {limit:,} bytes that it may have")
-        return content
+        return file.read(found.st_size)  # so much room is made at once: never `limit`; what it grows by is for later
 
 
 def read_text(path: Path, limit: int) -> str:

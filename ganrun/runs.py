@@ -39,6 +39,7 @@ from ganrun.plan import build_hooks, load_weights
 from ganrun.precision import set_precision
 from ganrun.ranks import RanksError, World, lost
 from ganrun.trainer import GoBack, Trainer
+from ganrun.writing import make_folder
 
 log = logging.getLogger("ganrun")
 
@@ -49,7 +50,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     """A trainer at step 0 with all its hooks, for a checked config."""
     world = world or World()
     if world.first:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     device = pick_device(config["device"])
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)  # streams, generators and recordings are those of the current device
