@@ -22,7 +22,7 @@ from ganrun.data.sources import SHOWN, Picture, Tree
 from ganrun.errors import UserError
 from ganrun.folders import check_writable
 from ganrun.metrics.fidelity import psnr, ssim
-from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
+from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads, threads_for
 from ganrun.sampling import refuse_suffix, restore
 from ganrun.systems.translation import PictureToPicture
 from ganrun.terminal import bar
@@ -76,9 +76,9 @@ def check(config: Config) -> Path:
 
 def apply(config: Config) -> str:
     """Translate every picture of `input`. Returns lines that say what is where. Raises UserError when none was done."""
-    set_threads(config["threads"])
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
+    set_threads(threads_for(config["threads"], state))
     system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     if not isinstance(system, PictureToPicture):
         raise UserError(f"ckpt={path}: this model draws from noise: use ganrun sample")

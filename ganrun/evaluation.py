@@ -18,7 +18,7 @@ from ganrun.fidelity_scores import picture_scores
 from ganrun.folders import check_writable
 from ganrun.latent_paths import path_lengths
 from ganrun.metrics.neighbours import nearest as nearest_of
-from ganrun.parts import find_checkpoint, load_checkpoint, load_dataset, pick_device, set_threads, trusted
+from ganrun.parts import find_checkpoint, load_checkpoint, load_dataset, pick_device, set_threads, threads_for, trusted
 from ganrun.picture_sets import like_reals, read_set, refuse_unlike
 from ganrun.precision import set_precision
 from ganrun.ranks import World
@@ -117,7 +117,7 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
     """The scores of one checkpoint; None on the ranks that only helped to draw. Raises UserError."""
     world = world or World()
     state = load_checkpoint(str(path), "ckpt")
-    set_threads(config["threads"], pixels_of(state))
+    set_threads(threads_for(config["threads"], state), pixels_of(state))
     device = pick_device(config["device"])
     system = restore(state, config["weights"], config["trust"]).to(device)
     reals, train, origin = data_of(config, state)

@@ -163,6 +163,12 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def threads_for(asked: int | None, state: Config) -> int | None:
+    """For drawing from a run: as asked, else what the run measured when it started, at most what this machine has."""
+    stored = state["config"].get("threads")
+    return asked or (min(stored, ALL_THREADS) if stored else None)
+
+
 def set_threads(threads: int | None, pixels: int = LARGE) -> None:
     """CPU threads as asked; else one for images below 64×64, where threads wait for each other longer than they work
     (on a busy machine two were measured to be 2 to 25 times slower than one), and torch's own number above.

@@ -15,7 +15,7 @@ from ganrun import images
 from ganrun.budget import require_fit, without_losses
 from ganrun.errors import UserError
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, trusted
+from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, threads_for, trusted
 from ganrun.ranks import World
 from ganrun.seeding import mix, reseed
 from ganrun.systems.system import System
@@ -46,7 +46,7 @@ def sample(config: Config, world: World | None = None) -> str:
     world = world or World()
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
-    set_threads(config["threads"], pixels_of(state))
+    set_threads(threads_for(config["threads"], state), pixels_of(state))
     system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     labels = config["labels"] if config["labels"] is None or isinstance(config["labels"], list) else [config["labels"]]
     inputs = draw(system, config["n"], config["seed"], labels)

@@ -15,7 +15,7 @@ import torch
 
 from ganrun import __version__, images
 from ganrun.errors import UserError
-from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
+from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads, threads_for
 from ganrun.ranks import World
 from ganrun.sampling import draw, help_to_draw, pixels_of, refuse_suffix, render, restore
 from ganrun.systems.system import System
@@ -46,7 +46,7 @@ def synthesize(config: Config, world: World | None = None) -> str:
     world = world or World()
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
-    set_threads(config["threads"], pixels_of(state))
+    set_threads(threads_for(config["threads"], state), pixels_of(state))
     system = conditional(path, state, config)
     known = class_names(state, system)
     names, classes = folder_names(known), len(known)

@@ -52,6 +52,12 @@ def test_small_images_get_one_thread_and_a_wish_is_a_wish(monkeypatch: pytest.Mo
     assert seen == [1, 2, 3]
 
 
+@pytest.mark.parametrize(("asked", "stored", "used"), [(3, 1, 3), (None, 1, 1), (None, 16, 4), (None, None, None)])
+def test_drawing_takes_as_many_threads_as_the_run_had(asked, stored, used, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "ALL_THREADS", 4)
+    assert parts.threads_for(asked, {"config": {"threads": stored}}) == used
+
+
 def test_weights_of_other_networks_are_refused_by_name(tiny, tmp_path) -> None:
     runs.train(tiny("model=mlp", "steps=1", "hooks=quiet"), tmp_path / "mlp")
     config = tiny("model=dcgan", "steps=1", "hooks=quiet", f"init_from={tmp_path / 'mlp'}")
