@@ -26,7 +26,7 @@ PASS = 0.8  # seconds that a pass may take; a batch that takes longer is measure
 ROUNDS, TIMED = (2, 8), 0.15  # passes of each candidate, in turn, as many of these as take so many seconds together
 GAIN = 1.15  # bf16 that is not so many times as fast is not worth its rounding
 THREAD_GAIN = 1.3  # nor is twice the number of threads, which wait for one another whenever the machine is busy
-HOPELESS = 3.0  # times slower: it is not played again
+HOPELESS = (10.0, 3.0)  # times slower after the first pass, and after others: it is not played again
 FRAME = 1.25  # a run's step beside its turns: optimizers, weight average, hooks, grids and checkpoints
 PLAYED = (
     *LENGTHS,
@@ -207,13 +207,12 @@ class Passes:
         least, most = ROUNDS
         for number in range(1 + min(most, max(least, int(TIMED / self.seconds())))):
             for candidate, found in times.items():  # the fastest counts: a busy neighbour only adds time
-                if number > 1 and min(found) > HOPELESS * min(map(min, times.values())):
+                if number and min(found) > HOPELESS[number > 1] * min(map(min, times.values())):
                     continue
                 apply(candidate)
-                seconds = self.seconds()
-                if number:  # the first pass of a candidate makes its kernels
-                    found.append(seconds)
-        return {candidate: min(found) for candidate, found in times.items()}
+                found.append(self.seconds())
+        # the first pass of a candidate made its kernels, and only counts where it was hopeless at once
+        return {candidate: min(found[1:] or found) for candidate, found in times.items()}
 
     def size(self) -> int:
         """The whole batch, or as many of its images as a pass of `PASS` seconds has room for.
