@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from ganrun import images
 from ganrun.album import Pictures, find_pictures, inside, is_file, keep_apart, output_names, partners
@@ -26,8 +25,10 @@ from ganrun.metrics.fidelity import psnr, ssim
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
 from ganrun.sampling import refuse_suffix, restore
 from ganrun.systems.translation import PictureToPicture
+from ganrun.terminal import bar
 from ganrun.tiling import in_tiles
 from ganrun.untrusted import printable
+from ganrun.writing import write_text
 
 Config = dict[str, Any]
 STRIPS, RESULTS = "strips", "results.csv"
@@ -117,7 +118,7 @@ class Work:
     def do(self) -> Report:
         """Every picture; what is wrong with one stops no other."""
         names = output_names([picture.name for picture in self.given.listed])
-        for picture in tqdm(self.given.listed, unit="picture", disable=None, leave=False):
+        for picture in bar(self.given.listed, unit="picture", disable=None, leave=False):
             try:
                 read = decode_whole(self.given.source.read(picture), self.channels)
             except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
@@ -129,7 +130,7 @@ class Work:
                 self.report.left_out.append(f"{printable(picture.name)}: {in_one_line(error)}")
         if self.found is not None and self.report.results:
             try:
-                (self.out / RESULTS).write_text(table(self.report.results), encoding="utf-8")
+                write_text(self.out / RESULTS, table(self.report.results))
             except OSError as error:
                 raise UserError(f"out={self.out / RESULTS} cannot be written: {error.strerror}") from None
         return self.report
@@ -140,14 +141,16 @@ class Work:
         if file.resolve() in self.read:
             raise ValueError("out= would write over a picture that is read")
         after = self.translated(before)
-        images.save_png(after[0], file, self.about)
+        root = None if file == self.out else self.out
+        images.save_png(after[0], file, self.about, root)
         self.report.done += 1
         self.report.converted += colour != (self.channels == 3)
         target = self.target(picture)
         if target is not None:
             self.measure(name, before, after, target)
         if self.config["strips"]:
-            images.save_png(strip(before, after, target), inside(self.out / STRIPS, name), self.about)
+            strips = inside(self.out / STRIPS, name)
+            images.save_png(strip(before, after, target), strips, self.about, self.out)
 
     @torch.inference_mode()
     def translated(self, before: Tensor) -> Tensor:

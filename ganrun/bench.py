@@ -28,7 +28,7 @@ from ganrun.plan import Plan, plan
 from ganrun.precision import as_torch_has_it
 from ganrun.speed import settled
 from ganrun.trainer import Length, Player, Trainer
-from ganrun.writing import whole
+from ganrun.writing import write_text
 
 T = TypeVar("T")
 
@@ -77,8 +77,7 @@ def bench(config: Config) -> str:
     with tempfile.TemporaryDirectory(prefix="ganrun-bench-") as folder:
         measured = {**about(config, planned), **measure(config, Path(folder))}
     if config["out"] is not None:
-        with whole(Path(str(config["out"])).expanduser()) as temporary:
-            temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        write_text(Path(str(config["out"])).expanduser(), json.dumps(measured, indent=1) + "\n")
     return table(measured)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -17,23 +16,26 @@ from torch import Tensor
 
 from ganrun import __version__
 from ganrun.finding import CheckpointError, DamagedError
+from ganrun.reading import read_regular
 from ganrun.untrusted import check_container, leaves, printable
-from ganrun.writing import whole
+from ganrun.writing import make_folder, whole
 
 FORMAT_VERSION = 1
 _MARK = b"ganrun sha256 "
 _COMMENT_SIZE = len(_MARK) + 64
+MAX_BYTES = 2**38  # 256 GiB: no file that is read as a whole is larger
 TIED = 4  # names that may share a tensor, which is stored once
 
 
-def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+def save(state: Mapping[str, Any], path: str | os.PathLike[str], inside: Path | None = None) -> None:
     """Write `state` to `path`, whole or not at all.
 
     `state` holds tensors and plain values (dict, list, str, int, float, bool, None); `format_version` and
     `ganrun_version` are added. The file is an ordinary torch zip (`torch.load(path, weights_only=True)` opens
     it) whose archive comment is the SHA-256 of everything before it. It is written beside `path`, flushed
-    to the disk and renamed. Raises TypeError for anything that is not plain, OSError when it cannot be written, also
-    where there is no folder for the folder of `path`.
+    to the disk and renamed. Below `inside`, a run's folder, which must be there, folders are made and no link is
+    followed; without it the folder of `path` is made, but not its parents. Raises TypeError for
+    anything that is not plain, OSError when it cannot be written.
     """
     path = Path(path)
     document = {"format_version": FORMAT_VERSION, "ganrun_version": __version__, **plain(state)}
@@ -44,13 +46,11 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     body = data[:-2] + struct.pack("<H", _COMMENT_SIZE)
     comment = _MARK + hashlib.sha256(body).hexdigest().encode()
 
-    path.parent.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed does not come back as a half
-    with whole(path) as temporary, open(temporary, "wb") as file:
+    if inside is None:
+        make_folder(path.parent, parents=False)
+    with whole(path, inside, durable=True) as file:
         file.write(body)
         file.write(comment)
-        file.flush()
-        os.fsync(file.fileno())
-    flush_folder(path.parent)
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -60,9 +60,13 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> di
     """
     path = Path(path)
     try:
-        data = path.read_bytes()  # one read: what is checked is what is loaded
+        data = read_regular(path, MAX_BYTES)  # one read: what is checked is what is loaded
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a pipe, a device
+        raise CheckpointError(str(error)) from None
+    except MemoryError:
+        raise CheckpointError(f"{path} is larger than this machine's memory") from None
     body, comment = data[:-_COMMENT_SIZE], data[-_COMMENT_SIZE:]
     if not data.startswith(b"PK") or not comment.startswith(_MARK):
         raise DamagedError(f"{path} is not a checkpoint of ganrun, or was cut short")
@@ -127,13 +131,3 @@ def _check_state(state: Any, stored: int) -> None:
                 raise ValueError("it declares larger tensors than it holds")
         elif leaf is not None and not isinstance(leaf, (bool, int, float, str)):
             raise ValueError(f"it holds a {type(leaf).__name__}")
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a rename durable; some file systems cannot, and that is no reason to stop."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ganrun import __version__, launch, pages
+from ganrun import __version__, launch, pages, terminal
 from ganrun.errors import FailedChecks, UserError, nearest
 
 FAILED, MISUSED = 1, 2
@@ -34,6 +34,7 @@ EXTRAS = {"plot": ("matplotlib", "ganrun[plot]")}  # what a command needs beside
 SHARED = ("sample", "synthesize", "eval")  # what several processes under torchrun do together
 PATIENCE = 24 * 60.0  # minutes that ranks wait for the first one's own work, such as looking at what all drew
 COMMANDS = ("train", *DRAWS, "info")
+DEMO = "experiment=digits"  # what `ganrun train` alone is
 
 log = logging.getLogger("ganrun")
 
@@ -42,14 +43,17 @@ def main(words: list[str] | None = None) -> int:
     """Run one command line. Returns the exit code: 0 done, 1 failed, 2 not understood, 128 + n stopped by signal n."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported: waiting threads let others work
     words = list(sys.argv[1:] if words is None else words)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    with terminal.cleaned():
+        return _main([word for word in words if word != "--debug"], "--debug" in words)
+
+
+def _main(words: list[str], debug: bool) -> int:
     try:
         return _dispatch(words)
     except UserError as error:
         if debug:
             raise
-        print(f"{launch.speaker()}{error}", file=sys.stderr)
+        _say(error)
         return MISUSED
     except KeyboardInterrupt:
         return 130
@@ -59,8 +63,13 @@ def main(words: list[str] | None = None) -> int:
     except KNOWN_FAILURES as error:
         if debug:
             raise
-        print(f"{launch.speaker()}{error}", file=sys.stderr)
+        _say(error)
         return FAILED
+
+
+def _say(error: BaseException) -> None:
+    """One line, also where a name in it has several."""
+    print(f"{launch.speaker()}{' '.join(str(error).splitlines())}", file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -94,9 +103,12 @@ def _dispatch(words: list[str]) -> int:
 
 def _train(words: list[str]) -> int:
     from ganrun import compose
-    from ganrun.folders import check_folder, check_writable
+    from ganrun.folders import check_folder, check_sweep
 
     _outlive_wishes_to_save()
+    if not words:  # a newcomer's first command
+        words = [DEMO]
+        print(f"ganrun: note: nothing was asked for, so this is the demo, ganrun train {DEMO}", file=sys.stderr)
     request = compose.read_command_line("train", words)
     _use_config_dir(request.config_dir)
     if launch.rank() and request.only_shows:
@@ -107,7 +119,8 @@ def _train(words: list[str]) -> int:
         configs = list(request.configs())
         folder = _folder_of(request, configs[0])
         if folder is None:  # of a sweep's jobs, or outputs/...: only Hydra will know
-            check_writable(Path(configs[0]["out"] or "outputs"))
+            for out in {config["out"] or "outputs" for config in configs}:
+                check_sweep(Path(str(out)).expanduser(), resumes=out != "outputs")
         else:
             check_folder(folder, configs[0]["resume"])
         _check_torch()
@@ -234,6 +247,8 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
             if config.get("ckpt") is not None and page != "eval":  # which also takes lists and sweeps, and finds them
                 compose.find_checkpoint(str(config["ckpt"]), "ckpt")
         places = [place for config in configs if (place := module().check(config)) is not None]
+        for place in set(places):
+            _look_around(place)
         if len(set(places)) < len(places):
             raise UserError(f"out={places[0]}: the jobs of this sweep would overwrite each other; sweep over out= too")
     _hand_to_hydra(page, lambda cfg: print(getattr(module(), function)(compose.plain(cfg))), request.argv)
@@ -252,8 +267,8 @@ def _draw_together(page: str, module: Callable[[], Any], function: str, request:
     from ganrun import ranks
 
     with ranks.joined(config["device"], PATIENCE) as world:
-        if world.first:
-            room.check(config)
+        if world.first and (place := room.check(config)) is not None:
+            _look_around(place)
         line = getattr(room, function)(config, world)
     if world.first:
         print(line)
@@ -296,7 +311,8 @@ def _keeping(job: Callable[[Any], None], failures: list[Exception], level: int) 
 
     def guarded(cfg: Any) -> None:
         try:
-            job(cfg)
+            with terminal.cleaned():  # a launcher's worker has streams of its own
+                job(cfg)
         except (*KNOWN_FAILURES, RuntimeError) as error:
             if isinstance(error, RuntimeError):
                 error = _out_of_memory(error)
@@ -319,6 +335,15 @@ def _outlive_wishes_to_save() -> None:
     """SIGUSR1 asks a run to save; while it is still starting there is nothing to save, and that is no reason to die."""
     if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _look_around(place: Path) -> None:
+    """Before something is written there: a run's folder around it is sound, and what a kill left of it goes."""
+    from ganrun.strange import refuse_strange_around
+    from ganrun.writing import HOUR, clear
+
+    refuse_strange_around(place)
+    clear(place.parent, of=place.name, older=HOUR)
 
 
 def _use_config_dir(config_dir: Path | None) -> None:

@@ -30,7 +30,7 @@ from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
 from ganrun.pages import conf_folder, group_choices
 from ganrun.strays import placed, refuse_strays
-from ganrun.writing import whole
+from ganrun.writing import write_text
 
 Config = dict[str, Any]
 
@@ -375,8 +375,7 @@ def record(config: DictConfig, folder: Path, settings: Config) -> None:
     path = folder / ".hydra" / "config.yaml"
     if settings and path.is_file():
         text = OmegaConf.to_yaml(OmegaConf.merge(config, settings))
-        with whole(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text, inside=folder)
 
 
 def plain(config: DictConfig) -> Config:

@@ -126,8 +126,8 @@ def draw(found: Sequence[dict[str, float]], strip: Strip | None, out: Path, titl
     above.suptitle(title, fontsize="medium")
     if strip:
         strip.draw(below.subplots())
-    with whole(out) as temporary:
-        figure.savefig(temporary, format=out.suffix[1:], dpi=120, metadata={} if out.suffix == ".pdf" else None)
+    with whole(out) as file:
+        figure.savefig(file, format=out.suffix[1:], dpi=120, metadata={} if out.suffix == ".pdf" else None)
 
 
 class Strip:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ganrun import images
 from ganrun.data.dataset import Dataset
@@ -29,6 +28,7 @@ from ganrun.scores import SCORES
 from ganrun.scoring import Scorer, file_hash, images_of, picked, too_few_for
 from ganrun.systems.system import System
 from ganrun.systems.translation import PictureToPicture
+from ganrun.terminal import bar
 
 Config = dict[str, Any]
 SHOWN, NEIGHBOURS = 16, 5  # samples in the picture of nearest training pictures, and how many beside each
@@ -180,10 +180,10 @@ def scorer_of(config: Config, reals: Dataset, train: Dataset | None, device: tor
 
 
 def with_progress(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
-    with tqdm(total=count, unit="picture", disable=None, leave=False) as bar:
+    with bar(total=count, unit="picture", disable=None, leave=False) as shown:
         for batch in batches:
             yield batch
-            bar.update(len(batch))
+            shown.update(len(batch))
 
 
 def save_nearest(scorer: Scorer, samples: Tensor, out: Path) -> None:

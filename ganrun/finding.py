@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ganrun.reading import kind
+
 
 class CheckpointError(ValueError):
     """The file is missing, damaged, or not a checkpoint of ganrun's; the message says which."""
@@ -20,7 +22,8 @@ def find(reference: str | os.PathLike[str], runs: str | os.PathLike[str] = "outp
     Raises CheckpointError that says where it looked.
     """
     if str(reference) == "last":
-        found = sorted(Path(runs).glob("**/checkpoints/last.pt"), key=lambda path: path.stat().st_mtime)
+        there = (path for path in Path(runs).glob("**/checkpoints/last.pt") if path.is_file())  # no pipe, no dead link
+        found = sorted(there, key=lambda path: path.stat().st_mtime)
         if not found:
             raise CheckpointError(f"last: there is no run with a checkpoint under {Path(runs)}/")
         return found[-1]
@@ -29,6 +32,8 @@ def find(reference: str | os.PathLike[str], runs: str | os.PathLike[str] = "outp
         raise CheckpointError(f"{path} does not exist: give a checkpoint, a run folder, or last")
     if path.is_file():
         return path
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is {kind(path.stat().st_mode)}: give a checkpoint, a run folder, or last")
     if found := newest(path):
         return found[0]
     raise CheckpointError(f"{path} holds no checkpoints/last.pt: it is not the folder of a run that has saved")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ganrun.errors import UserError
+from ganrun.strange import LEVELS, refuse_strange, refuse_strange_around, what_is_there
+from ganrun.writing import HOUR, clear, make_folder
 
 log = logging.getLogger("ganrun")
 
 AUTO = "auto"  # resume=auto: start there or go on there
+OURS = ("checkpoints", "status.json", ".lock", ".hydra")  # by one of them a run's folder is known
 PROBE = ".ganrun-probe-"  # one that a kill left behind does not make a folder somebody else's
 
 
@@ -22,9 +26,10 @@ PROBE = ".ganrun-probe-"  # one that a kill left behind does not make a folder s
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the operating system drops when the process ends, however it ends.
 
-    Raises UserError when another process has it.
+    Raises UserError when another process has it, or when something in the folder would lead our writes elsewhere.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    refuse_strange(folder)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -34,10 +39,21 @@ def alone_in(folder: Path) -> Iterator[None]:
         ) from None
     except (OSError, NotImplementedError) as error:
         log.warning("%s cannot be locked (%s): nothing keeps a second process out", folder, error)
+    else:
+        clear_unfinished(folder)
     try:
         yield
     finally:
         lock.release()
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a killed run was writing. What another command may be writing now waits until it is an hour old."""
+    for name in ("checkpoints", "grids"):
+        clear(folder / name, folder)
+    for name in ("metrics.jsonl", "status.json", "scores.json"):
+        clear(folder, of=name)
+    clear(folder, older=HOUR)
 
 
 def check_folder(folder: Path, resume: str | None) -> None:
@@ -45,24 +61,40 @@ def check_folder(folder: Path, resume: str | None) -> None:
 
     Raises UserError.
     """
+    if there := what_is_there(folder):
+        raise UserError(f"out={folder} is {there}: a run needs a folder; choose another name")
     if not folder.is_dir():
         return check_writable(folder)
-    there = {path.name for path in folder.iterdir() if not path.name.startswith(PROBE)}
-    if resume is None and there:
+    occupied = is_occupied(folder)
+    if resume is None and occupied:
         raise UserError(
             f"out={folder} is not empty: choose another folder, or resume={folder} to go on with a run that is there"
         )
-    if resume == AUTO and there and not there & {"checkpoints", "status.json", ".lock", ".hydra"}:
+    if resume == AUTO and occupied and not any(os.path.lexists(folder / name) for name in OURS):
         raise UserError(f"out={folder} holds other things than a run: choose another folder")
+    refuse_strange(folder)
     check_writable(folder)
-    if ".lock" in there:
+    if os.path.lexists(folder / ".lock"):
         with alone_in(folder):
             pass
+
+
+def check_sweep(folder: Path, resumes: bool) -> None:
+    """The same for the folder of a sweep, whose jobs have folders in it: Hydra writes there before any job starts."""
+    if resumes and folder.is_dir():
+        refuse_strange(folder, LEVELS)
+    check_writable(folder)
+
+
+def is_occupied(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(not entry.name.startswith(PROBE) for entry in entries)
 
 
 def check_writable(target: Path) -> None:
     """Raises UserError that names the folder which stands in the way."""
     target = target.absolute()
+    refuse_strange_around(target)
     there = next(folder for folder in (target, *target.parents) if folder.exists())
     try:
         with tempfile.TemporaryDirectory(dir=there, prefix=PROBE):

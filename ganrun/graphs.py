@@ -85,7 +85,7 @@ class Graphs:
                 self.refuse(str(waits[0].message))
 
     def replay(self, kind: Hashable) -> None:
-        """The first replay of a kind is compared with the step as it is played; where they differ, no more is replayed."""
+        """The first replay of a kind is compared with the plain step; where they differ, nothing more is replayed."""
         recording, counts = self.recordings[kind]
 
         def quick() -> None:

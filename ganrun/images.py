@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from ganrun.writing import whole
+from ganrun.writing import make_folder, write_bytes
 
 CAPTION = 12  # pixels of height
 SMALLEST_CELL = 64  # pixels: smaller pictures are enlarged by a whole factor so that people can see them
@@ -62,15 +62,13 @@ def png_bytes(image: Tensor, text: Mapping[str, object] | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
-    """The same as a file; its folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(image, path, text)
+def save_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None, inside: Path | None = None) -> None:
+    """The same as a file; its folders are made. Between `inside`, which the user named, and `path` no link is followed.
 
-
-def write_png(image: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
-    with whole(path) as temporary:
-        temporary.write_bytes(png_bytes(image, text))
+    Raises OSError.
+    """
+    make_folder(inside or path.parent)
+    write_bytes(path, png_bytes(image, text), inside)
 
 
 def save_grid(
@@ -79,19 +77,20 @@ def save_grid(
     columns: int,
     text: Mapping[str, object] | None = None,
     captions: Sequence[str] | None = None,
+    inside: Path | None = None,
 ) -> Tensor:
     """(N, C, H, W) uint8 -> a grid PNG at `path`; returns the grid, (C, rows, columns) uint8.
 
-    Its header tells how many columns and rows it has, so that cells can be cut out again.
+    Its header tells how many columns and rows it has, so that cells can be cut out again. With `inside`, a run's
+    folder, those between it and `path` are made; it is not: a folder that was removed does not come back as a half.
     """
     picture = grid(images, columns, captions)
     text = {**(text or {}), "columns": min(columns, len(images)), "rows": -(-len(images) // columns)}
-    path.parent.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed does not come back as a half
-    write_png(picture, path, text)
+    write_bytes(path, png_bytes(picture, text), inside)
     return picture
 
 
 def save_each(images: Tensor, folder: Path, text: Mapping[str, object] | None = None, first: int = 0) -> None:
     """(N, C, H, W) uint8 -> folder/000000.png, 000001.png, ..., counted from `first`."""
     for number, image in enumerate(torch.unbind(images), first):
-        save_png(image, folder / f"{number:06d}.png", text)
+        save_png(image, folder / f"{number:06d}.png", text, folder)

@@ -68,7 +68,7 @@ HEAD = {
     "train": """\
 usage: ganrun train [key=value | group=choice]... [-m] [--cfg job [--resolve]] [--config-dir DIR]
 
-  ganrun train                                          a DCGAN on the embedded digits, about a minute
+  ganrun train                                          the demo: an AC-GAN on the embedded digits, a minute and a half
   ganrun train model=dcgan loss=wgan_gp dataset=mnist dataset.root=DATA dataset.download=true
   ganrun train dataset=folder dataset.root=PICTURES dataset.image_size=64 kimg=500
   ganrun train experiment=t3_dcgan28                    a published run, with its own numbers
@@ -211,7 +211,7 @@ ganrun: train GANs from the command line, one config per part.
   ganrun --version
 
 first steps
-  ganrun train minutes=1        a DCGAN learns handwritten digits, no download needed
+  ganrun train                  an AC-GAN learns to write the ten digits: a minute and a half, no download
   ganrun sample ckpt=last       draw from it
   tensorboard --logdir outputs  watch the curves
 

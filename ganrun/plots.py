@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ganrun.metrics.intervals import interval
+from ganrun.writing import whole
 
 INSTALL = "pip install 'ganrun[plot]'"
 
@@ -31,4 +32,5 @@ def plot_arms(values: Mapping[str, Sequence[float]], out: Path, title: str, axis
     axes.invert_yaxis()
     axes.set_xlabel(axis)
     axes.set_title(title, fontsize="medium")
-    figure.savefig(out, dpi=150, bbox_inches="tight", metadata={"Software": None})
+    with whole(out) as file:
+        figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})

@@ -41,6 +41,7 @@ from ganrun.precision import set_precision
 from ganrun.ranks import RanksError, World, lost
 from ganrun.speed import settled
 from ganrun.trainer import GoBack, Player, Trainer
+from ganrun.writing import make_folder
 
 log = logging.getLogger("ganrun")
 
@@ -54,7 +55,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     if config["precision"] == AUTO:  # `training` has settled it already, and told the user
         config, _ = settled(config, trust, world)
     if world.first:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     device = pick_device(config["device"])
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)  # streams, generators and recordings are those of the current device

@@ -19,7 +19,7 @@ from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_de
 from ganrun.ranks import World
 from ganrun.seeding import mix, reseed
 from ganrun.systems.system import System
-from ganrun.writing import whole
+from ganrun.writing import make_folder, remove, whole
 
 Config = dict[str, Any]
 DRAWS = -3  # takes the place of the step in the seed of samples
@@ -153,18 +153,18 @@ def write(
     try:
         if out.suffix == ".png":
             pictures = torch.cat(list(batches))
-            out.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(out.parent)
             images.save_grid(pictures, out, images.columns_for(len(pictures), labels), about)
         elif out.suffix == ".npz":
             pictures = torch.cat(list(batches)).permute(0, 2, 3, 1).contiguous()
             arrays = {"images": pictures.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with whole(out) as temporary, open(temporary, "wb") as file:
+            make_folder(out.parent)
+            with whole(out) as file:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         else:
             if overwrite and out.is_dir():
                 for old in out.glob("[0-9]" * 6 + ".png"):
-                    old.unlink()
+                    remove(old)
             number = 0
             for batch in batches:
                 images.save_each(batch, out, about, first=number)

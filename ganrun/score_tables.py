@@ -11,7 +11,7 @@ from typing import Any
 
 from ganrun.errors import UserError
 from ganrun.untrusted import printable
-from ganrun.writing import whole
+from ganrun.writing import make_folder, write_text
 
 Config = dict[str, Any]
 FORMAT = 1
@@ -77,9 +77,8 @@ def write(results: Sequence[Result], path: Path) -> None:
     """Raises UserError where it cannot be written."""
     content = {"format": FORMAT, "results": [result.as_json() for result in results]}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        make_folder(path.parent)
+        write_text(path, json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"out={path} cannot be written: {error.strerror}") from None
 

@@ -21,6 +21,7 @@ from ganrun.finding import CheckpointError
 from ganrun.metrics.manifolds import K_DENSITY, K
 from ganrun.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 from ganrun.seeding import generator
+from ganrun.writing import make_folder
 
 Config = dict[str, Any]
 PICKS = -7  # takes the place of the step in the seed of which real pictures are taken
@@ -270,7 +271,7 @@ def read_or_make(folder: Path, key: list[Any], make: Callable[[], Values]) -> Va
 def keep(state: Config, path: Path) -> None:
     """Raises UserError where it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         checkpoint.save(state, path)
     except OSError as error:
         raise UserError(f"cache={path.parent} cannot be written: {error.strerror or error}; cache=FOLDER") from None

@@ -28,6 +28,16 @@ GAIN = 1.15  # bf16 that is not so many times as fast is not worth its rounding
 THREAD_GAIN = 1.3  # nor is twice the number of threads, which wait for one another whenever the machine is busy
 HOPELESS = 3.0  # times slower: it is not played again
 FRAME = 1.25  # a run's step beside its turns: optimizers, weight average, hooks, grids and checkpoints
+PLAYED = (
+    *LENGTHS,
+    "model",
+    "loss",
+    "dataset",
+    "batch_size",
+    "device",
+    "precision",
+    "threads",
+)  # what a step depends on
 
 
 @dataclass
@@ -46,6 +56,9 @@ class Choice:
             *([f"measured    {'; '.join(chosen)}", f"repeat      {repeat}"] if chosen else []),
             *(f"note        {warning}" for warning in warnings),
         ]
+
+
+KNOWN: dict[str, Choice] = {}  # by what the steps depend on
 
 
 def settled(
@@ -67,8 +80,16 @@ def settled(
 def choose(config: Config, trust: Sequence[str] | None = None, pixels: bool = True) -> Choice:
     """The settings that a config leaves open, measured on this run's own networks, data and device.
 
-    Weights, randomness and torch's switches are afterwards what they were before.
+    Runs of one process that play the same steps get the same answer: the jobs of a sweep over seeds or learning rates
+    must not differ in their precision too. Randomness and torch's switches are afterwards what they were before.
     """
+    same = json.dumps({key: config[key] for key in PLAYED}, sort_keys=True)
+    if same not in KNOWN:
+        KNOWN[same] = _choose(config, trust, pixels)
+    return KNOWN[same]
+
+
+def _choose(config: Config, trust: Sequence[str] | None, pixels: bool) -> Choice:
     device, dataset = pick_device(config["device"]), load_dataset(config, trust, pixels)
     length = open_length(config, dataset)
     if config["precision"] not in (AUTO, "bf16", "bf16_all") and config["threads"] is not None and length is None:

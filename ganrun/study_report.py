@@ -13,6 +13,7 @@ from ganrun.errors import UserError
 from ganrun.metrics.intervals import Interval, gain, interval
 from ganrun.plots import INSTALL, plot_arms
 from ganrun.study_data import Material, held_out
+from ganrun.writing import append, make_folder, remove, write_text
 
 Config = dict[str, Any]
 FILES = ("study.csv", "study.json", "study.md", "study.png")
@@ -33,9 +34,9 @@ class Report:
         self.width = max(map(len, images))
         self.found: dict[str, list[float]] = {name: [] for name in images}
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
+            make_folder(self.out)
             for name in FILES:  # of an earlier study: its plot beside our table would mislead
-                (self.out / name).unlink(missing_ok=True)
+                remove(self.out / name)
             self.append("arm", "seed", "images_real", "images_synthetic", "accuracy")
         except OSError as error:
             raise UserError(f"out={self.out} cannot be written: {error.strerror}") from None
@@ -50,7 +51,7 @@ class Report:
         self.append(arm, seed, *self.images[arm], accuracy)
 
     def append(self, *row: object) -> None:
-        with (self.out / FILES[0]).open("a", newline="", encoding="utf-8") as file:
+        with append(self.out / FILES[0], newline="") as file:
             csv.writer(file).writerow(row)
 
     def finish(self) -> str:
@@ -60,8 +61,8 @@ class Report:
             ["# Does synthetic data help?", about, table, "\n".join(f"- {it}" for it in answers), CAVEAT]
         )
         text += "".join(f"\n\nNote: {note}." for note in self.material.notes)
-        (self.out / "study.md").write_text(text + "\n", encoding="utf-8")
-        (self.out / "study.json").write_text(json.dumps(self.protocol(answers), indent=2) + "\n", encoding="utf-8")
+        write_text(self.out / "study.md", text + "\n")
+        write_text(self.out / "study.json", json.dumps(self.protocol(answers), indent=2) + "\n")
         percent = {name: [100 * value for value in own] for name, own in self.found.items()}
         try:
             plot_arms(percent, self.out / "study.png", about, "test accuracy in %, mean and 95 % interval over seeds")

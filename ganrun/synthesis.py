@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from ganrun import __version__, images
 from ganrun.errors import UserError
@@ -20,7 +19,8 @@ from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_thre
 from ganrun.ranks import World
 from ganrun.sampling import draw, help_to_draw, pixels_of, refuse_suffix, render, restore
 from ganrun.systems.system import System
-from ganrun.writing import whole
+from ganrun.terminal import bar
+from ganrun.writing import make_folder, whole, write_bytes
 
 Config = dict[str, Any]
 Write = Callable[[str, bytes], None]
@@ -108,7 +108,7 @@ def write_tree(write: Write, pictures: Iterator[tuple[int, torch.Tensor]], count
     names, counts, table = manifest["classes"], dict.fromkeys(range(len(manifest["classes"])), 0), io.StringIO()
     rows = csv.writer(table)
     rows.writerow(["file", "label", "class"])
-    for label, picture in tqdm(pictures, total=count, unit="picture", disable=None, leave=False):
+    for label, picture in bar(pictures, total=count, unit="picture", disable=None, leave=False):
         file = f"{names[label]}/{counts[label]:06d}.png"
         counts[label] += 1
         write(file, images.png_bytes(picture, {"label": label, "seed": manifest["seed"], "step": manifest["step"]}))
@@ -119,17 +119,12 @@ def write_tree(write: Write, pictures: Iterator[tuple[int, torch.Tensor]], count
 
 def with_writer(out: Path, work: Callable[[Write], None]) -> None:
     """Call `work` with a function that puts bytes under a name, in the folder `out` or the archive `out`.zip."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix != ".zip":
-
-        def put(name: str, content: bytes) -> None:
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            with whole(out / name) as temporary:
-                temporary.write_bytes(content)
-
-        work(put)
+        make_folder(out)
+        work(lambda name, content: write_bytes(out / name, content, out))
         return
+    make_folder(out.parent)
     # PNGs are compressed already
-    with whole(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with whole(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         # a fixed date: the same seed gives the same bytes
         work(lambda name, content: archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content))

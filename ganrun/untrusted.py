@@ -17,6 +17,7 @@ MAX_ITEMS, MAX_DEPTH = 500_000, 32
 MAX_CONFIG_ITEMS, MAX_TEXT = 10_000, 4096
 MAX_NUMBER, MAX_SETTING, MAX_SIDE = 2**63, 2**16, 4096  # anywhere; of a model; of a picture's pixels
 MAX_CONTENTS, MAX_MEMBERS = 64 * 2**20, 400_000  # of a .zip: a million would take 12 s and 500 MB to list
+COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _OURS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch [A-Z]\w+Storage")
 
 
@@ -136,9 +137,13 @@ def only_reads(node: Any) -> Any:
     return kept
 
 
-def printable(text: str) -> str:
-    """Without control characters: what a file says reaches logs and terminals."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def printable(text: str, keep: str = "") -> str:
+    """With "?" for what commands a terminal, but for the characters in `keep`; what a file says reaches people.
+
+    These are the control characters (C0, DEL, C1), what turns the direction of text, the two separators of lines, and
+    the bytes of names that are no text: some terminals obey a bare 0x9B. Letters and spaces of every script pass.
+    """
+    return COMMANDS.sub(lambda found: found[0] if found[0] in keep else "?", text)
 
 
 # -- archives -------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every precision and number of threads is as fast as any other: no test depends on the machine it runs on."""
     monkeypatch.setattr(speed.Passes, "fastest", lambda self, candidates, apply: dict.fromkeys(candidates, 1.0))
     monkeypatch.setattr(speed.Passes, "whole_step", lambda self: 1e-3)
+    monkeypatch.setattr(speed, "KNOWN", {})
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def test_recorded_steps_are_the_steps(words: list[str], precision: str, tiny, tm
     trainer.fit()
     assert made[0].refused is None
     assert made[0].recordings
+    assert made[0].proved == made[0].recordings.keys(), "each was compared with the plain step"
     one, other = (torch.cat([w.detach().flatten() for w in run.system.parameters()]) for run in (eager, trainer))
     # Adam turns the rounding of tiny gradients into whole steps, so the measure is how far training moved
     assert (one - other).norm() < 0.05 * (one - start).norm()

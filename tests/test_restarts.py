@@ -98,8 +98,8 @@ def test_what_cannot_be_written_whole_leaves_the_old_file_alone(tmp_path: Path) 
     old.write_bytes(b"old")
     with pytest.raises(OSError, match="No space"):
         synthesis.with_writer(old, full)
-    with pytest.raises(OSError, match="No space"), whole(old) as temporary:
-        full(lambda name, content: temporary.write_bytes(content))
+    with pytest.raises(OSError, match="No space"), whole(old) as file:
+        full(lambda name, content: file.write(content))
     assert (old.read_bytes(), [path.name for path in tmp_path.iterdir()]) == (b"old", ["x.zip"])
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from ganrun import checkpoint, precision, speed
+from ganrun import checkpoint, cli, precision, speed
 from ganrun.cli import main
 from ganrun.speed import Passes, choose
 
@@ -32,6 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], None]:
         monkeypatch.setattr(speed, "ALL_THREADS", 4)
         monkeypatch.setattr(speed, "bf16_units", lambda device: None)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(speed, "KNOWN", {})
 
     return have
 
@@ -93,6 +94,14 @@ def test_nothing_is_measured_where_nothing_is_open(machine, tiny) -> None:
     assert choose(tiny(*MLP, "steps=1")).settings == {}
 
 
+def test_the_jobs_of_a_sweep_over_seeds_get_one_answer(machine, tiny) -> None:
+    machine(lambda low, threads: 0.01 if low else 0.02)
+    first = choose({**tiny(*MLP, "steps=1"), "precision": "auto"})
+    again = {**tiny(*MLP, "steps=1", "seed=7", "optimizer.lr=1"), "precision": "auto"}
+    assert choose(again) is first
+    assert choose({**again, "batch_size": 16}) is not first
+
+
 def test_measuring_plays_real_turns_and_leaves_no_trace(tiny, monkeypatch) -> None:
     monkeypatch.setattr(Passes, "fastest", FASTEST)
     monkeypatch.setattr(speed, "bf16_units", lambda device: None)
@@ -131,3 +140,13 @@ def test_the_printed_overrides_repeat_the_run(machine, tmp_path: Path, monkeypat
     assert main(["train", *OPEN, "steps=3", "out=two", *line.split()[1:]]) == 0
     one, two = (Path(run, "checkpoints/last.pt").read_bytes() for run in ("one", "two"))
     assert one == two
+
+
+def test_train_alone_is_the_demo_and_says_so(tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ganrun"])
+    seen = []
+    monkeypatch.setattr(cli, "_hand_to_hydra", lambda page, job, argv: seen.append((page, argv)))
+    assert main(["train"]) == 0
+    assert seen == [("train", ["experiment=digits"])]
+    assert "ganrun train experiment=digits" in capfd.readouterr().err

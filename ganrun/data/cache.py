@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
+import stat
 import uuid
 import weakref
 import zlib
@@ -15,16 +17,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from ganrun.data.decode import Decoder, decode_all
 from ganrun.data.listing import Listing
+from ganrun.reading import read_text
+from ganrun.writing import UNFINISHED, clear, make_folder, remove, whole, write_text
 
 FORMAT = 1  # to be raised whenever the same bytes would be decoded to other pixels
 BLOCK = 2**24  # bytes read at a time for the checksum
+MANIFEST = 2**26  # bytes that a manifest may have
 READ_WHOLE = 2**28  # bytes up to which a file is read through at every start: a tenth of a second
 ENTRY = re.compile(r".+-[0-9a-f]{16}")
 READ_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)  # absent, cut short, tampered with
@@ -63,7 +68,7 @@ class Cache:
         """
         with contextlib.suppress(*READ_FAULTS):
             return self.read()
-        self.place.mkdir(parents=True, exist_ok=True)
+        make_folder(self.place)
         with alone(lock_of(self.place, self.stem)):
             with contextlib.suppress(*READ_FAULTS):  # another process has decoded them meanwhile
                 return self.read()
@@ -78,7 +83,7 @@ class Cache:
         return images, faults
 
     def mapped(self) -> tuple[np.ndarray, dict[int, str]]:
-        manifest = json.loads(self.manifest.read_text())
+        manifest = json.loads(read_text(self.manifest, MANIFEST))
         if manifest["fingerprint"] != self.fingerprint or not self.is_whole(manifest):
             raise ValueError("made from something else, or damaged")
         # copy on write: torch wants writable memory, the file stays as it is
@@ -93,44 +98,43 @@ class Cache:
     def is_whole(self, manifest: dict[str, Any]) -> bool:
         """A large file that nobody wrote to since it was made is not read through again."""
         found = self.images.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return False
         if found.st_size > READ_WHOLE and [found.st_size, found.st_mtime_ns] == manifest.get("stamp"):
             return True
-        return bool(manifest["checksum"] == checksum(self.images))
+        with open(self.images, "rb") as file:
+            return bool(manifest["checksum"] == checksum(file))
 
     def write(self) -> None:
         """Decodes to a temporary name and moves both files into place, the manifest last."""
         with alone(lock_of(self.place, "room")):
             self.make_room()
-        temporary = self.place / f".{self.stem}.part"
-        try:
-            faults = self.decode(temporary)
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())  # a power cut leaves no zeros under a manifest
-            found = temporary.stat()
+        clear(self.place, of=self.images.name)
+        with whole(self.images, durable=True) as file:  # a power cut leaves no zeros under a manifest
+            faults = self.decode(file)
+            os.fsync(file.fileno())
+            found = os.fstat(file.fileno())
             manifest: dict[str, Any] = {
                 "fingerprint": self.fingerprint,
-                "checksum": checksum(temporary),
+                "checksum": checksum(file),
                 "stamp": [found.st_size, found.st_mtime_ns],
                 "broken": faults,
             }
-            os.replace(temporary, self.images)
-            temporary.write_text(json.dumps(manifest))
-            os.replace(temporary, self.manifest)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(self.manifest, json.dumps(manifest))
 
-    def decode(self, path: Path) -> dict[int, str]:
-        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=self.shape(len(self.listing)))
-        reserve(path)
+    def decode(self, file: BinaryIO) -> dict[int, str]:
+        """A .npy of the sound images; {index: what is wrong} of the others."""
+        images = map_of(file, self.shape(len(self.listing)))
         faults = decode_all(self.listing, self.decoder, images)
-        images.flush()
-        if faults:  # a map cannot shrink: copy the sound images, without taking them all into memory
+        if faults:  # a map cannot shrink: the sound images move up, without taking them all into memory
             kept = [i for i in range(len(images)) if i not in faults]
-            path.unlink()
-            sound = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=self.shape(len(kept)))
             for row, i in enumerate(kept):
-                sound[row] = images[i]
-            sound.flush()
+                images[row] = images[i]
+            images.flush()
+            del images
+            shorten(file, self.shape(len(kept)))
+        else:
+            images.flush()
         return faults
 
     def shape(self, count: int) -> tuple[int, int, int, int]:
@@ -157,23 +161,41 @@ class Cache:
             raise OSError(f"{mib(needed)} are needed and {mib(free)} are free")
 
 
-def reserve(path: Path) -> None:
-    """Takes the file's room now, where it can: raises OSError instead of SIGBUS on a disk that fills meanwhile."""
-    if hasattr(os, "posix_fallocate"):
-        with open(path, "rb+") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+def map_of(file: BinaryIO, shape: tuple[int, ...]) -> np.memmap:
+    """A new file becomes a .npy of uint8, whose images are mapped into memory."""
+    start = write_header(file, shape)
+    size = start + math.prod(shape)
+    file.truncate(size)
+    if hasattr(os, "posix_fallocate"):  # its room is taken now: an OSError instead of SIGBUS on a disk that fills
+        os.posix_fallocate(file.fileno(), 0, size)
+    return np.memmap(file, np.uint8, "r+", start, shape)  # type: ignore[call-overload]
+
+
+def shorten(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Fewer images in the same .npy: NumPy leaves room in the header for any number of them."""
+    size = write_header(file, shape) + math.prod(shape)
+    with contextlib.suppress(OSError):  # Windows does not cut what is mapped; what is left over is not read
+        file.truncate(size)
+
+
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
+    """Returns where the images begin."""
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    file.flush()
+    return file.tell()
 
 
 def mib(count: int) -> str:
     return f"{count / 2**20:.0f} MiB"
 
 
-def checksum(path: Path) -> int:
+def checksum(file: BinaryIO) -> int:
     """CRC-32 of a file: quick beside decoding, and it finds the zeros that a power cut leaves."""
     value = 0
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            value = zlib.crc32(block, value)
+    file.seek(0)
+    while block := file.read(BLOCK):
+        value = zlib.crc32(block, value)
     return value
 
 
@@ -237,11 +259,14 @@ def entries_of(place: Path) -> list[tuple[float, int, str]]:
     for images in place.glob("*.npy"):
         manifest = images.with_suffix(".json")
         with contextlib.suppress(*READ_FAULTS):
-            if ENTRY.fullmatch(images.stem) and "fingerprint" in json.loads(manifest.read_text()):
+            if ENTRY.fullmatch(images.stem) and "fingerprint" in json.loads(read_text(manifest, MANIFEST)):
                 found.append((manifest.stat().st_mtime, images.stat().st_size, images.stem))
     for part in place.glob(".?*-*.part"):  # of a process that was killed while it wrote, or of one that still does
+        match = UNFINISHED.fullmatch(part.name)
+        stem = match["of"].removesuffix(".npy").removesuffix(".json") if match else ""
         with contextlib.suppress(OSError):
-            found.append((0.0, part.stat().st_size, part.stem[1:]))
+            if ENTRY.fullmatch(stem):
+                found.append((0.0, part.lstat().st_size, stem))
     return found
 
 
@@ -249,7 +274,9 @@ def delete(place: Path, stem: str) -> bool:
     """Removes an entry that nobody uses."""
     if is_used(place, stem):
         return False
-    for name in (f"{stem}.json", f"{stem}.npy", f".{stem}.part"):
+    for name in (f"{stem}.json", f"{stem}.npy"):
         with contextlib.suppress(OSError):
-            (place / name).unlink(missing_ok=True)
+            remove(place / name)
+        clear(place, of=name)
+    clear(place, of=stem)  # of older versions
     return True

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from ganrun.data.listing import Listing, is_colour, open_picture
+from ganrun.terminal import bar
 from ganrun.workers import FORKS, settle
 
 BICUBIC = Image.Resampling.BICUBIC  # Pillow's is antialiased
@@ -143,12 +143,12 @@ def decode_all(listing: Listing, decoder: Decoder, out: np.ndarray) -> dict[int,
     forked processes share (`shared`, or the map of a file). Raises OSError when one of them was killed.
     """
     count, broken = len(listing), {}
-    bar: Any = tqdm(total=count, desc="decoding", unit="img", disable=quiet(count), leave=False)
+    shown: Any = bar(total=count, desc="decoding", unit="img", disable=quiet(count), leave=False)
     try:
-        with bar, pool(Filling(listing, decoder, out)) as fillings:
+        with shown, pool(Filling(listing, decoder, out)) as fillings:
             for done, faults in fillings(range(0, count, CHUNK)):
                 broken.update(faults)
-                bar.update(done)
+                shown.update(done)
     except BrokenExecutor:
         raise OSError("a process that decoded pictures was killed; was there too little memory?") from None
     return dict(sorted(broken.items()))

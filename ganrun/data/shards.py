@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 from ganrun.data.places import user_cache
 from ganrun.data.sources import Picture, checked_size, is_picture
 from ganrun.untrusted import MAX_MEMBERS, printable
+from ganrun.writing import make_folder, write_text
 
 MAX_HEADER = 2**20  # bytes of one header: a name takes hundreds, and one may claim gigabytes
 MAX_LABEL = 2**16  # bytes of a .cls or .json
@@ -242,10 +243,8 @@ def indexed(place: Place, size: int, stamp: int, root: str) -> tuple[list[Row], 
         reason = str(error) or type(error).__name__
         raise ValueError(f"dataset.root={root}: {place} is a damaged .tar: {reason}") from error
     with contextlib.suppress(OSError):  # without a place to keep it, it is walked through again
-        index.parent.mkdir(parents=True, exist_ok=True)
-        part = index.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"made": [INDEX, size, stamp], "rows": rows, "notes": notes}))
-        os.replace(part, index)
+        make_folder(index.parent)
+        write_text(index, json.dumps({"made": [INDEX, size, stamp], "rows": rows, "notes": notes}))
     return rows, notes
 
 

@@ -20,6 +20,7 @@ from ganrun.finding import CheckpointError
 from ganrun.networks.classifier import ConvClassifier
 from ganrun.seeding import generator
 from ganrun.study import Arm, tested, trained
+from ganrun.writing import make_folder
 
 FORMAT = 1  # to be raised whenever the same settings would train another network
 MOST = 256
@@ -127,7 +128,7 @@ def restored(network: nn.Module, path: Path) -> float | None:
 def keep(state: dict[str, Any], path: Path) -> None:
     """Raises UserError where the cache cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         checkpoint.save(state, path)
     except OSError as error:
         raise UserError(f"cache={path.parent} cannot be written: {error.strerror or error}; cache=FOLDER") from None

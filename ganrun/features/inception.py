@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
 from ganrun.features.extractor import Extractor, Features
+from ganrun.writing import make_folder
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 DIGEST = "6726825d"  # the first digits of its SHA-256
@@ -51,7 +52,7 @@ class Inception(Features):
                 "features.download=true to fetch 91 MB once; features=default needs nothing"
             )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             torch.hub.download_url_to_file(url, str(path), hash_prefix=DIGEST, progress=False)
         except (OSError, RuntimeError) as error:
             reason = str(getattr(error, "reason", None) or error).splitlines()[0]

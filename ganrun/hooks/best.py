@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganrun.writing import whole
+from ganrun.writing import remove, write_text
 
 log = logging.getLogger("ganrun")
 
@@ -42,7 +42,7 @@ class Best:
                 self.name, self.value = str(kept["score"]), float(kept["value"])
             else:
                 for path in (self.path, self.path.with_suffix(".pt")):
-                    path.unlink(missing_ok=True)
+                    remove(path, self.path.parent.parent)
         except (OSError, ValueError, KeyError, TypeError):
             pass
 
@@ -59,8 +59,7 @@ class Best:
         return json.dumps({"score": self.name, "value": self.value, "step": step}) + "\n"
 
     def write(self, record: str) -> None:
-        with whole(self.path) as temporary:
-            temporary.write_text(record, encoding="utf-8")
+        write_text(self.path, record, self.path.parent.parent)
 
 
 def kind(name: str) -> str:

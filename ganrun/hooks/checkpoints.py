@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganrun import checkpoint
+from ganrun import checkpoint, writing
 from ganrun.finding import step_of
 from ganrun.hooks.best import AUTO, Best
 from ganrun.hooks.hook import Hook
-from ganrun.writing import whole
 
 if TYPE_CHECKING:
     from ganrun.trainer import Trainer
@@ -69,8 +66,6 @@ class Checkpoints(Hook):
             remove(path)
         if self.best:
             self.best.start(trainer.step)
-        for path in self.checkpoints.glob(".*.part"):  # of a run that was killed while it wrote
-            remove(path)
 
     def on_step(self, trainer: Trainer) -> None:
         if self.writing is not None and self.writing.done():
@@ -102,7 +97,7 @@ class Checkpoints(Hook):
         self.saved = trainer.step
 
     def write(self, state: dict[str, Any], path: Path, best: str) -> None:
-        checkpoint.save(state, path)
+        checkpoint.save(state, path, self.folder)
         point_at(path, "last.pt")
         if self.best and best:
             point_at(path, "best.pt")
@@ -148,18 +143,13 @@ class Inspection(Hook):
 
 
 def remove(path: Path) -> None:
+    """A file of a run's `checkpoints`; what cannot be removed stays."""
     try:
-        path.unlink()
+        writing.remove(path, path.parent.parent)
     except OSError as error:
         log.warning("%s could not be removed: %s", path, error.strerror)
 
 
 def point_at(path: Path, name: str) -> None:
     """Make last.pt or best.pt the same file as `path`, or a copy where there are no hard links; never a torn one."""
-    with whole(path.with_name(name)) as temporary:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(path, temporary)
-        except OSError:
-            shutil.copyfile(path, temporary)
-    checkpoint.flush_folder(path.parent)
+    writing.same_file(path, name, path.parent.parent)

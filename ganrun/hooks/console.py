@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ganrun.hooks.hook import Hook
+from ganrun.terminal import bar
+from ganrun.untrusted import printable
 
 if TYPE_CHECKING:
     from ganrun.trainer import Trainer
@@ -38,7 +40,7 @@ class Console(Hook):
         self.warm_from: tuple[float, int, float] | None = None  # time, step and progress after the first step
         self.forecasted = False
         if sys.stderr.isatty():
-            self.bar = tqdm(total=trainer.length.steps, initial=trainer.step, unit="step", dynamic_ncols=True)
+            self.bar = bar(total=trainer.length.steps, initial=trainer.step, unit="step", dynamic_ncols=True)
 
     def on_step(self, trainer: Trainer) -> None:
         if self.bar is not None:
@@ -90,7 +92,7 @@ class Console(Hook):
         end = f"/{trainer.length.steps}" if trainer.length.steps else ""
         line = f"step {trainer.step}{end}  {images / max(seconds, 1e-9):,.0f} images/s  {numbers}  {clock(left)} left"
         if self.bar is not None:
-            self.bar.set_postfix_str(numbers)
+            self.bar.set_postfix_str(printable(numbers))
             log.debug(line)  # a bar is on the screen: the line goes to train.log alone
         else:
             log.info(line)

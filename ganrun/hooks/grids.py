@@ -40,7 +40,9 @@ class Grids(Hook):
             batch = trainer.prepared(0)
             if "image" in batch:
                 shown = images.to_uint8(batch["image"][: self.count])
-                images.save_grid(shown, real, images.columns_for(len(shown)), {"seed": trainer.seed})
+                images.save_grid(
+                    shown, real, images.columns_for(len(shown)), {"seed": trainer.seed}, inside=self.folder
+                )
 
     def on_step(self, trainer: Trainer) -> None:
         if trainer.step in EARLY or trainer.step % self.every == 0 or trainer.done:
@@ -56,7 +58,8 @@ class Grids(Hook):
         path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
         about = {"step": trainer.step, "images": trainer.images, "seed": trainer.seed}
         pictures = images.to_uint8(side_by_side(panels))
-        trainer.pictures["grid"] = images.save_grid(pictures, path, columns, about, self.captions(trainer))
+        captions = self.captions(trainer)
+        trainer.pictures["grid"] = images.save_grid(pictures, path, columns, about, captions, self.folder)
         self.drawn = trainer.step
 
     def captions(self, trainer: Trainer) -> list[str] | None:

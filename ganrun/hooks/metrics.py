@@ -6,7 +6,7 @@ import json
 from typing import IO, TYPE_CHECKING
 
 from ganrun.hooks.hook import Hook
-from ganrun.writing import whole
+from ganrun.writing import append, write_text
 
 if TYPE_CHECKING:
     from ganrun.trainer import Trainer
@@ -22,9 +22,8 @@ class MetricsFile(Hook):
         kept = []
         if path.exists():  # a resumed run may have written lines after its checkpoint: they are about to come again
             kept = [line for line in path.read_text().splitlines() if _step_of(line) <= trainer.step]
-        with whole(path) as temporary:  # on a full disk the old lines stay
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in on_end and on_failure
+        write_text(path, "".join(f"{line}\n" for line in kept))  # on a full disk the old lines stay
+        self.file = append(path)  # closed in on_end and on_failure
 
     def on_step(self, trainer: Trainer) -> None:
         if self.file is not None and (trainer.logged is not None or trainer.scores):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.hooks.hook import Hook
+from ganrun.writing import whole
 
 if TYPE_CHECKING:
     from torch.profiler import profile
@@ -72,5 +75,8 @@ class Profile(Hook):
         profiler, self.profiler = self.profiler, None
         profiler.stop()
         path = self.folder / f"steps_{self.first + 1:06d}-{trainer.step:06d}.pt.trace.json.gz"
-        profiler.export_chrome_trace(str(path))
+        with tempfile.TemporaryDirectory(prefix="ganrun-trace-") as own:  # it writes to a name, and follows links
+            profiler.export_chrome_trace(str(Path(own) / path.name))
+            with open(Path(own) / path.name, "rb") as trace, whole(path) as file:
+                shutil.copyfileobj(trace, file)
         log.info("trace      %s: open it at https://ui.perfetto.dev, or with TensorBoard's profiler plug-in", path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganrun.hooks.hook import Hook
-from ganrun.writing import whole
+from ganrun.writing import write_text
 
 if TYPE_CHECKING:
     from ganrun.trainer import Trainer
@@ -32,5 +32,4 @@ class Status(Hook):
 def write_status(folder: Path, state: str, step: int, reason: str | None = None, alarms: Sequence[str] = ()) -> None:
     """Replace status.json as a whole: a reader never sees half of it. `alarms` are in it where there are any."""
     status = {"state": state, "step": step, "reason": reason, **({"alarms": list(alarms)} if alarms else {})}
-    with whole(folder / "status.json") as temporary:
-        temporary.write_text(json.dumps(status) + "\n", encoding="utf-8")
+    write_text(folder / "status.json", json.dumps(status) + "\n")

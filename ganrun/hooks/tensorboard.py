@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -35,7 +36,9 @@ class TensorBoard(Hook):
             from torch.utils.tensorboard import SummaryWriter  # a second to import
 
             # also at step 0: a run that was killed before its first checkpoint has left points, and writes them again
-            self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if trainer.step else 0)
+            # a name that nobody can guess: the writer opens it by name
+            own, purged = f".{secrets.token_hex(8)}", trainer.step + 1 if trainer.step else 0
+            self.writer = SummaryWriter(str(self.folder), purge_step=purged, filename_suffix=own)
             if not trainer.step:
                 text = json.dumps(self.config, indent=2)
                 self.writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
