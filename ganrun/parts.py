@@ -20,7 +20,9 @@ from ganrun import budget, checkpoint, launch
 from ganrun.build import FROM_A_FILE, build, names_only, resolve
 from ganrun.checks import check_stored
 from ganrun.data.dataset import Dataset, as_size
+from ganrun.data.keeping import glimpse
 from ganrun.data.shards import refuse_unknown
+from ganrun.data.streamed import FEW
 from ganrun.errors import UserError
 from ganrun.finding import CheckpointError, DamagedError, find, newest
 from ganrun.losses.loss import AdversarialLoss
@@ -36,22 +38,34 @@ ALL_THREADS = torch.get_num_threads()
 WEIGHTS = -2  # takes the place of the step in the seed of the first weights
 
 
-def load_dataset(config: Config, trust: Sequence[str] | None = None) -> Dataset:
-    """The data set of a config, read once for a sweep's jobs. Raises UserError when its facts are not the config's."""
+def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: bool = True) -> Dataset:
+    """The data set of a config, read once for a sweep's jobs. Raises UserError when its facts are not the config's.
+
+    Without `pixels` files are listed, but only a few decoded, which stand for all: enough to plan a run, not to train.
+    """
     node = config["dataset"] if trust is None else only_reads(config["dataset"])
     if trust is not None:
         try:
             refuse_unknown(node)
         except ValueError as error:
             raise UserError(str(error)) from None
-    return _load_dataset(json.dumps(node, sort_keys=True), tuple(trust) if trust is not None else None)
+    given = json.dumps(node, sort_keys=True), tuple(trust) if trust is not None else None
+    try:
+        return _load_dataset(*given, pixels)
+    except OSError:
+        if pixels:
+            raise
+        return _load_dataset(*given, True)  # the few that were to stand for all are broken: which, and how many are?
 
 
-@lru_cache(maxsize=1)
-def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None) -> Dataset:
+@lru_cache(maxsize=2)  # as it is for the plan and for the run
+def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool) -> Dataset:
     node = json.loads(node_as_json)
     with overheard("ganrun.data") as notes:
-        dataset = build(node, Dataset, "dataset", trust)
+        with contextlib.nullcontext() if pixels else glimpse():
+            dataset = build(node, Dataset, "dataset", trust)
+        if not pixels:
+            dataset.take(torch.arange(FEW) % len(dataset))  # what is wrong with these is said now
     dataset.notes, dataset.faults, dataset.more_faults = notes, notes.warnings, notes.more
     if "image_size" in node and as_size(node["image_size"]) != dataset.image_size:
         raise UserError(f"dataset.image_size={node['image_size']}, but the data have {list(dataset.image_size)}")

@@ -95,16 +95,15 @@ def mebi(count: float) -> str:
     return f"{size:.1f} MiB" if size < 10 else f"{size:,.0f} MiB" if size < 10240 else f"{size / 1024:,.1f} GiB"
 
 
-def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | None = None) -> Plan:
-    """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError."""
+def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | None = None, pixels: bool = True) -> Plan:
+    """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError.
+
+    Without `pixels` no more than a few pictures are decoded: broken ones are not noticed.
+    """
     device = pick_device(config["device"])
-    dataset = load_dataset(config, trust)
+    dataset = load_dataset(config, trust, pixels)
     set_threads(config["threads"], math.prod(dataset.image_size))
-    if config["batch_size"] > len(dataset):
-        raise UserError(
-            f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "
-            f"try batch_size={min(64, len(dataset))}"
-        )
+    require_batch(config, dataset)
     if config["batch_size"] % (parts := launch.size() * config.get("accumulate", 1)):
         raise UserError(
             f"batch_size={config['batch_size']} is not divisible by {launch.size()} ranks × "
@@ -131,6 +130,15 @@ def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | No
     disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
     return Plan(config, dataset, length, counts, device, held, activations, disk, choice or Choice(), said)
+
+
+def require_batch(config: Config, dataset: Dataset) -> None:
+    """Raises UserError for a batch of more images than there are."""
+    if config["batch_size"] > len(dataset):
+        raise UserError(
+            f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "
+            f"try batch_size={min(64, len(dataset))}"
+        )
 
 
 def rehearse(system: System, dataset: Dataset, batch_size: int = 2, bf16: bool = False) -> int:

@@ -57,15 +57,15 @@ def unheard(config: Config, hooks: Sequence[Hook]) -> Iterator[str]:
         if section in heard or section not in config:
             continue
         for key, value in changed(section, config[section], keys_of("train")[section]):
-            shown = value if isinstance(value, str) else json.dumps(value)
+            shown = json.dumps(value).strip('"')  # a stored config may be a stranger's: no letter commands a terminal
             yield f"{key}={shown} has no effect: this run has no hook that reads it; hooks=default has"
 
 
 def changed(key: str, now: Any, usual: Any) -> Iterator[tuple[str, Any]]:
     """What of a section is not as ganrun's own page has it."""
     if isinstance(now, dict) and isinstance(usual, dict):
-        for name, value in now.items():
-            yield from changed(f"{key}.{name}", value, usual.get(name))
+        for name, value in usual.items():
+            yield from changed(f"{key}.{name}", now.get(name, value), value)
     elif now != usual:
         yield key, now
 
@@ -78,5 +78,6 @@ def of_run(config: Config, system: System, device: torch.device) -> Iterator[str
         yield f"graphs=true has no effect: steps are recorded on CUDA, and this run is on {device.type}"
     if config["average"]["half_life"] == 0:
         yield "average.half_life=0: no weights are averaged, grids and samples show those of the last step"
-    if config.get("ranks", {}).get("batchnorm") == "synchronised" and launch.size() == 1:
+    ranks = config.get("ranks")
+    if isinstance(ranks, dict) and ranks.get("batchnorm") == "synchronised" and launch.size() == 1:
         yield "ranks.batchnorm=synchronised has no effect: torchrun has not started several processes"

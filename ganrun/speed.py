@@ -61,7 +61,9 @@ class Choice:
 KNOWN: dict[str, Choice] = {}  # by what the steps depend on
 
 
-def settled(config: Config, trust: Sequence[str] | None = None, world: World | None = None) -> tuple[Config, Choice]:
+def settled(
+    config: Config, trust: Sequence[str] | None = None, world: World | None = None, pixels: bool = True
+) -> tuple[Config, Choice]:
     """The config with nothing left open, and what was chosen; the same config where nothing was.
 
     The first rank of `world` measures, all ranks take what it chose, also after a restart of them all.
@@ -69,13 +71,13 @@ def settled(config: Config, trust: Sequence[str] | None = None, world: World | N
     world = world or World()
 
     def ask() -> str:
-        return world.kept("speed", lambda: json.dumps(asdict(choose(config, trust))))
+        return world.kept("speed", lambda: json.dumps(asdict(choose(config, trust, pixels))))
 
     choice = Choice(**json.loads(world.said_by_first(ask, "speed")))
     return {**config, **choice.settings}, choice
 
 
-def choose(config: Config, trust: Sequence[str] | None = None) -> Choice:
+def choose(config: Config, trust: Sequence[str] | None = None, pixels: bool = True) -> Choice:
     """The settings that a config leaves open, measured on this run's own networks, data and device.
 
     Runs of one process that play the same steps get the same answer: the jobs of a sweep over seeds or learning rates
@@ -83,12 +85,12 @@ def choose(config: Config, trust: Sequence[str] | None = None) -> Choice:
     """
     same = json.dumps({key: config[key] for key in PLAYED}, sort_keys=True)
     if same not in KNOWN:
-        KNOWN[same] = _choose(config, trust)
+        KNOWN[same] = _choose(config, trust, pixels)
     return KNOWN[same]
 
 
-def _choose(config: Config, trust: Sequence[str] | None) -> Choice:
-    device, dataset = pick_device(config["device"]), load_dataset(config, trust)
+def _choose(config: Config, trust: Sequence[str] | None, pixels: bool) -> Choice:
+    device, dataset = pick_device(config["device"]), load_dataset(config, trust, pixels)
     length = open_length(config, dataset)
     if config["precision"] not in (AUTO, "bf16", "bf16_all") and config["threads"] is not None and length is None:
         return Choice()

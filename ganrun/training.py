@@ -13,7 +13,7 @@ from ganrun import parts, runs
 from ganrun.budget import require_fit
 from ganrun.finding import newest
 from ganrun.folders import AUTO, alone_in
-from ganrun.plan import Plan, plan
+from ganrun.plan import Plan, plan, require_batch
 from ganrun.ranks import World
 from ganrun.speed import settled
 
@@ -48,9 +48,12 @@ def check(config: Config, folder: Path | None) -> tuple[Plan, str | None]:
     """The plan of a job, and a line where it has nothing left to do. Raises UserError for what its parts refuse."""
     asked, choice = job(config, folder), None
     if config["dry_run"] and asked.state is None:
-        settings, choice = settled(asked.config, asked.trust)
+        settings, choice = settled(asked.config, asked.trust, pixels=False)
         asked = asked._replace(config=settings)
-    return plan(asked.config, asked.trust, choice), ended(asked, folder)
+    planned = plan(asked.config, asked.trust, choice, pixels=False)
+    if not config["dry_run"]:  # what decoding finds is refused before there is a folder, too
+        require_batch(asked.config, parts.load_dataset(asked.config, asked.trust))
+    return planned, ended(asked, folder)
 
 
 def ended(asked: Job, folder: Path | None) -> str | None:
@@ -58,7 +61,8 @@ def ended(asked: Job, folder: Path | None) -> str | None:
     if asked.state is None:
         return None
     reached = asked.state["progress"]["step"]
-    steps = parts.length_of(asked.config, parts.load_dataset(asked.config, asked.trust)).steps
+    counted = asked.config["epochs"] is not None  # in which broken pictures do not count
+    steps = parts.length_of(asked.config, parts.load_dataset(asked.config, asked.trust, pixels=counted)).steps
     if steps is None or reached < steps:
         return None
     if folder is not None:

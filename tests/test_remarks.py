@@ -79,3 +79,13 @@ def test_parts_that_go_together_need_no_word(words: list[str], tiny) -> None:
 def test_what_cannot_be_played_is_refused(words: list[str], said: str, capsys) -> None:
     assert main(["train", *words, "dry_run=true", "steps=1", "device=cpu"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_strangers_config_commands_no_terminal(tiny) -> None:
+    config = tiny("hooks=quiet", "steps=10")
+    config["checkpoint"]["best"] = "\x1b[31m"
+    config["grids"] = {"every": "\x1b[2J", "\x1b[1m": 3}
+    said = "".join(plan(config).lines())
+    assert "checkpoint.best=\\x1b[31m has no effect" in said
+    assert "\x1b" not in said
+    plan({**config, "checkpoint": "x", "grids": 3, "ranks": []})

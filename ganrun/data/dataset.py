@@ -98,7 +98,7 @@ class Dataset:
     @property
     def nbytes(self) -> int:
         """Bytes that the pictures take in memory."""
-        return sum(images.nbytes for images in self.kept)
+        return sum(images.nbytes for images in {id(images): images for images in self.kept}.values())
 
     @property
     def kept(self) -> list[Tensor | Streamed]:

@@ -7,7 +7,7 @@ import torch
 from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.decode import FITS, Decoder
 from ganrun.data.fitting import check_channels
-from ganrun.data.keeping import Keeping
+from ganrun.data.keeping import GLIMPSED, Keeping
 from ganrun.data.listing import Labelled, Listing, find_facts, list_images, say_size
 from ganrun.data.sources import SHOWN, warn_each
 from ganrun.data.streamed import Names, Streamed
@@ -75,7 +75,8 @@ def load(
     warn_each(listing.notes)
     kept = keeping.keep(listing, decoder)
     if kept is None:
-        return Streamed([listing], [decoder], broken == "refuse", keeping.processes), listing
+        streamed = Streamed([listing], [decoder], broken == "refuse", keeping.processes)
+        return streamed.glimpsed(keeping.keeps(listing, decoder)) if GLIMPSED.get() else streamed, listing
     images, faults = kept
     report(listing, faults, broken)
     return torch.from_numpy(images), listing.pick([i for i in range(len(listing)) if i not in faults])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +61,9 @@ class Keeping:
         """All sound images (N, C, H, W) uint8, in memory or mapped into it, and {index: what is wrong} of the others.
 
         None where each is to be decoded whenever it is drawn: by wish, for lack of memory, or for lack of a cache,
-        which is said in one warning.
+        which is said in one warning; and in a `glimpse`.
         """
-        if self.mode == "stream":
+        if self.mode == "stream" or GLIMPSED.get():
             return None
         folder = self.folder(len(listing))
         problem = "" if folder else scarce(math.prod((len(listing), decoder.channels, *decoder.size)))
@@ -75,6 +78,25 @@ class Keeping:
         if folder:
             log.warning("%s: pictures are decoded into memory", problem)
         return decoded(listing, decoder)
+
+    def keeps(self, listing: Listing, decoder: Decoder) -> int:
+        """The bytes that `keep` would give, told before anything is decoded; 0 where it would give None."""
+        size = math.prod((len(listing), decoder.channels, *decoder.size))
+        lacking = self.mode == "auto" and not self.folder(len(listing)) and scarce(size)
+        return 0 if self.mode == "stream" or lacking else size
+
+
+GLIMPSED: ContextVar[bool] = ContextVar("glimpsed", default=False)
+
+
+@contextmanager
+def glimpse() -> Iterator[None]:
+    """Data sets made within the block list their pictures and decode but a few: all that a plan needs to know."""
+    before = GLIMPSED.set(True)
+    try:
+        yield
+    finally:
+        GLIMPSED.reset(before)
 
 
 def is_number(value: object) -> bool:

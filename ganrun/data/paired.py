@@ -12,7 +12,7 @@ from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.decode import Decoder, halved
 from ganrun.data.digits import Digits
 from ganrun.data.folder import load, make_decoder
-from ganrun.data.keeping import Keeping
+from ganrun.data.keeping import GLIMPSED, Keeping
 from ganrun.data.listing import Listing, list_images, say_size
 from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs
 from ganrun.data.streamed import Streamed
@@ -119,8 +119,9 @@ def load_pairs(
     loaded = [load(listing, decoder, broken, keeping) for listing, decoder in zip(listings, decoders, strict=True)]
     one, other = (images for images, _ in loaded)
     if isinstance(one, Streamed) or isinstance(other, Streamed):
-        return Streamed(listings[::-1], decoders[::-1], broken == "refuse", keeping.processes)
-    sound = []
+        drawn = Streamed(listings[::-1], decoders[::-1], broken == "refuse", keeping.processes)
+        return drawn.glimpsed(one.nbytes + other.nbytes) if GLIMPSED.get() else drawn
+    sound: list[list[int]] = []
     for whole, (_, kept) in zip(listings, loaded, strict=True):
         index = {picture: i for i, picture in enumerate(whole.pictures)}
         sound.append([index[picture] for picture in kept.pictures])
@@ -143,7 +144,8 @@ def load_halves(
     whole = Decoder(half.channels, (height, 2 * width), halved(half.fit))
     images, _ = load(listing, whole, broken, keeping)
     if isinstance(images, Streamed):
-        return Halves(listing, whole, images.refuse, images.workers, swap)
+        halves = Halves(listing, whole, images.refuse, keeping.processes, swap)
+        return halves.glimpsed(images.nbytes) if GLIMPSED.get() else halves
     left, right = images.split(width, dim=3)
     return (right, left) if swap else (left, right)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ganrun.data.sources import SHOWN, Picture
 
 log = logging.getLogger(__name__)
 
+FEW = 4  # pictures that a glimpse decodes
 TRIES = 100  # broken pictures in a row, and the data are given up
 
 
@@ -51,9 +52,12 @@ class Streamed:
 
     Several listings of one length are drawn together, item by item; `shape` is that of the first. An item with a
     broken picture is replaced by the next sound one, with a warning, or raises OSError when `refuse` is set.
+    In a glimpse the first few, decoded once, stand for all.
     """
 
-    dtype, ndim, nbytes = torch.uint8, 4, 0
+    dtype, ndim = torch.uint8, 4
+    nbytes = 0  # in memory
+    workers: int | None  # processes that decode; None in a glimpse of what a run decodes before it starts
 
     def __init__(self, listings: Sequence[Listing], decoders: Sequence[Decoder], refuse: bool, workers: int) -> None:
         self.sides = [
@@ -63,6 +67,12 @@ class Streamed:
         self.shape = (len(listings[0]), decoders[0].channels, *decoders[0].size)
         self.refuse, self.workers = refuse, workers
         self.told: set[int] = set()
+        self.few: dict[int, tuple[int, list[np.ndarray]]] | None = None
+
+    def glimpsed(self, nbytes: int) -> Self:
+        """The same, to plan a run in which the pictures take `nbytes` of memory, or are streamed where that is 0."""
+        self.few, self.nbytes, self.workers = {}, nbytes, None if nbytes else self.workers
+        return self
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -82,6 +92,14 @@ class Streamed:
 
     def sound(self, first: int) -> tuple[int, list[np.ndarray]]:
         """Item `first`, or the next that can be decoded, and its index."""
+        if self.few is None:
+            return self.decoded(first)
+        first %= FEW
+        if first not in self.few:
+            self.few[first] = self.decoded(first)
+        return self.few[first]
+
+    def decoded(self, first: int) -> tuple[int, list[np.ndarray]]:
         for row in range(first, first + TRIES):
             i = row % len(self)
             try:

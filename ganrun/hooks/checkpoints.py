@@ -48,11 +48,14 @@ class Checkpoints(Hook):
         self.writing: Future[None] | None = None
 
     def remarks(self) -> list[str]:
-        asked = (self.config.get("checkpoint") or {}).get("best")
+        section = self.config.get("checkpoint")
+        asked = section.get("best") if isinstance(section, dict) else None
         scored = self.best is not None and self.config["hooks"].get("scores") is not None
         if asked in (None, AUTO) or scored:
             return []
-        return [f"checkpoint.best={asked} has no effect: nothing scores this run; hooks=scores does"]
+        return [
+            f"checkpoint.best={ascii(asked).strip(chr(39))} has no effect: nothing scores this run; hooks=scores does"
+        ]
 
     def on_start(self, trainer: Trainer) -> None:
         self.saved, self.batch_size = trainer.step, trainer.stream.batch_size

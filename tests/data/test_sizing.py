@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
+import numpy as np
 import pytest
+import torch
 from pictures import noise
 from PIL import Image
 
+from ganrun.cli import main
 from ganrun.compose import compose_plain
 from ganrun.data.listing import find_facts
 from ganrun.data.sizing import found_size
 from ganrun.networks.dcgan import start_grid
-from ganrun.parts import load_dataset
+from ganrun.pages import conf_folder
+from ganrun.parts import build_system, load_dataset
 from ganrun.plan import plan
 
 
@@ -93,3 +98,31 @@ def test_a_picture_that_lies_on_its_side_is_measured_as_it_is_shown(tmp_path):
     noise(0, (32, 24)).save(tmp_path / "a.png", exif=exif)
     find_facts.__globals__["_found"].cache_clear()
     assert find_facts(str(tmp_path))["image_size"] == [32, 24]
+
+
+def test_a_landscape_is_trained_and_drawn_as_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ganrun"])
+    pictures(tmp_path / "d", *[(24, 32)] * 8)
+    small = ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "batch_size=4", "steps=2"]
+    small += ["device=cpu", "threads=1", "precision=fp32", "grids.count=4"]
+    assert main(["train", "dataset=folder", "dataset.root=d", "model=dcgan", *small, "out=run"]) == 0
+    assert main(["sample", "ckpt=run", "n=3", "out=fakes.npz"]) == 0
+    assert np.load("fakes.npz")["images"].shape == (3, 24, 32, 3)
+    assert main(["eval", "ckpt=run", "n=8", "device=cpu", "out=scores.json"]) == 0
+    assert (tmp_path / "run" / "grids" / "step_000002.png").exists()
+
+
+@pytest.mark.parametrize("path", sorted((conf_folder() / "model").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_model_that_says_any_image_size_can_make_it(path):
+    if "any image size" not in path.read_text(encoding="utf-8").splitlines()[0]:
+        return
+    with torch.device("meta"):
+        build_system(compose_plain("train", [f"model={path.stem}", "dataset.image_size=[7,101]"]))
+
+
+def test_a_size_that_is_asked_for_and_cannot_be_made_is_refused_with_the_override(capsys):
+    assert main(["train", "model=dcgan", "dataset.image_size=100", "dry_run=true", "steps=1", "device=cpu"]) == 2
+    said = capsys.readouterr().err
+    assert "image_size=100: DCGAN doubles a grid" in said
+    assert said.endswith("nearest: 96 or 112 (dataset.image_size=96)\n")
