@@ -26,6 +26,7 @@ from ganrun.naive import WORKERS, NaiveLoop
 from ganrun.parts import Config, load_dataset, pick_device
 from ganrun.plan import Plan, plan
 from ganrun.precision import as_torch_has_it
+from ganrun.speed import settled
 from ganrun.trainer import Length, Player, Trainer
 from ganrun.writing import whole
 
@@ -69,7 +70,8 @@ def check(config: Config) -> Path | None:
 
 def bench(config: Config) -> str:
     """Measure what the page `bench` asks for. Returns the table; writes it to `out` as JSON."""
-    planned = plan(config)
+    config, choice = settled(config)
+    planned = plan(config, choice=choice)
     if config["dry_run"]:
         return "\n".join(planned.lines())
     with tempfile.TemporaryDirectory(prefix="ganrun-bench-") as folder:
@@ -89,6 +91,7 @@ def about(config: Config, planned: Plan) -> Config:
         "threads": torch.get_num_threads(),
         "workers": WORKERS,
         "precision": config["precision"],
+        "measured": planned.choice.reasons,
         "batch_size": config["batch_size"],
         "images": [planned.dataset.channels, *planned.dataset.image_size],
         "parameters": planned.parameters,

@@ -13,6 +13,7 @@ def table(measured: dict[str, Any]) -> str:
         [
             f"device      {measured['device']}; {measured['threads']} threads used, {measured['precision']}; "
             f"torch {measured['versions']['torch']}",
+            *(f"measured    {reason}" for reason in measured["measured"].values()),
             f"run         batch {measured['batch_size']} of {height}×{width}×{channels}; {networks}",
             "",
             *speeds(measured),

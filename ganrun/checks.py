@@ -11,11 +11,13 @@ from ganrun.errors import UserError, nearest
 
 Config = dict[str, Any]
 
+AUTO = "auto"  # of a precision: measured when the run starts
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
 MOVABLE = tuple(f"dataset.{place}" for place in ("root", "root_source", "root_target", "root_a", "root_b", "labels"))
 WITH_RESUME = {  # a run keeps all else
     *LENGTHS, *MOVABLE, "resume", "device", "threads", "trust", "dry_run", "ranks.timeout",
 }  # fmt: skip
+NEWER = ("dataset.minutes",)  # settings inside of a group that older runs have not
 RESUMED = (  # what a run cannot go on without
     *LENGTHS, "batch_size", "seed", "device", "precision", "threads", "average", "log",
     "dataset", "model", "loss", "hooks", "optimizer",
@@ -121,7 +123,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "batch_size": _whole(),
         "seed": _whole(0),
         "device": _device,
-        "precision": _one_of("fp32", "tf32", "bf16", "bf16_all"),
+        "precision": _one_of(AUTO, "fp32", "tf32", "bf16", "bf16_all"),
         "graphs": _one_of_these("auto", True, False),
         "compile": _boolean,
         "threads": _whole(null=True),

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def _train(words: list[str]) -> int:
         from ganrun import training
 
         if not codes or codes[-1] < 128:  # a signal ends the whole sweep
-            codes.append(training.run(compose.plain(cfg), Path(HydraConfig.get().runtime.output_dir)))
+            folder = Path(HydraConfig.get().runtime.output_dir)
+            codes.append(training.run(compose.plain(cfg), folder, record=partial(compose.record, cfg, folder)))
 
     _hand_to_hydra("train", job, request.argv)
     return max(codes, default=0)
@@ -152,7 +154,11 @@ def _train_together(request: Any) -> int:
         if not world.first:
             return training.run(config, folder, world)
         codes: list[int] = []
-        _hand_to_hydra("train", lambda cfg: codes.append(training.run(compose.plain(cfg), folder, world)), request.argv)
+
+        def job(cfg: Any) -> None:
+            codes.append(training.run(compose.plain(cfg), folder, world, partial(compose.record, cfg, folder)))
+
+        _hand_to_hydra("train", job, request.argv)
     return codes[0]
 
 

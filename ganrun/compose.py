@@ -29,6 +29,7 @@ from ganrun.checks import CHECKS, LENGTHS, MOVABLE, check
 from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
 from ganrun.pages import conf_folder, group_choices
+from ganrun.writing import whole
 
 Config = dict[str, Any]
 
@@ -363,6 +364,15 @@ def _compose(page: str, overrides: list[str], config_dir: Path | None, whole: bo
 def compose_plain(page: str, overrides: list[str], config_dir: Path | None = None) -> Config:
     """The composed page as plain dicts and lists, every interpolation resolved. Raises UserError."""
     return plain(_compose(page, overrides, config_dir))
+
+
+def record(config: DictConfig, folder: Path, settings: Config) -> None:
+    """Put what was measured when a run started into its .hydra/config.yaml, where Hydra has written one."""
+    path = folder / ".hydra" / "config.yaml"
+    if settings and path.is_file():
+        text = OmegaConf.to_yaml(OmegaConf.merge(config, settings))
+        with whole(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def plain(config: DictConfig) -> Config:

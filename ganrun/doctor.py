@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from ganrun.errors import FailedChecks, UserError
 from ganrun.parts import Config
 from ganrun.plan import plan
 from ganrun.seeding import reseed
+from ganrun.speed import Choice, settled
 from ganrun.systems.system import Batch, Turn
 from ganrun.trainer import Trainer
 from ganrun.watch.advice import tamer_game, with_rate
@@ -51,10 +53,11 @@ def check(config: Config) -> None:
 def examine(config: Config) -> str:
     """Print a line a check. Returns the sum of them, or raises FailedChecks with it."""
     with tempfile.TemporaryDirectory(prefix="ganrun-doctor-") as folder:
+        config, choice = settled(config)
         trainer = runs.assemble({**config, "hooks": {}, "compile": False, "graphs": False}, Path(folder))
         trainer.system.train()
         lines = []
-        for line in lines_of(trainer, config):
+        for line in itertools.chain(lines_of(trainer, config), speed_of(choice)):
             print(line, flush=True)
             lines.append(line)
     bad = {state: [line.about for line in lines if line.state == state] for state in (FAIL, WARN)}
@@ -82,6 +85,15 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     for player in trainer.system.players():
         if player != judge:
             yield moving(trainer, config, player)
+
+
+def speed_of(choice: Choice) -> Iterator[Line]:
+    """What was measured on this machine; a precision that was asked for and is slow here is a warning."""
+    for key, reason in choice.reasons.items():
+        if key in choice.settings:
+            yield Line(OK, key, f"{key}={choice.settings[key]}: {reason}")
+        else:
+            yield Line(WARN, key, reason)
 
 
 # -- the data -----------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from ganrun.parts import (
     pick_device,
     set_threads,
 )
+from ganrun.speed import Choice
 from ganrun.systems.system import System
 from ganrun.trainer import Length
 
@@ -47,6 +48,7 @@ class Plan:
     held: int  # bytes of weights, gradients, what optimizers keep, and the average
     activations: int | None  # bytes that a batch's turns keep for their backward passes, estimated; None: too large
     disk: int  # bytes in the run's folder at its end
+    choice: Choice  # what was left open, and measured
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
@@ -62,7 +64,8 @@ class Plan:
         )
         weights = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
         ranks = launch.size()
-        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        count = self.config["threads"] or torch.get_num_threads()
+        threads = f", {count} thread" + "s" * (count > 1) if self.device.type == "cpu" else ""
         return [
             f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
             f"parameters  {weights}",
@@ -70,6 +73,7 @@ class Plan:
             f"disk        about {mebi(self.disk)}: checkpoints, grids, curves",
             f"length      {total}, batch {self.config['batch_size']}",
             f"device      {self.device}, {self.config['precision']}{threads}",
+            *self.choice.lines(),
             *([f"ranks       {ranks}, each with {self.config['batch_size'] // ranks} of a batch"] if ranks > 1 else []),
             *(f"note        {note}" for note in self.dataset.notes),
         ]
@@ -89,7 +93,7 @@ def mebi(count: float) -> str:
     return f"{size:.1f} MiB" if size < 10 else f"{size:,.0f} MiB" if size < 10240 else f"{size / 1024:,.1f} GiB"
 
 
-def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
+def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | None = None) -> Plan:
     """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError."""
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust)
@@ -123,7 +127,7 @@ def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
     picture = dataset.channels * math.prod(dataset.image_size)
     disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
-    return Plan(config, dataset, length, counts, device, held, activations, disk)
+    return Plan(config, dataset, length, counts, device, held, activations, disk, choice or Choice())
 
 
 def rehearse(system: System, dataset: Dataset, batch_size: int = 2, bf16: bool = False) -> int:

@@ -42,6 +42,15 @@ def product_error() -> float:
     return float((torch.nn.functional.linear(one, other).double() - exact).abs().max() / exact.abs().max())
 
 
+def bf16_units(device: torch.device) -> str | None:
+    """Why bf16 cannot pay on this device, as its makers say; None where it has units for it and may be measured."""
+    if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "this CPU has no units for bf16"
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return "this GPU has no units for bf16"
+    return None
+
+
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
     """After this block all that is set here is as it was before."""

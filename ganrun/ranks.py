@@ -118,13 +118,13 @@ class World:
         if self.size > 1:
             dist.all_reduce(torch.zeros(1))  # on the host: no device is waited for
 
-    def said_by_first(self, say: Callable[[], str]) -> str:
-        """What the first rank says, on all ranks."""
+    def said_by_first(self, say: Callable[[], str], about: str = "folder") -> str:
+        """What the first rank says about one thing, on all ranks."""
         if self.store is None or self.size == 1:
             return say()
         if self.first:
-            self.store.set(f"said/{self.session}", say())
-        return self.store.get(f"said/{self.session}").decode()
+            self.store.set(f"said/{self.session}/{about}", say())
+        return self.store.get(f"said/{self.session}/{about}").decode()
 
     def kept(self, key: str, make: Callable[[], str]) -> str:
         """What the first rank made when the ranks were started first; they find it again after each restart."""

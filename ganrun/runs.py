@@ -16,7 +16,7 @@ import torch
 
 from ganrun.average import Average
 from ganrun.batches import Stream
-from ganrun.checks import LENGTHS, MOVABLE, WITH_RESUME
+from ganrun.checks import AUTO, LENGTHS, MOVABLE, NEWER, WITH_RESUME
 from ganrun.compiling import compile_networks
 from ganrun.errors import UserError
 from ganrun.finding import newest, step_of
@@ -38,6 +38,7 @@ from ganrun.parts import (
 from ganrun.plan import build_hooks, load_weights
 from ganrun.precision import set_precision
 from ganrun.ranks import RanksError, World, lost
+from ganrun.speed import settled
 from ganrun.trainer import GoBack, Trainer
 
 log = logging.getLogger("ganrun")
@@ -48,6 +49,8 @@ STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there wa
 def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, world: World | None = None) -> Trainer:
     """A trainer at step 0 with all its hooks, for a checked config."""
     world = world or World()
+    if config["precision"] == AUTO:  # `training` has settled it already, and told the user
+        config, _ = settled(config, trust, world)
     if world.first:
         folder.mkdir(parents=True, exist_ok=True)
     device = pick_device(config["device"])
@@ -227,8 +230,9 @@ def continued(stored: Config, asked: Config) -> Config:
 def agreed(stored: Config, asked: Config, folder: Path) -> Config:
     """`continued`, for a command that names the whole run again. Raises UserError where it means another run."""
     known = {key: value for key, value in asked.items() if key in stored}  # the others are newer than the run
+    measured = ("precision",) if asked["precision"] == AUTO else ()  # when it started
     for key, before, now in unlike({key: stored[key] for key in known}, known):
-        if key not in (*WITH_RESUME, "out"):
+        if key not in (*WITH_RESUME, "out", *measured, *NEWER):
             raise UserError(
                 f"resume=auto: the run in {folder} has {key}={shown(before)}, this command {key}={shown(now)}: "
                 "choose another out=, or give the same command"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from ganrun.finding import newest
 from ganrun.folders import AUTO, alone_in
 from ganrun.plan import Plan, plan
 from ganrun.ranks import World
+from ganrun.speed import settled
 
 Config = dict[str, Any]
 
@@ -44,8 +46,11 @@ def job(config: Config, folder: Path | None) -> Job:
 
 def check(config: Config, folder: Path | None) -> tuple[Plan, str | None]:
     """The plan of a job, and a line where it has nothing left to do. Raises UserError for what its parts refuse."""
-    asked = job(config, folder)
-    return plan(asked.config, asked.trust), ended(asked, folder)
+    asked, choice = job(config, folder), None
+    if config["dry_run"] and asked.state is None:
+        settings, choice = settled(asked.config, asked.trust)
+        asked = asked._replace(config=settings)
+    return plan(asked.config, asked.trust, choice), ended(asked, folder)
 
 
 def ended(asked: Job, folder: Path | None) -> str | None:
@@ -62,10 +67,12 @@ def ended(asked: Job, folder: Path | None) -> str | None:
     return f"{folder} is at step {reached} already, its end: give a longer length, such as steps={2 * reached}"
 
 
-def run(config: Config, folder: Path, world: World | None = None) -> int:
+def run(
+    config: Config, folder: Path, world: World | None = None, record: Callable[[Config], None] = lambda settings: None
+) -> int:
     """One job in its folder, which is its own from before the checkpoint is read. Returns the exit code.
 
-    The first rank alone locks the folder, writes there and speaks.
+    The first rank alone locks the folder, writes there and speaks. `record` gets the settings that were measured.
     """
     world = world or World()
     with alone_in(folder) if world.first else contextlib.nullcontext():
@@ -73,7 +80,12 @@ def run(config: Config, folder: Path, world: World | None = None) -> int:
         if line := ended(asked, folder if world.first else None):
             log.info(line)
             return 0
-        for line in plan(asked.config, asked.trust).lines() if world.first else ():
+        choice = None
+        if asked.state is None:  # a stored run keeps what was chosen when it started
+            settings, choice = settled(asked.config, asked.trust, world)
+            asked = asked._replace(config=settings)
+            record(choice.settings)
+        for line in plan(asked.config, asked.trust, choice).lines() if world.first else ():
             log.info(line)
         trainer = runs.train(asked.config, folder, asked.trust, asked.state, world)
     if not world.first:

@@ -64,7 +64,7 @@ def test_a_discriminator_that_learns_nothing_fails_with_exit_code_1(tmp_path, mo
     (line,) = [line for line in said.out.splitlines() if line.startswith("FAIL")]
     assert "discriminator  alone, tells reals from an untrained generator's: accuracy 0." in line
     assert line.endswith("after 20 steps; try optimizer.players.discriminator.lr=5e-09 or another model.discriminator")
-    assert said.err == "ganrun: 1 of 10 checks failed: discriminator\n"
+    assert said.err == "ganrun: 1 of 13 checks failed: discriminator\n"
 
 
 def test_a_run_that_has_begun_is_no_patient(capsys) -> None:

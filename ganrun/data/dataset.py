@@ -53,6 +53,7 @@ class Dataset:
         kimg: float = 1000,
         classes: int | None = None,
         resident: bool | str = "auto",
+        minutes: float | None = None,
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise TypeError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
@@ -66,6 +67,7 @@ class Dataset:
         self.flip = flip
         self.notes: list[str] = []  # what a user should hear about these data, a line each
         self.kimg = kimg  # thousands of images a run shows when it is given no length
+        self.minutes = minutes  # such a run then takes at most so long on this machine, as measured at its start
         self.resident = resident
         self.device = torch.device("cpu")  # where the images lie
         self.pinned = False  # should batches be brought to pinned memory, ahead of the step that needs them?

@@ -31,6 +31,7 @@ class Digits(Dataset):
         flip: bool = False,
         kimg: float = 100,
         split: str = "all",
+        minutes: float | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"dataset.split={split} must be one of {', '.join(SPLITS)}")
@@ -39,4 +40,4 @@ class Digits(Dataset):
             labels = torch.from_numpy(packed["labels"])[SPLITS[split]].long()
         grey = (images.float() * 255 / LEVELS).round().to(torch.uint8)
         names = [str(digit) for digit in range(10)]
-        super().__init__(fitted(grey, image_size, channels), labels, names, flip, limit, kimg, classes)
+        super().__init__(fitted(grey, image_size, channels), labels, names, flip, limit, kimg, classes, minutes=minutes)
