@@ -54,8 +54,14 @@ MAY_IMPORT = {
     "speed": {"batches", "checks", "data", "parts", "precision", "ranks", "systems"},
     "graphs": {"batches"},
     "compiling": {"systems"},
-    "estimates": {"hooks"},
-    "plan": {"batches", "build", "data", "errors", "estimates", "hooks", "launch", "parts", "speed", "systems", "trainer"},
+    "estimates": {"hooks", "systems"},
+    "living": {"batches", "systems"},
+    "memory": {"data", "launch"},
+    "rehearsal": {"batches", "data", "errors", "estimates", "launch", "living", "parts", "systems"},
+    "plan": {
+        "build", "data", "errors", "estimates", "hooks", "launch", "memory", "parts", "rehearsal", "speed", "systems",
+        "trainer",
+    },
     "naive": {"data", "parts"},
     "bench": {
         "__init__", "bench_report", "errors", "hooks", "info", "naive", "parts", "plan", "precision",

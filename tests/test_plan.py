@@ -10,7 +10,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from ganrun import estimates, runs
 from ganrun.estimates import SavedTensors
-from ganrun.plan import mebi, plan
+from ganrun.memory import mebi
+from ganrun.plan import plan
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd", "adamw"])
@@ -21,7 +22,7 @@ def test_weights_gradients_optimizers_and_average_are_told_to_the_byte(optimizer
     for one in trainer.optimizers.values():
         tensors += [weight.grad for group in one.param_groups for weight in group["params"]]
         tensors += [kept for state in one.state.values() for kept in state.values() if kept is not None]
-    assert plan(config).held == sum(tensor.nbytes for tensor in tensors)
+    assert plan(config).memory.held == sum(tensor.nbytes for tensor in tensors)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_activations_are_told_within_a_factor_of_two(words: list[str], tiny, tmp
         if event.name() == "[memory]":
             now += event.nbytes()
             most = max(most, now)
-    assert most / 2 < plan(config).activations < most * 2
+    assert most / 2 < plan(config).memory.activations < most * 2
 
 
 def test_the_disk_that_is_told_is_about_what_a_run_leaves(tiny, tmp_path: Path) -> None:
