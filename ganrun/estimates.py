@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from ganrun.hooks.checkpoints import Checkpoints
 from ganrun.hooks.grids import EARLY, Grids
 from ganrun.hooks.hook import Hook
 from ganrun.hooks.tensorboard import TensorBoard
+from ganrun.images import SMALLEST_CELL
 from ganrun.systems.system import Batch, Turn
 
+FLOATS = 4  # copies of a grid's pictures on their way to bytes
 PNG = 1.5  # bytes for each of the raw pixels: small pictures are enlarged, noise does not compress
 
 
@@ -117,6 +120,14 @@ def copies(hooks: Iterable[Hook], stored: int, steps: int | None) -> tuple[int, 
     saving = [hook for hook in hooks if isinstance(hook, Checkpoints)]
     often = any(steps is None or hook.every < steps or hook.best for hook in saving)
     return (stored if saving else 0), not often
+
+
+def drawing(hooks: Iterable[Hook], channels: int, size: tuple[int, int]) -> int:
+    """Bytes of the pictures of the largest grid: drawn in parts and put together, made bytes, enlarged, encoded."""
+    pixels = channels * math.prod(size)
+    shown = pixels * max(1, SMALLEST_CELL // max(size)) ** 2
+    counts = [hook.count for hook in hooks if isinstance(hook, Grids)]
+    return max(counts, default=0) * (4 * FLOATS * pixels + 4 * shown)
 
 
 def disk(hooks: Iterable[Hook], checkpoint: int, steps: int | None, batch_size: int, picture: int) -> int:

@@ -22,7 +22,7 @@ Config = dict[str, Any]
 
 UNKNOWN = 800 * 2**20  # bytes of torch and its libraries, where the system does not tell
 # What lies around a step's tensors, measured on a CPU with benchmarks/memory.py
-LIBRARY = 20 * 2**20  # bytes of the kernels that torch's libraries make while a run goes on
+LIBRARY = 60 * 2**20  # bytes of the kernels that torch's libraries make while a run goes on, and of TensorBoard
 PACKED = 3  # times the largest layer's weights: its packed copies, made for a forward pass, a backward pass, a gradient
 GAPS = 0.25  # of the activations: they come and go in other sizes
 WORKER = 180 * 2**20  # bytes of a process that decodes pictures
@@ -38,6 +38,7 @@ class Memory:
     data: int  # the pictures that a run looks at, as far as they lie in memory
     activations: int | None  # what the turns of a step make besides, counted by tensors
     around: int  # what lies around those: gaps, and what libraries make for themselves
+    drawing: int  # pictures on their way to a grid, when nobody plays
     copy: int  # what a checkpoint is written from while the run goes on
     copy_at_the_end: bool  # or there is but one, when the last activations have gone
     workers: int = 0  # bytes of other processes, which are not this one's
@@ -50,8 +51,8 @@ class Memory:
 
     @property
     def turns(self) -> int:
-        """What comes and goes with each turn."""
-        return (self.activations or 0) + self.around
+        """What comes and goes with each turn, or with a grid."""
+        return max((self.activations or 0) + self.around, self.drawing)
 
     @property
     def still_needed(self) -> int:
@@ -100,15 +101,20 @@ def of_run(
     held: int,
     activations: int | None,
     largest_weight: int,
+    drawing: int,
     copy: tuple[int, bool],
+    read: int = 0,
 ) -> Memory:
-    """Of a run that looks at so many images. Measures this process, with whatever it has read and made so far."""
+    """Of a run that looks at so many images. Measures this process, with whatever it has read and made so far.
+
+    `read` are the bytes of a checkpoint's state, which is let go before the first step.
+    """
     give_back()
     data, in_a_file = looked_at(dataset, images)
-    process = resident() - (0 if in_a_file else data)
+    process = max(0, resident() - read - (0 if in_a_file else data))
     workers = WORKER * (dataset.workers or 0)
     around = round(GAPS * (activations or 0)) + PACKED * largest_weight + LIBRARY
-    return Memory(process, held, data, activations, around, *copy, workers)
+    return Memory(process, held, data, activations, around, drawing, *copy, workers)
 
 
 # -- what to try ----------------------------------------------------------------------------------------------------

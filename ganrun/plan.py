@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from ganrun import estimates, launch, memory
 from ganrun.build import build
@@ -78,8 +79,16 @@ class Plan:
         return [*self.memory.warning(self.device, self.config), *self.dataset.notes]
 
 
-def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | None = None) -> Plan:
-    """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError."""
+def plan(
+    config: Config,
+    trust: Sequence[str] | None = None,
+    choice: Choice | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError.
+
+    `state` is that of the checkpoint that the run goes on from.
+    """
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust)
     set_threads(config["threads"], math.prod(dataset.image_size))
@@ -108,7 +117,9 @@ def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | No
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
     copy = estimates.copies(hooks, stored, length.steps)
-    needs = memory.of_run(dataset, images, held, activations, largest, copy)
+    drawing = estimates.drawing(hooks, dataset.channels, dataset.image_size)
+    read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
+    needs = memory.of_run(dataset, images, held, activations, largest, drawing, copy, read)
     picture = dataset.channels * math.prod(dataset.image_size)
     disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
     return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice())

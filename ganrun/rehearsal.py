@@ -10,6 +10,7 @@ import torch
 
 from ganrun import estimates, launch
 from ganrun.batches import prepare
+from ganrun.build import FROM_A_FILE, names_only
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
 from ganrun.living import Shapes, most_of_a_step
@@ -24,9 +25,12 @@ def rehearse(config: Config, dataset: Dataset, trust: Sequence[str] | None, weig
     """Bytes that the turns of a step take besides weights and gradients; None where that cannot be found out.
 
     Turns with two images are played first. Raises UserError where the parts do not fit each other.
+    A user's own classes meet real numbers only: what they keep outside of themselves would be empty tensors for ever.
     """
     share = config["batch_size"] // launch.size()
     kept = saved(config, dataset, trust, share) if weights <= REHEARSABLE else None
+    if not all(names_only(config[part], FROM_A_FILE) for part in ("model", "loss")):
+        return kept
     items = given(dataset)
     shapes = tuple((name, tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in items.items())
     found = activations(json.dumps(config, sort_keys=True), tuple(trust) if trust is not None else None, shapes, share)

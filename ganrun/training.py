@@ -50,7 +50,7 @@ def check(config: Config, folder: Path | None) -> tuple[Plan, str | None]:
     if config["dry_run"] and asked.state is None:
         settings, choice = settled(asked.config, asked.trust)
         asked = asked._replace(config=settings)
-    return plan(asked.config, asked.trust, choice), ended(asked, folder)
+    return plan(asked.config, asked.trust, choice, asked.state), ended(asked, folder)
 
 
 def ended(asked: Job, folder: Path | None) -> str | None:
@@ -85,7 +85,7 @@ def run(
             settings, choice = settled(asked.config, asked.trust, world)
             asked = asked._replace(config=settings)
             record(choice.settings)
-        for line in plan(asked.config, asked.trust, choice).lines() if world.first else ():
+        for line in plan(asked.config, asked.trust, choice, asked.state).lines() if world.first else ():
             log.info(line)
         trainer = runs.train(asked.config, folder, asked.trust, asked.state, world)
     if not world.first:

@@ -54,10 +54,10 @@ MAY_IMPORT = {
     "speed": {"batches", "checks", "data", "parts", "precision", "ranks", "systems"},
     "graphs": {"batches"},
     "compiling": {"systems"},
-    "estimates": {"hooks", "systems"},
+    "estimates": {"hooks", "images", "systems"},
     "living": {"batches", "systems"},
     "memory": {"data", "launch"},
-    "rehearsal": {"batches", "data", "errors", "estimates", "launch", "living", "parts", "systems"},
+    "rehearsal": {"batches", "build", "data", "errors", "estimates", "launch", "living", "parts", "systems"},
     "plan": {
         "build", "data", "errors", "estimates", "hooks", "launch", "memory", "parts", "rehearsal", "speed", "systems",
         "trainer",
