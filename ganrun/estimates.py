@@ -118,7 +118,8 @@ def extrapolated(two: int, four: int, batch_size: int) -> int:
 def copies(hooks: Iterable[Hook], stored: int, steps: int | None) -> tuple[int, bool]:
     """(bytes of the copy that a checkpoint is written from, is there but one, at the end?)."""
     saving = [hook for hook in hooks if isinstance(hook, Checkpoints)]
-    often = any(steps is None or hook.every < steps or hook.best for hook in saving)
+    scored = any(hook.best and hook.config["hooks"].get("scores") for hook in saving)
+    often = scored or any(steps is None or hook.every < steps for hook in saving)
     return (stored if saving else 0), not often
 
 
