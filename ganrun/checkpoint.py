@@ -9,7 +9,7 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -39,18 +39,52 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], inside: Path | 
     """
     path = Path(path)
     document = {"format_version": FORMAT_VERSION, "ganrun_version": __version__, **plain(state)}
-    buffer = io.BytesIO()
-    torch.save(document, buffer)
-    data = buffer.getvalue()
-    # the last two bytes of a zip say how long its comment is
-    body = data[:-2] + struct.pack("<H", _COMMENT_SIZE)
-    comment = _MARK + hashlib.sha256(body).hexdigest().encode()
-
     if inside is None:
         make_folder(path.parent, parents=False)
     with whole(path, inside, durable=True) as file:
-        file.write(body)
-        file.write(comment)
+        sealed = Sealed(file)
+        torch.save(document, sealed)  # type: ignore[arg-type]  # it asks for `write` and `flush` alone
+        sealed.end()
+
+
+class Sealed:
+    """Hands a zip on to `file` piece by piece, so that no copy of it lies in memory, and ends it with its SHA-256.
+
+    The last two bytes are held back: they say how long the comment is. What `file` raises is raised by `end`, because
+    torch's writer does not stop well in the middle.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.sum, self.held = file, hashlib.sha256(), b""
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        size = len(data)
+        if size < 2:
+            data = self.held + bytes(data)
+        else:
+            self.put(self.held)
+        self.put(data[:-2])
+        self.held = bytes(data[-2:])
+        return size
+
+    def put(self, data: bytes | memoryview) -> None:
+        self.sum.update(data)
+        if self.error is None:
+            try:
+                self.file.write(data)
+            except OSError as error:
+                self.error = error
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def end(self) -> None:
+        """Raises OSError for what could not be written."""
+        self.put(struct.pack("<H", _COMMENT_SIZE))
+        self.put(_MARK + self.sum.hexdigest().encode())
+        if self.error is not None:
+            raise self.error
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -67,7 +101,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> di
         raise CheckpointError(str(error)) from None
     except MemoryError:
         raise CheckpointError(f"{path} is larger than this machine's memory") from None
-    body, comment = data[:-_COMMENT_SIZE], data[-_COMMENT_SIZE:]
+    body, comment = memoryview(data)[:-_COMMENT_SIZE], data[-_COMMENT_SIZE:]  # the body is not copied
     if not data.startswith(b"PK") or not comment.startswith(_MARK):
         raise DamagedError(f"{path} is not a checkpoint of ganrun, or was cut short")
     if comment[len(_MARK) :] != hashlib.sha256(body).hexdigest().encode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from ganrun.hooks.checkpoints import Checkpoints
 from ganrun.hooks.grids import EARLY, Grids
 from ganrun.hooks.hook import Hook
 from ganrun.hooks.tensorboard import TensorBoard
+from ganrun.images import SMALLEST_CELL
+from ganrun.systems.system import Batch, Turn
 
+FLOATS = 4  # copies of a grid's pictures on their way to bytes
 PNG = 1.5  # bytes for each of the raw pixels: small pictures are enlarged, noise does not compress
 
 
@@ -97,9 +101,34 @@ class Kept:
         self.tensor = tensor.detach()  # or a tensor that its own graph saves would keep itself alive
 
 
+def saved(system: nn.Module, turns: Iterable[Turn], batch: Batch, bf16: bool) -> int:
+    """Bytes that turns keep for their backward passes, played with real numbers."""
+    saves = SavedTensors([*system.parameters(), *system.buffers()])
+    with saves.counted(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for turn in turns:
+            turn.objective(batch)
+    return saves.most
+
+
 def extrapolated(two: int, four: int, batch_size: int) -> int:
     """What two and four images take -> what a batch does: some grows with it, some (weights cast to bf16) does not."""
     return two + max(0, four - two) * (batch_size - 2) // 2
+
+
+def copies(hooks: Iterable[Hook], stored: int, steps: int | None) -> tuple[int, bool]:
+    """(bytes of the copy that a checkpoint is written from, is there but one, at the end?)."""
+    saving = [hook for hook in hooks if isinstance(hook, Checkpoints)]
+    scored = any(hook.best and hook.config["hooks"].get("scores") for hook in saving)
+    often = scored or any(steps is None or hook.every < steps for hook in saving)
+    return (stored if saving else 0), not often
+
+
+def drawing(hooks: Iterable[Hook], channels: int, size: tuple[int, int]) -> int:
+    """Bytes of the pictures of the largest grid: drawn in parts and put together, made bytes, enlarged, encoded."""
+    pixels = channels * math.prod(size)
+    shown = pixels * max(1, SMALLEST_CELL // max(size)) ** 2
+    counts = [hook.count for hook in hooks if isinstance(hook, Grids)]
+    return max(counts, default=0) * (4 * FLOATS * pixels + 4 * shown)
 
 
 def disk(hooks: Iterable[Hook], checkpoint: int, steps: int | None, batch_size: int, picture: int) -> int:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
-from ganrun import estimates, launch
-from ganrun.batches import prepare
+from ganrun import estimates, launch, memory
 from ganrun.build import build
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
-from ganrun.estimates import SavedTensors
 from ganrun.hooks.hook import Hook
+from ganrun.memory import Memory
 from ganrun.parts import (
     Config,
     build_optimizers,
@@ -28,13 +28,11 @@ from ganrun.parts import (
     pick_device,
     set_threads,
 )
+from ganrun.rehearsal import rehearse
 from ganrun.remarks import remarks
 from ganrun.speed import Choice
 from ganrun.systems.system import System
 from ganrun.trainer import Length
-
-REHEARSED = (*range(5), 5040 * 10**5 - 1)  # steps: the first, and one so late that all phases have begun and all move
-REHEARSABLE = 50_000_000  # weights: beyond that a rehearsal would take too long to wait for
 
 
 @dataclass
@@ -46,8 +44,7 @@ class Plan:
     length: Length
     parameters: dict[str, int]
     device: torch.device
-    held: int  # bytes of weights, gradients, what optimizers keep, and the average
-    activations: int | None  # bytes that a batch's turns keep for their backward passes, estimated; None: too large
+    memory: Memory
     disk: int  # bytes in the run's folder at its end
     choice: Choice  # what was left open, and measured
     remarks: list[str]  # about parts that go together oddly
@@ -71,34 +68,30 @@ class Plan:
         return [
             f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
             f"parameters  {weights}",
-            f"memory      {self.memory()}",
-            f"disk        about {mebi(self.disk)}: checkpoints, grids, curves",
+            f"memory      {self.memory.line(self.device)}",
+            f"disk        about {memory.mebi(self.disk)}: checkpoints, grids, curves",
             f"length      {total}, batch {self.config['batch_size']}",
             f"device      {self.device}, {self.config['precision']}{threads}",
             *self.choice.lines(),
             *([f"ranks       {ranks}, each with {self.config['batch_size'] // ranks} of a batch"] if ranks > 1 else []),
-            *(f"note        {note}" for note in [*self.dataset.notes, *self.remarks]),
+            *(f"note        {note}" for note in self.notes()),
         ]
 
-    def memory(self) -> str:
-        """The sum that can be known, and what it is made of."""
-        known = f"{mebi(self.held)} weights, gradients, optimizers, average; {mebi(self.dataset.nbytes)} data"
-        if self.activations is None:
-            return f"{known}; activations come on top"
-        total = self.held + self.dataset.nbytes + self.activations
-        return f"about {mebi(total)} besides torch's own: {known}; {mebi(self.activations)} activations"
+    def notes(self) -> list[str]:
+        return [*self.memory.warning(self.device, self.config), *self.dataset.notes, *self.remarks]
 
 
-def mebi(count: float) -> str:
-    """1572864 -> 1.5 MiB"""
-    size = count / 2**20
-    return f"{size:.1f} MiB" if size < 10 else f"{size:,.0f} MiB" if size < 10240 else f"{size / 1024:,.1f} GiB"
-
-
-def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | None = None, pixels: bool = True) -> Plan:
+def plan(
+    config: Config,
+    trust: Sequence[str] | None = None,
+    choice: Choice | None = None,
+    state: Mapping[str, Any] | None = None,
+    pixels: bool = True,
+) -> Plan:
     """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError.
 
-    Without `pixels` no more than a few pictures are decoded: broken ones are not noticed.
+    `state` is that of the checkpoint that the run goes on from. Without `pixels` no more than a few pictures are
+    decoded: broken ones are not noticed.
     """
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust, pixels)
@@ -112,24 +105,25 @@ def plan(config: Config, trust: Sequence[str] | None = None, choice: Choice | No
     with torch.device("meta"):
         system = build_system(config, trust)
         optimizers, schedules = build_optimizers(config, system, trust)
-    held, stored = estimates.held(system, system.drawn_with(), optimizers)
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
-    if sum(counts.values()) <= REHEARSABLE:
-        activations = rehearse(
-            build_system(config, trust), dataset, config["batch_size"], config["precision"].startswith("bf16")
-        )
-    else:
-        activations = None
+    activations = rehearse(config, dataset, trust, sum(counts.values()))
     hooks = build_hooks(config, Path("."), trust)
     length = length_of(config, dataset)
     if length.steps is None and any(schedule.needs_an_end for schedule in schedules.values()):
         raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
     if config["init_from"] is not None:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
+    held, stored = estimates.held(system, system.drawn_with(), optimizers)
+    images = None if length.steps is None else length.steps * config["batch_size"]
+    largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
+    copy = estimates.copies(hooks, stored, length.steps)
+    drawing = estimates.drawing(hooks, dataset.channels, dataset.image_size)
+    read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
+    needs = memory.of_run(dataset, images, held, activations, largest, drawing, copy, read)
     picture = dataset.channels * math.prod(dataset.image_size)
     disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
-    return Plan(config, dataset, length, counts, device, held, activations, disk, choice or Choice(), said)
+    return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said)
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:
@@ -139,34 +133,6 @@ def require_batch(config: Config, dataset: Dataset) -> None:
             f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "
             f"try batch_size={min(64, len(dataset))}"
         )
-
-
-def rehearse(system: System, dataset: Dataset, batch_size: int = 2, bf16: bool = False) -> int:
-    """A few turns with two images, to be thrown away. Raises UserError where the parts do not fit each other.
-
-    Returns the bytes that a batch would keep for its backward passes.
-    """
-
-    def saved(images: int, step: int) -> int:
-        saves = SavedTensors([*system.parameters(), *system.buffers()])
-        batch = dataset.transform(prepare(dataset.take(torch.arange(images) % len(dataset)), torch.device("cpu")))
-        with saves.counted(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            for turn in system.turns(step):
-                turn.objective(batch)
-        return saves.most
-
-    batch = dataset.take(torch.arange(2) % len(dataset))
-    try:
-        two = {step: saved(2, step) for step in REHEARSED}
-        largest = max(two, key=two.__getitem__)
-        return estimates.extrapolated(two[largest], saved(4, largest), batch_size)
-    except (RuntimeError, IndexError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        if isinstance(error, KeyError) and error.args[0] == "image":
-            reason = f"this model needs image, but the data give {', '.join(batch)}: choose another model= or dataset="
-        raise UserError(f"model: the parts do not fit each other: {reason}") from None
-    except OSError as error:  # a file that is opened when it is first needed
-        raise UserError(str(error)) from None
 
 
 def build_hooks(config: Config, folder: Path, trust: Sequence[str] | None = None) -> list[Hook]:

@@ -113,11 +113,13 @@ def train(
 ) -> Trainer:
     """Train in `folder`, from the start or on from a checkpoint's state. Returns the trainer at its end.
 
+    `state` is emptied once it is restored: its tensors would lie in memory beside the trainer's for the whole run.
     The caller holds the folder's lock. Raises FloatingPointError when the numbers went wrong.
     """
     trainer = assemble(config, folder, trust, world)
     if state is not None:
         restore(trainer, state)
+        state.clear()
     elif config["init_from"] is not None:
         load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
         trainer.average = Average(trainer.system.drawn_with(), config["average"]["half_life"], config["batch_size"])

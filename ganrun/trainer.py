@@ -26,6 +26,7 @@ from ganrun.systems.system import System, Turn
 
 log = logging.getLogger("ganrun")
 
+SMALLEST_DRAWN = 8  # pictures: fewer at once would be slow, and without gradients they take little memory
 EXAMPLES = -1  # takes the place of the step in the seed of fixed examples
 
 
@@ -295,12 +296,19 @@ class Trainer:
     def render(self, examples: Batch) -> Tensor:
         """(N, C, H, W) images in [-1, 1], drawn with the averaged weights in eval mode."""
         with self.showing():
-            return self.system.render(examples).float()
+            return torch.cat([self.system.render(part).float() for part in self.drawn_at_once(examples)])
 
     def panels(self, examples: Batch) -> list[Tensor]:
         """What a grid shows side by side, (N, C, H, W) images in [-1, 1] each, drawn like `render`."""
         with self.showing():
-            return [panel.float() for panel in self.system.panels(examples)]
+            drawn = [self.system.panels(part) for part in self.drawn_at_once(examples)]
+            return [torch.cat(parts).float() for parts in zip(*drawn, strict=True)]
+
+    def drawn_at_once(self, examples: Batch) -> list[Batch]:
+        """Examples in parts as large as those of a turn, so that a grid takes no more memory than training."""
+        share = self.stream.batch_size // (self.world.size * self.accumulate)
+        count = max((len(tensor) for tensor in examples.values()), default=1)
+        return cut(examples, max(1, -(-count // max(SMALLEST_DRAWN, share))))
 
     @contextlib.contextmanager
     def showing(self) -> Iterator[None]:

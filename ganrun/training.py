@@ -50,7 +50,7 @@ def check(config: Config, folder: Path | None) -> tuple[Plan, str | None]:
     if config["dry_run"] and asked.state is None:
         settings, choice = settled(asked.config, asked.trust, pixels=False)
         asked = asked._replace(config=settings)
-    planned = plan(asked.config, asked.trust, choice, pixels=False)
+    planned = plan(asked.config, asked.trust, choice, asked.state, pixels=False)
     if not config["dry_run"]:  # what decoding finds is refused before there is a folder, too
         require_batch(asked.config, parts.load_dataset(asked.config, asked.trust))
     return planned, ended(asked, folder)
@@ -89,7 +89,7 @@ def run(
             settings, choice = settled(asked.config, asked.trust, world)
             asked = asked._replace(config=settings)
             record(choice.settings)
-        for line in plan(asked.config, asked.trust, choice).lines() if world.first else ():
+        for line in plan(asked.config, asked.trust, choice, asked.state).lines() if world.first else ():
             log.info(line)
         trainer = runs.train(asked.config, folder, asked.trust, asked.state, world)
     if not world.first:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import random
+import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -40,6 +44,66 @@ def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
+def test_a_checkpoint_is_written_piece_by_piece_with_the_bytes_of_one_that_is_made_whole_first(tmp_path: Path) -> None:
+    state = {"weights": torch.arange(1_000_003, dtype=torch.uint8), "odd": [torch.ones(n) for n in range(5)]}
+    checkpoint.save(state, tmp_path / "a.pt")
+    buffer = io.BytesIO()
+    torch.save({"format_version": 1, "ganrun_version": checkpoint.__version__, **checkpoint.plain(state)}, buffer)
+    body = buffer.getvalue()[:-2] + struct.pack("<H", checkpoint._COMMENT_SIZE)
+    comment = checkpoint._MARK + hashlib.sha256(body).hexdigest().encode()
+    assert (tmp_path / "a.pt").read_bytes() == body + comment
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_the_seal_is_the_same_however_its_pieces_are_cut(cut: int) -> None:
+    data, file, once = bytes(range(17)), io.BytesIO(), io.BytesIO()
+    sealed, whole = checkpoint.Sealed(file), checkpoint.Sealed(once)
+    for start in range(0, len(data), cut):
+        sealed.write(memoryview(data)[start : start + cut])
+    whole.write(data)
+    sealed.end(), whole.end()
+    assert file.getvalue() == once.getvalue()
+    assert file.getvalue().startswith(data[:-2] + struct.pack("<H", checkpoint._COMMENT_SIZE))
+
+
+def test_writing_and_reading_a_checkpoint_takes_no_copy_of_the_file_in_memory(tmp_path: Path) -> None:
+    """tracemalloc counts what Python holds: pieces of the file, but no tensors."""
+    checkpoint.save(state := {"weights": torch.zeros(2**21)}, tmp_path / "a.pt")  # 8 MiB
+    tracemalloc.start()
+    try:
+        checkpoint.save(state, tmp_path / "a.pt")
+        written = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        checkpoint.load(tmp_path / "a.pt")
+        read = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert written < 2**20
+    assert read < 1.2 * 2**23  # the file once: what is checked is what is loaded
+
+
+def test_a_disk_that_fills_in_the_middle_of_a_checkpoint_is_told_by_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.save({"n": 1}, tmp_path / "a.pt")
+    put = checkpoint.Sealed.put
+
+    def full(self: checkpoint.Sealed, data: bytes) -> None:
+        if self.file.tell() > 1000:
+            self.file = Full()
+        put(self, data)
+
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.Sealed, "put", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save({"weights": torch.zeros(10_000)}, tmp_path / "a.pt")
+    assert checkpoint.load(tmp_path / "a.pt")["n"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
 def test_one_flipped_byte_anywhere_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     checkpoint.save(STATE, path)
@@ -68,9 +132,6 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 
 def test_code_inside_a_checkpoint_never_runs(tmp_path: Path) -> None:
     """A pickle that would make a folder, under a valid checksum."""
-    import hashlib
-    import io
-    import struct
 
     class Bad:
         def __reduce__(self):

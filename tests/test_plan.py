@@ -10,7 +10,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from ganrun import estimates, runs
 from ganrun.estimates import SavedTensors
-from ganrun.plan import mebi, plan
+from ganrun.memory import mebi
+from ganrun.plan import plan
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd", "adamw"])
@@ -21,13 +22,13 @@ def test_weights_gradients_optimizers_and_average_are_told_to_the_byte(optimizer
     for one in trainer.optimizers.values():
         tensors += [weight.grad for group in one.param_groups for weight in group["params"]]
         tensors += [kept for state in one.state.values() for kept in state.values() if kept is not None]
-    assert plan(config).held == sum(tensor.nbytes for tensor in tensors)
+    assert plan(config).memory.held == sum(tensor.nbytes for tensor in tensors)
 
 
 @pytest.mark.parametrize(
     "words", [["model=dcgan"], ["model=mlp"], ["model=dcgan", "loss=wgan_gp"], ["model=dcgan", "precision=bf16"]]
 )
-def test_activations_are_told_within_a_factor_of_two(words: list[str], tiny, tmp_path: Path) -> None:
+def test_activations_are_told_within_one_and_a_half(words: list[str], tiny, tmp_path: Path) -> None:
     """Measured: the most that torch's allocator gives to the turns of a step while gradients have their place."""
     config = tiny(*words, "batch_size=64", "hooks=quiet", "steps=1")
     trainer = runs.train(config, tmp_path)
@@ -43,7 +44,7 @@ def test_activations_are_told_within_a_factor_of_two(words: list[str], tiny, tmp
         if event.name() == "[memory]":
             now += event.nbytes()
             most = max(most, now)
-    assert most / 2 < plan(config).activations < most * 2
+    assert most / 1.5 < plan(config).memory.activations < most * 1.5
 
 
 def test_the_disk_that_is_told_is_about_what_a_run_leaves(tiny, tmp_path: Path) -> None:

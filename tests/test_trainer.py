@@ -184,6 +184,18 @@ def test_pictures_are_drawn_with_the_averaged_weights_in_eval_mode() -> None:
     assert trainer.system.training
 
 
+def test_many_pictures_are_drawn_in_parts_as_large_as_a_batch_and_come_back_in_order() -> None:
+    trainer, sizes = make(), []
+    render = trainer.system.render
+    trainer.system.render = lambda examples: (sizes.append(len(examples["noise"])), render(examples))[1]
+    noise = torch.arange(20.0).view(20, 1)
+    with torch.no_grad():
+        trainer.average.copy["weight"].fill_(2.0)
+    assert torch.equal(trainer.render({"noise": noise}), 2 * noise)
+    assert torch.equal(trainer.panels({"noise": noise})[0], 2 * noise)
+    assert sizes == 2 * [7, 7, 6]  # batches are smaller than the least that is drawn at once, 8
+
+
 def test_bf16_computes_in_bf16_and_keeps_float32_weights() -> None:
     trainer = make(steps=2, bf16=True)
     seen = []

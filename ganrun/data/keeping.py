@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ganrun.data import groups
 from ganrun.data.cache import Cache
 from ganrun.data.decode import Decoder, decode_all, shared
 from ganrun.data.listing import Listing
@@ -131,9 +132,5 @@ def free_memory() -> int | None:
             return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         except (AttributeError, OSError, ValueError):
             return None
-    try:
-        group = Path("/sys/fs/cgroup")
-        used = int((group / "memory.current").read_text())
-        return max(0, min(free, int((group / "memory.max").read_text()) - used))
-    except (OSError, ValueError):  # no group, or "max"
-        return free
+    limit = groups.left()
+    return free if limit is None else min(free, limit)
