@@ -109,6 +109,7 @@ MEMBERS = [
     (".hydra/config.yaml", "pipe"),
     ("anything at all", "link to a folder"),
 ]
+EVERYWHERE = [("metrics.jsonl", "link"), (".samples.png.part", "link"), ("grids", "link to a folder")]
 COMMANDS = {
     "resume=folder": ["train", "resume=run", "steps=2"],
     "resume=file": ["train", "resume=run/checkpoints/step_000001.pt", "steps=2"],
@@ -126,8 +127,7 @@ def test_a_strange_member_is_refused_before_anything_is_written(
 ) -> None:
     plant(run / member, what, victim)
     before = state_of(run)
-    everywhere = (member, what) in (("train.log", "link"), (".samples.png.part", "link"), ("grids", "link to a folder"))
-    for name, words in COMMANDS.items() if everywhere else [("resume", COMMANDS["resume=folder"])]:
+    for name, words in COMMANDS.items() if (member, what) in EVERYWHERE else [("resume", COMMANDS["resume=folder"])]:
         capfd.readouterr()
         code, said = main(list(words)), capfd.readouterr()
         assert code == 2, (name, said)
