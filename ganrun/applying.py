@@ -236,14 +236,14 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def lines(report: Report, channels: int, out: Path) -> Iterator[str]:
     """What is said at the end."""
-    yield f"{report.done} picture{'s' if report.done > 1 else ''} in {out}"
+    yield f"{report.done} picture{'s' if report.done > 1 else ''} in {printable(str(out))}"
     if report.converted:
         was, now = ("grey", "colour") if channels == 3 else ("colour", "grey")
         yield f"{report.converted} {was}, given to the model in {now}, as it was trained"
     if report.results:
         decibels, likeness, *as_given = (mean(report.results, key) for key in COLUMNS)
         yield f"PSNR {decibels:.2f} dB, SSIM {likeness:.4f} over {len(report.results)} (the inputs themselves: " + (
-            f"{as_given[0]:.2f} dB, {as_given[1]:.4f}); each in {out / RESULTS}"
+            f"{as_given[0]:.2f} dB, {as_given[1]:.4f}); each in {printable(str(out / RESULTS))}"
         )
     yield from counted("not measured", report.unmeasured)
     yield from counted("left out", report.left_out)

@@ -15,6 +15,8 @@ from PIL import Image
 from ganrun.errors import UserError
 from ganrun.finding import CheckpointError, find, step_of
 from ganrun.plots import INSTALL
+from ganrun.strange import refuse_strange
+from ganrun.untrusted import printable
 from ganrun.writing import whole
 
 Config = dict[str, Any]
@@ -27,6 +29,7 @@ MARGIN = 2  # pixels between the cells of a grid
 def check(config: Config) -> Path:
     """Before drawing: the run has logged, the place is free. Returns it, or raises UserError."""
     folder = run_folder(str(config["run"]))
+    refuse_strange(folder)
     if not importlib.util.find_spec("matplotlib"):
         raise UserError(f"plot needs matplotlib: {INSTALL}")
     if not any(rows(folder)):
@@ -46,7 +49,7 @@ def plot(config: Config) -> str:
     folder, out = run_folder(str(config["run"])), check(config)
     strip = strip_of(folder, config["samples"], config["times"])
     draw(rows(folder), strip, out, folder.name)
-    return f"{out}" + ("" if strip else ": without samples, as its grids (if any) do not tell their columns")
+    return printable(str(out)) + ("" if strip else ": without samples, as its grids (if any) do not tell their columns")
 
 
 def run_folder(reference: str) -> Path:

@@ -86,6 +86,8 @@ def save_grid(
     """
     picture = grid(images, columns, captions)
     text = {**(text or {}), "columns": min(columns, len(images)), "rows": -(-len(images) // columns)}
+    if inside is None:
+        make_folder(path.parent, parents=False)
     write_bytes(path, png_bytes(picture, text), inside)
     return picture
 

@@ -19,6 +19,7 @@ from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_de
 from ganrun.ranks import World
 from ganrun.seeding import mix, reseed
 from ganrun.systems.system import System
+from ganrun.untrusted import printable
 from ganrun.writing import make_folder, remove, whole
 
 Config = dict[str, Any]
@@ -61,7 +62,7 @@ def sample(config: Config, world: World | None = None) -> str:
     if not world.first:
         return help_to_draw(pictures)
     write(pictures, inputs.get("label"), out, about, config["overwrite"])
-    return f"{config['n']} samples of step {about['step']}, seed {config['seed']}, in {out}"
+    return f"{config['n']} samples of step {about['step']}, seed {config['seed']}, in {printable(str(out))}"
 
 
 def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.errors import UserError
+from ganrun.reading import read_text
 from ganrun.untrusted import printable
 from ganrun.writing import make_folder, write_text
 
@@ -87,9 +88,7 @@ def read(place: str) -> list[Result]:
     """What `write` wrote. Raises UserError for anything else."""
     path = Path(place).expanduser()
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError("too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, MAX_BYTES))
         found = [result_of(node, path) for node in content["results"]]
     except OSError as error:
         raise UserError(f"compare={place} cannot be read: {error.strerror}") from None

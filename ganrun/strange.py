@@ -48,7 +48,14 @@ def members(folder: str | Path, prefix: str, levels: int) -> Iterator[tuple[str,
 
 
 def strangeness(entry: os.DirEntry[str]) -> str | None:
-    """What is wrong with a member; None if nothing is."""
+    """What is wrong with a member; None if nothing is, or if it is gone: a run that goes on replaces its files."""
+    try:
+        return wrong_with(entry)
+    except FileNotFoundError:
+        return None
+
+
+def wrong_with(entry: os.DirEntry[str]) -> str | None:
     if entry.is_symlink():
         return "a symbolic link"
     if getattr(entry, "is_junction", bool)():  # Windows

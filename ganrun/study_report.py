@@ -13,6 +13,7 @@ from ganrun.errors import UserError
 from ganrun.metrics.intervals import Interval, gain, interval
 from ganrun.plots import INSTALL, plot_arms
 from ganrun.study_data import Material, held_out
+from ganrun.untrusted import printable
 from ganrun.writing import append, make_folder, remove, write_text
 
 Config = dict[str, Any]
@@ -69,7 +70,7 @@ class Report:
             plotted = []
         except ImportError:
             plotted = [f"study.png was not drawn: {INSTALL}"]
-        return "\n".join(["", table, "", *answers, *plotted, f"all of it is in {self.out}"])
+        return "\n".join(["", table, "", *answers, *plotted, f"all of it is in {printable(str(self.out))}"])
 
     def about(self) -> str:
         train, test, config = self.material.train, self.material.test, self.config

@@ -20,6 +20,7 @@ from ganrun.ranks import World
 from ganrun.sampling import draw, help_to_draw, pixels_of, refuse_suffix, render, restore
 from ganrun.systems.system import System
 from ganrun.terminal import bar
+from ganrun.untrusted import printable
 from ganrun.writing import make_folder, whole, write_bytes
 
 Config = dict[str, Any]
@@ -70,7 +71,7 @@ def synthesize(config: Config, world: World | None = None) -> str:
         with_writer(out, lambda write: write_tree(write, zip(labels, pictures, strict=True), len(labels), manifest))
     except OSError as error:
         raise UserError(f"out={out} cannot be written: {error.strerror}") from None
-    return f"{len(labels)} pictures of {classes} classes in {out}"
+    return f"{len(labels)} pictures of {classes} classes in {printable(str(out))}"
 
 
 def conditional(path: Path, state: Config, config: Config) -> System:

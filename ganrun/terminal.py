@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
-
-from tqdm import tqdm
+from typing import IO, TYPE_CHECKING, Any
 
 from ganrun.untrusted import printable
 from ganrun.writing import append
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Shown:
@@ -58,6 +59,8 @@ def cleaned() -> Iterator[None]:
 
 def bar(*parts: Any, **settings: Any) -> tqdm:
     """A progress bar: it moves the cursor, so it speaks to the terminal itself."""
+    from tqdm import tqdm  # 20 ms, which `ganrun --help` need not wait for
+
     return tqdm(*parts, file=getattr(sys.stderr, "_wrapped", sys.stderr), **settings)
 
 

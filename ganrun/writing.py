@@ -9,6 +9,7 @@ a moment before.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -81,7 +82,7 @@ class Place:
             if not stat.S_ISDIR(os.lstat(root).st_mode) or os.path.realpath(root) != os.path.join(
                 os.path.realpath(root.parent), name
             ):
-                raise NotADirectoryError(20, "is a link, or no folder", str(root))
+                raise NotADirectoryError(errno.ENOTDIR, "is a link, or no folder", str(root))
 
     def path(self, name: str) -> str:
         return name if HELD else str(self.folder / name)
@@ -115,7 +116,7 @@ class Place:
 def descended(name: str, held: int, make: bool) -> int:
     """The descriptor of a folder in an open one."""
     if name == "..":
-        raise NotADirectoryError(20, "leads out of its folder", name)
+        raise NotADirectoryError(errno.ENOTDIR, "leads out of its folder", name)
     if make:
         with contextlib.suppress(FileNotFoundError):
             return os.open(name, FOLDER | NOFOLLOW, dir_fd=held)
@@ -201,13 +202,13 @@ def unguessable(name: str) -> str:
 def append(path: Path, inside: Path | None = None, newline: str | None = None) -> IO[str]:
     """A text file to add lines to, new or old. Raises OSError for a link, a pipe, or a file that has a second name."""
     with Place(path.parent, inside) as place:
-        try:
-            descriptor = place.open(path.name, APPENDED)
-        except OSError as error:
-            raise OSError(error.errno, "is a link, or cannot be written", str(path)) from None
+        with contextlib.suppress(FileNotFoundError):  # said clearly; what comes between here and there, is below
+            if problem := unfit(place.state(path.name)):
+                raise OSError(errno.EINVAL, problem, str(path))
+        descriptor = place.open(path.name, APPENDED)
         if problem := unfit(os.fstat(descriptor)):
             os.close(descriptor)
-            raise OSError(0, problem, str(path))
+            raise OSError(errno.EINVAL, problem, str(path))
         return os.fdopen(descriptor, "a", encoding="utf-8", newline=newline)
 
 

@@ -75,10 +75,14 @@ MAY_IMPORT = {
         "networks", "parts", "plan", "precision", "ranks", "speed", "trainer", "writing",
     },
     "training": {"budget", "finding", "folders", "parts", "plan", "ranks", "runs", "speed"},
-    "sampling": {"budget", "errors", "images", "losses", "parts", "ranks", "seeding", "systems", "writing"},
-    "synthesis": {"__init__", "errors", "images", "parts", "ranks", "sampling", "systems", "terminal", "writing"},
+    "sampling": {
+        "budget", "errors", "images", "losses", "parts", "ranks", "seeding", "systems", "untrusted", "writing",
+    },
+    "synthesis": {
+        "__init__", "errors", "images", "parts", "ranks", "sampling", "systems", "terminal", "untrusted", "writing",
+    },
     "study_data": {"build", "data", "errors", "parts", "sampling", "synthesis"},
-    "study_report": {"__init__", "errors", "metrics", "plots", "study_data", "writing"},
+    "study_report": {"__init__", "errors", "metrics", "plots", "study_data", "untrusted", "writing"},
     "study": {
         "augmentations", "batches", "build", "data", "errors", "parts", "schedules", "seeding", "study_data",
         "study_report",
@@ -92,7 +96,7 @@ MAY_IMPORT = {
     },
     "latent_paths": {"features", "metrics", "networks", "sampling", "seeding", "systems"},
     "picture_sets": {"data", "errors", "untrusted"},
-    "score_tables": {"errors", "untrusted", "writing"},
+    "score_tables": {"errors", "reading", "untrusted", "writing"},
     "fidelity_scores": {
         "__init__", "applying", "batches", "data", "errors", "images", "metrics", "score_tables", "seeding",
         "systems",
@@ -101,7 +105,7 @@ MAY_IMPORT = {
         "data", "errors", "fidelity_scores", "folders", "images", "latent_paths", "metrics", "parts", "picture_sets",
         "precision", "ranks", "sampling", "score_tables", "scores", "scoring", "systems", "terminal",
     },
-    "curves": {"errors", "finding", "plots", "writing"},
+    "curves": {"errors", "finding", "plots", "strange", "untrusted", "writing"},
     "doctor": {"errors", "parts", "plan", "runs", "seeding", "speed", "systems", "trainer", "watch"},
     "album": {"data", "errors", "untrusted"},
     "applying": {
@@ -190,6 +194,34 @@ def test_nothing_opens_files_that_could_run_code(path: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert not calls & {"eval", "exec"}
+
+
+MAKES_FILES = re.compile(
+    r"(.*\.)?(write_text|write_bytes|mkdir|makedirs|touch|unlink|symlink_to|hardlink_to|open_memmap)"
+    r"|os\.(replace|rename|link|symlink|remove|removedirs)|shutil\.(copy|copy2|copyfile|copytree|move|rmtree)"
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_are_made_and_removed_in_one_room(path: Path) -> None:
+    """`writing` follows no link that somebody else has laid; TensorBoard, Hydra and downloads make their own."""
+    if room_of(path) == "writing":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called, arguments = ast.unparse(node.func), [*node.args, *(word.value for word in node.keywords)]
+        if isinstance(node.func, ast.Attribute):
+            assert not MAKES_FILES.fullmatch(called), f"line {node.lineno}: {called}"
+        if called.split(".")[-1] == "open" and "os.devnull" not in map(ast.unparse, arguments):
+            modes = [word.value for word in arguments if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+            assert not any(re.fullmatch(r"[rwaxbt+]*[wax+][rwaxbt+]*", mode) for mode in modes), f"line {node.lineno}"
+
+
+def test_progress_bars_come_from_one_room() -> None:
+    """Others write to a stream that shows text alone, and a bar moves the cursor."""
+    speakers = {room_of(path) for path in FILES if any(name.startswith("tqdm") for name in imports(path))}
+    assert speakers == {"terminal"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -187,10 +187,10 @@ def test_a_checkpoint_holds_the_step_it_was_made_at_however_slow_the_disk(tiny, 
 def test_a_full_disk_ends_the_run_in_one_line_and_loses_nothing(tmp_path: Path, monkeypatch, capfd) -> None:
     real = checkpoint.save
 
-    def full(state, path) -> None:
+    def full(state, path, inside) -> None:
         if state["progress"]["step"] > 4:
             raise OSError(28, "No space left on device")
-        real(state, path)
+        real(state, path, inside)
 
     monkeypatch.setattr(checkpoint, "save", full)
     assert main(["train", *QUICK, "steps=40", "checkpoint.every=2", "out=run"]) == 1

@@ -233,7 +233,7 @@ def marked(place: Path, stem: str) -> Iterator[FileLock | None]:
 
 def put_away(lock: FileLock) -> None:
     with contextlib.suppress(OSError):
-        Path(lock.lock_file).unlink(missing_ok=True)
+        remove(Path(lock.lock_file))
         lock.release()
 
 
@@ -248,7 +248,7 @@ def is_used(place: Path, stem: str) -> bool:
         except (Timeout, OSError, NotImplementedError):
             return True
         if mark.suffix == ".use":
-            mark.unlink(missing_ok=True)
+            remove(mark)
         lock.release()
     return False
 

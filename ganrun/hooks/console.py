@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from ganrun.hooks.hook import Hook
 from ganrun.terminal import bar
 from ganrun.untrusted import printable
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from ganrun.trainer import Trainer
 
 log = logging.getLogger("ganrun.progress")
