@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from ganrun.bounds import OF_TORCH, Unfit, fitted, shown
 from ganrun.errors import UserError, nearest
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ def build(
     _check_names(cls, {**arguments, **given}, where)
     for key, value in arguments.items():
         arguments[key] = _build_inside(value, hints.get(key), f"{where}.{key}", trust)
+    arguments = fit(cls, arguments, where)
     try:
         return cls(**arguments, **given)
     except UserError:
@@ -45,6 +47,25 @@ def build(
     except (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, OverflowError) as error:
         message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         raise UserError(f"{where} ({cls.__name__}): {message}") from error
+
+
+def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Each argument as the hint of its parameter in `cls` wants it. Raises UserError for another kind or size."""
+    hints, found = _hints(cls), {}
+    ranges = OF_TORCH if cls.__module__.startswith("torch.optim.") else {}
+    for key, value in arguments.items():
+        try:
+            found[key] = fitted(value, hints.get(key), ranges.get(key))
+        except Unfit as error:
+            raise UserError(f"{where}.{key}={_written(value)} {error}") from None
+    return found
+
+
+def _written(value: Any) -> str:
+    """An object by the name of its class, as nobody wrote it so."""
+    return (
+        shown(value) if isinstance(value, (str, int, float, list, tuple, Mapping, type(None))) else type(value).__name__
+    )
 
 
 def resolve(node: Any, expects: type, where: str, trust: Sequence[str] | None = None) -> Any:
@@ -131,7 +152,7 @@ def _class_in(hint: Any) -> type:
 
 def _hints(cls: type) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+        return typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
     except (NameError, TypeError):  # hints that only a type checker can see
         return {}
 

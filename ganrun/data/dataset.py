@@ -9,10 +9,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from ganrun.bounds import Count, Pixels, Positive, Whole
 from ganrun.data.keeping import free_memory
 from ganrun.data.streamed import Streamed, picked
 
-Size = int | Sequence[int]
+Size = Pixels | Sequence[Pixels]
 
 
 def as_size(size: Size) -> tuple[int, int]:
@@ -49,9 +50,9 @@ class Dataset:
         labels: Tensor | None = None,
         class_names: Sequence[str] = (),
         flip: bool = False,
-        limit: int | None = None,
-        kimg: float = 1000,
-        classes: int | None = None,
+        limit: Count | None = None,
+        kimg: Positive = 1000,
+        classes: Whole | None = None,
         resident: bool | str = "auto",
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.bounds import Natural
 from ganrun.hooks.hook import Hook
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Profile(Hook):
     chrome://tracing open it as well. Traced steps are slower than others.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], steps: int = 0) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], steps: Natural = 0) -> None:
         super().__init__(folder, config)
         self.steps = steps
         self.profiler: profile | None = None

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ganrun.bounds import Count
 from ganrun.losses.penalties import Penalty, Score, Scored, autocasting
 from ganrun.objective import Objective
 
@@ -29,7 +30,7 @@ class AdversarialLoss(nn.Module):
     def __init__(
         self,
         penalties: Mapping[str, Penalty] | Sequence[Penalty] | None = None,
-        discriminator_steps: int = 1,
+        discriminator_steps: Count = 1,
     ) -> None:
         super().__init__()
         if discriminator_steps < 1:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting
 from ganrun.networks.init import init_normal_
 from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.norms import find_norm
@@ -39,7 +40,7 @@ class DCGANGenerator(nn.Module):
     Channels halve on the way, from base_channels·2^(doublings - 1): 256, 128, 64, C for 32 pixels.
     """
 
-    def __init__(self, latent_size: int, channels: int, image_size: Size, base_channels: int = 64) -> None:
+    def __init__(self, latent_size: Setting, channels: Setting, image_size: Size, base_channels: Setting = 64) -> None:
         super().__init__()
         grid, doublings = start_grid(image_size)
         widths = [base_channels << k for k in reversed(range(doublings))]
@@ -71,11 +72,11 @@ class DCGANDiscriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: Setting,
         image_size: Size,
-        base_channels: int = 64,
+        base_channels: Setting = 64,
         norm: str = "batch",
-        heads: int = 1,
+        heads: Setting = 1,
         minibatch: str = "none",
     ) -> None:
         super().__init__()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-Size = int | Sequence[int]
+from ganrun.bounds import Pixels
+
+Size = Pixels | Sequence[Pixels]
 Grid = tuple[int, int]  # height, width
 
 
