@@ -2,9 +2,9 @@
 
 python benchmarks/keys.py OUT [--every 1] [--first 0] [--only TEXT] [--processes 0] [--seed 0]
 
-All in one process; `--every 7 --first 2` takes each seventh from the third on, `--only loss.` keys with that text.
-With --processes 100 so many drawn at random run as processes of their own instead. Prints the exit codes of each command
-and every case that raised, hung, took 500 MB, printed a traceback, more than three lines or words that are not ours.
+All in one process; `--every 7 --first 2` takes each seventh from the third on, `--only loss.` keys with it.
+With --processes 100 so many drawn at random run as processes of their own instead. Prints the exit codes of each
+command and each case that raised, hung, took 500 MB, showed a traceback, over three lines or words that are not ours.
 OUT/offences.json has them whole. Exits 1 where there is one. Needs POSIX.
 """
 
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def alone(words: list[str], key: str, here: Path) -> tuple[int | None, str, str]:
-    """One line as a process of its own. The start of Python and torch counts too, so it may take three times as long."""
+    """One line as a process of its own. Python and torch start too, so it may take three times as long."""
     from tests import mistakes
 
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -10,12 +10,16 @@ from typing import Annotated, Any, Literal
 
 from ganrun.limits import COUNT, NUMBER, SETTING, SIDE
 
+UNIONS = (typing.Union, types.UnionType)
 SHOWN = 80  # letters of a value in a message
 
 
 @dataclass(frozen=True)
 class At:
-    """A range for a hint, `Annotated[int, At(1)]`: its ends belong to it, `above` and `below` do not."""
+    """A range for a hint, `Annotated[int, At(1)]`: its ends belong to it, `above` and `below` do not.
+
+    A text beside it, `Annotated[..., "pixels, or [height, width]"]`, says in words what is wanted.
+    """
 
     least: float | None = None
     most: float | None = None
@@ -93,8 +97,10 @@ def fitted(value: Any, hint: Any, at: At | None = None) -> Any:
 
 def _parts(hint: Any) -> list[Any]:
     """The members of a union, those of unions inside it too; a hint that is none by itself."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+    if typing.get_origin(hint) in UNIONS:
         return [inner for part in typing.get_args(hint) for inner in _parts(part)]
+    if typing.get_origin(hint) is Annotated and typing.get_origin(typing.get_args(hint)[0]) in UNIONS:
+        return _parts(typing.get_args(hint)[0])
     return [hint]
 
 
@@ -178,6 +184,10 @@ def _check_numbers(value: Any) -> None:
 
 def described(hint: Any, value: Any = None, at: At | None = None) -> str:
     """What a hint asks for, in words: "a whole number from 1 up, or null". A limit is only told where it was passed."""
+    if typing.get_origin(hint) is Annotated:
+        for note in typing.get_args(hint)[1:]:
+            if isinstance(note, str):
+                return note
     words: list[str] = []
     for part in _parts(hint):
         word = _described_one(*_unwrapped(part, at), value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from ganrun.limits import COUNT, NUMBER, SETTING, SIDE, STEPS, TEXT, THREADS
 
 Config = dict[str, Any]
 
+NAME = 255  # bytes: the most that file systems take for one name
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
 MOVABLE = tuple(f"dataset.{place}" for place in ("root", "root_source", "root_target", "root_a", "root_b", "labels"))
 WITH_RESUME = {  # a run keeps all else
@@ -68,7 +70,10 @@ def _boolean(value: Any) -> str | None:
 def _text(value: Any) -> str | None:
     number = isinstance(value, int) and not isinstance(value, bool)  # a folder that is called 3
     fits = value is None or number or (isinstance(value, str) and value.strip() and len(value) <= TEXT)
-    return None if fits else "must be a path"
+    if not fits:
+        return "must be a path"
+    longest = max(len(os.fsencode(part)) for part in re.split(r"[/\\]", str(value)[:TEXT]))
+    return None if longest <= NAME else f"must be a path; no file's name has more than {NAME} letters"
 
 
 def _device(value: Any) -> str | None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ganrun import __version__, launch, pages
-from ganrun.errors import FailedChecks, UserError, nearest
+from ganrun.errors import FailedChecks, UserError, nearest, one_line
+from ganrun.hydra_words import ours
 
 FAILED, MISUSED = 1, 2
 KNOWN_FAILURES = (UserError, FailedChecks, FloatingPointError, OSError)  # their messages say it all
@@ -46,7 +47,7 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         if debug:
             raise
-        print(f"{launch.speaker()}{error}", file=sys.stderr)
+        print(f"{launch.speaker()}{one_line(error)}", file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
         return 130
@@ -56,7 +57,7 @@ def main(words: list[str] | None = None) -> int:
     except KNOWN_FAILURES as error:
         if debug:
             raise
-        print(f"{launch.speaker()}{error}", file=sys.stderr)
+        print(f"{launch.speaker()}{one_line(error)}", file=sys.stderr)
         return FAILED
 
 
@@ -270,7 +271,7 @@ def _hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> No
     try:
         hydra.main(config_path=str(pages.conf_folder()), config_name=page, version_base="1.3")(guarded)()
     except HydraException as error:
-        raise UserError(" ".join(str(error).split())) from None
+        raise UserError(ours(str(error))) from None
     except SystemExit as end:  # --hydra-help ends so
         if end.code:
             raise

@@ -103,9 +103,19 @@ MAY_IMPORT = {
     "metrics": set(),
     "tiling": set(),
     "pages": set(),
-    "compose": {"checks", "finding", "errors", "pages", "data", "losses"},
+    "compose": {
+        "bounds", "checks", "data", "errors", "finding", "hydra_words", "limits", "pages", "resolvers",
+        "synonyms", "user_yaml",
+    },
+    "resolvers": {"bounds", "data", "limits", "losses"},
+    "hydra_words": set(),
+    "synonyms": set(),
+    "user_yaml": {"errors", "limits"},
     "info": {"__init__"},
-    "cli": {"__init__", "pages", "errors", "checks", "compose", "folders", "launch", "ranks", "training", "info"},
+    "cli": {
+        "__init__", "pages", "errors", "checks", "compose", "folders", "hydra_words", "launch", "ranks", "training",
+        "info",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }  # fmt: skip

@@ -14,7 +14,9 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 from ganrun.bounds import At, Pixels, Share, Weight
 
 Radius = Annotated[float, At(0, 128)]  # pixels: a kernel is six times as wide
-Range = Weight | Sequence[Weight]  # one number, or [low, high] to draw from anew for each image
+Range = Annotated[
+    Weight | Sequence[Weight], "a number from 0 up, or [low, high]"
+]  # one number, or [low, high] to draw from anew for each image
 
 CORNERS = 5  # of a stroke
 
@@ -59,7 +61,9 @@ class Noise(Damage):
 class Blur(Damage):
     """A Gaussian of standard deviation `sigma` in pixels; edges are continued outwards."""
 
-    def __init__(self, sigma: Radius | Sequence[Radius] = (1.0, 2.0)) -> None:
+    def __init__(
+        self, sigma: Annotated[Radius | Sequence[Radius], "from 0 to 128 pixels, or [low, high]"] = (1.0, 2.0)
+    ) -> None:
         super().__init__()
         self.sigma = span(sigma, "blur.sigma")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Self
+from typing import Annotated, Self
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from ganrun.bounds import Count, Pixels, Positive, Whole
 from ganrun.data.keeping import free_memory
 from ganrun.data.streamed import Streamed, picked
 
-Size = Pixels | Sequence[Pixels]
+Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
 
 
 def as_size(size: Size) -> tuple[int, int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 from ganrun.bounds import Pixels
 
-Size = Pixels | Sequence[Pixels]
+Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
 Grid = tuple[int, int]  # height, width
 
 
