@@ -17,6 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ganrun import budget, checkpoint, launch
+from ganrun.bounds import Positive, Unfit, fitted, shown
 from ganrun.build import FROM_A_FILE, build, fit, names_only, resolve
 from ganrun.checks import check_stored
 from ganrun.data.dataset import Dataset, as_size
@@ -99,15 +100,35 @@ def build_optimizers(
                 f"optimizer.players names {name!r}, but {type(system).__name__} has the players {sorted(players)}: "
                 f"use optimizer.players.{meant}.lr= (with optimizer=adam, if optimizer=adam_ttur named it)"
             )
+    clip_norms(config, system)
     optimizers, schedules = {}, {}
     for name, module in players.items():
         node = {**common, **(own.get(name) or {})}
-        schedule = node.pop("schedule", None)
+        schedule, _ = node.pop("schedule", None), node.pop("clip_norm", None)
         schedules[name] = build(schedule, Schedule, "optimizer.schedule", trust) if schedule else Constant()
         cls = resolve(node, Optimizer, "optimizer", trust)
-        fit(cls, own.get(name) or {}, f"optimizer.players.{name}")
+        fit(cls, {k: v for k, v in (own.get(name) or {}).items() if k != "clip_norm"}, f"optimizer.players.{name}")
         optimizers[name] = _build_optimizer(node, cls, module, trust)
     return optimizers, schedules
+
+
+def clip_norms(config: Config, system: System) -> dict[str, float]:
+    """The most that the norm of each player's gradient may be. Players without a limit are not in it.
+
+    Raises UserError for what is no such number; runs from before there was the key have none.
+    """
+    node, norms = config["optimizer"], {}
+    for name in system.players():
+        own = (node.get("players") or {}).get(name) or {}
+        place = f"optimizer.players.{name}" if "clip_norm" in own else "optimizer"
+        norm = own["clip_norm"] if "clip_norm" in own else node.get("clip_norm")
+        try:
+            fitted(norm, Positive | None)
+        except Unfit as error:
+            raise UserError(f"{place}.clip_norm={shown(norm)} {error}") from None
+        if norm is not None:
+            norms[name] = float(norm)
+    return norms
 
 
 def _build_optimizer(node: Config, cls: type, module: nn.Module, trust: Sequence[str] | None) -> Optimizer:

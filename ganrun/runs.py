@@ -29,6 +29,7 @@ from ganrun.parts import (
     Config,
     build_optimizers,
     build_system,
+    clip_norms,
     length_of,
     load_checkpoint,
     load_dataset,
@@ -84,6 +85,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
         recorder=Graphs if device.type == "cuda" and config.get("graphs", "auto") else None,
         world=world,
         accumulate=config.get("accumulate", 1),
+        clips=clip_norms(config, system),
     )
 
 

@@ -44,10 +44,12 @@ MAY_IMPORT = {
     },
     "watch": {"bounds"},
     "held": set(),
-    "trainer": {"systems", "average", "batches", "held", "meter", "objective", "ranks", "schedules", "seeding"},
+    "clipping": set(),
+    "trainer": {
+        "systems", "average", "batches", "clipping", "held", "meter", "objective", "ranks", "schedules", "seeding"},
     "build": {"bounds", "errors"},
     "parts": {
-        "budget", "build", "checkpoint", "checks", "data", "errors", "finding", "launch", "limits", "losses",
+        "bounds", "budget", "build", "checkpoint", "checks", "data", "errors", "finding", "launch", "limits", "losses",
         "schedules",
         "seeding",
         "systems", "trainer", "untrusted",
