@@ -209,14 +209,17 @@ def _described_one(hint: Any, at: At | None, value: Any) -> str:
     if origin is Literal:
         return " | ".join(str(choice).lower() for choice in inside)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return "a group of settings"
+        each = described(inside[1]) if inside and "_target_" in described(inside[1]) else ""
+        return f"a group, each in it {each}" if each else "a group of settings"
     if origin in (tuple, list) or (isinstance(origin, type) and issubclass(origin, Sequence)):
         fixed = origin is tuple and inside and inside[-1] is not Ellipsis
         each = f", each {described(inside[0], None, at)}" if inside else ""
         return (f"a list of {len(inside)}" if fixed else "a list [...]") + each
     if getattr(origin, "__name__", "") == "Tensor":  # no config can hold one
         return ""
-    return f"a {origin.__name__} with its _target_" if isinstance(origin, type) else ""
+    if not isinstance(origin, type):
+        return ""
+    return f"{'an' if origin.__name__[0] in 'AEIOU' else 'a'} {origin.__name__} with its _target_"
 
 
 def _described_number(kind: str, at: At | None, value: Any) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import os
 import sys
 import traceback
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import nn
@@ -42,9 +44,14 @@ def build(
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     hints = _hints(cls)
     _check_names(cls, {**arguments, **given}, where)
-    for key, value in arguments.items():
-        arguments[key] = _build_inside(value, hints.get(key), f"{where}.{key}", trust)
-    arguments = fit(cls, arguments, where)
+    plain = {key: value for key, value in arguments.items() if not _describes_an_object(value)}
+    plain = fit(cls, plain, where)  # first: what is inside may have been computed from these
+    inside = {
+        key: _build_inside(value, hints.get(key), f"{where}.{key}", trust)
+        for key, value in arguments.items()
+        if key not in plain
+    }
+    arguments = {**plain, **fit(cls, inside, where)}
     try:
         return cls(**arguments, **given)
     except UserError:
@@ -68,6 +75,13 @@ def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
         except Unfit as error:
             raise UserError(f"{where}.{key}={_written(value)} {error}") from None
     return found
+
+
+def _describes_an_object(value: Any) -> bool:
+    """Whether there is a `_target_` in it."""
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_describes_an_object, value.values()))
+    return isinstance(value, list) and any(map(_describes_an_object, value))
 
 
 def _written(value: Any) -> str:
@@ -136,7 +150,10 @@ def _where_it_broke(error: BaseException) -> str:
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}, a SyntaxError"
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    others = (str(Path(__file__).parent), str(Path(os.__file__).parent), "<")  # ours, and what comes with Python
+    own = [frame for frame in frames if not frame.filename.startswith(others) and "site-packages" not in frame.filename]
+    last = (own or frames)[-1]
     return f"{last.filename}, line {last.lineno}: {what}"
 
 

@@ -221,7 +221,7 @@ def _allow_absent(word: str, resumes: bool) -> str:
 
 def _clear_other_lengths(request: Request) -> None:
     """A length on the command line replaces one that an experiment or a stored run brings."""
-    given = [name_of(o) for o in request.parsed() if name_of(o) in LENGTHS and o.get_value_element_as_str() != "null"]
+    given = [name_of(o) for o in request.parsed() if name_of(o) in LENGTHS and o.value() is not None]
     if len(set(given)) > 1:
         raise UserError(f"{' and '.join(f'{name}=…' for name in given)}: a run has one length, give one of them")
     if given:

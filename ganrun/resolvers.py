@@ -38,7 +38,11 @@ def damage_scale(damage: Any, *, _parent_: Mapping[str, Any]) -> Any:
     from ganrun.data import clean
 
     damages = _parent_.get("damages")
-    if not isinstance(damages, Mapping) or not isinstance(damages.get(damage, {}), Mapping):
+    if (
+        not isinstance(damage, str)
+        or not isinstance(damages, Mapping)
+        or not isinstance(damages.get(damage, {}), Mapping)
+    ):
         return None  # whoever builds the damages refuses them by name
     return clean.damage_scale(damage, damages)
 

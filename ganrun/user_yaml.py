@@ -22,7 +22,6 @@ PROBLEMS = (  # in PyYAML's words -> in ours
     ("mapping values are not allowed", "a colon too many, or wrong indentation: quote a value that has a colon in it"),
     ("could not find expected ':'", "a key without its colon, or a quote or bracket that is not closed"),
     ("found unexpected end of stream", "a quote that is not closed"),
-    ("undefined alias", "an alias *name without its &name before it"),
     ("expected <block end>", "wrong indentation, or a quote too many"),
     ("expected ',' or", "a bracket that is not closed"),
     ("exceeded maximum depth", "nested far too deeply"),
@@ -116,7 +115,9 @@ class _Reader:
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor in self.reading:
                     self.refuse(line, f"*{event.anchor} stands inside of itself")
-                self.add(line, self.sizes.get(event.anchor, 1), None)
+                if event.anchor not in self.sizes:
+                    self.refuse(line, f"an alias *{event.anchor} without its &{event.anchor} before it")
+                self.add(line, self.sizes[event.anchor], None)
             elif isinstance(event, yaml.ScalarEvent):
                 self.scalar(event, line)
             elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
