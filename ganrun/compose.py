@@ -36,7 +36,7 @@ from ganrun.finding import CheckpointError, find
 from ganrun.hydra_words import ours, unreadable
 from ganrun.limits import SETTINGS
 from ganrun.pages import conf_folder, group_choices
-from ganrun.synonyms import meant
+from ganrun.synonyms import meant, undashed
 from ganrun.user_yaml import check_folder, check_yaml
 
 Config = dict[str, Any]
@@ -130,7 +130,7 @@ class Request:
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise UserError(f"{message}; --help shows what there is")
+        raise UserError(f"{message}; {undashed(message)}--help shows what there is")
 
 
 def read_command_line(page: str, words: list[str]) -> Request:
@@ -148,13 +148,10 @@ def read_command_line(page: str, words: list[str]) -> Request:
         check_folder(config_dir, str(arguments.config_dir))
 
     flags: list[str] = ["--config-dir", str(config_dir)] if config_dir else []
-    flags += ["--multirun"] if arguments.multirun else []
-    flags += ["--cfg", arguments.cfg] if arguments.cfg else []
-    flags += ["--resolve"] if arguments.resolve else []
-    flags += ["--package", arguments.package] if arguments.package else []
-    flags += ["--info", arguments.info] if arguments.info else []
-    flags += ["--hydra-help"] if arguments.hydra_help else []
-    flags += ["--shell-completion"] if arguments.shell_completion else []
+    for name in ("multirun", "resolve", "hydra_help", "shell_completion"):
+        flags += [f"--{name.replace('_', '-')}"] if getattr(arguments, name) else []
+    for name in ("cfg", "package", "info"):
+        flags += [f"--{name}", getattr(arguments, name)] if getattr(arguments, name) else []
     modes = [f"--{name}" for name in ("multirun", "cfg", "info") if getattr(arguments, name)]
     if len(modes) > 1:
         raise UserError(f"{' and '.join(modes)} do not go together: give one of them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -135,6 +136,12 @@ SYNONYMS: dict[str, Meaning] = {
     }.items()
     for word in words.split()
 } | {word: Meaning(words) for word, words in NONE.items()}  # fmt: skip
+
+
+def undashed(message: str) -> str:
+    """A clause for `--batch-size 3`, from argparse's complaint: settings are written without dashes."""
+    found = re.search(r"unrecognized arguments: --(\w[\w-]*)", message)
+    return f"settings have no dashes: {found[1].replace('-', '_')}=VALUE; " if found else ""
 
 
 def meant(word: str, has: Callable[[str], bool]) -> str | None:

@@ -35,6 +35,7 @@ def test_what_a_word_leads_to_exists(word: str) -> None:
     ("line", "said"),
     [
         ("train lr_d=1e-4", "lr_d: no such key; the learning rate of the discriminator is optimizer.players."),
+        ("train --batch-size 3", "settings have no dashes: batch_size=VALUE"),
         ("train amp=true", "mixed precision is precision="),
         ("train imgsz=64", "the size of the pictures is dataset.image_size="),
         ("train workers=4", "dataset.workers="),
