@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+import os
+import sys
+import traceback
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import nn
 
+from ganrun.bounds import OF_TORCH, Unfit, fitted, shown
 from ganrun.errors import UserError, nearest
 
 T = TypeVar("T")
+
+PLAIN = (object, str, int, float, bool)  # what no config names by its class
 
 # what a checkpoint's config may name: everything else in it is refused before it is imported
 FROM_A_FILE = ("ganrun", "torch.nn", "torch.optim")
@@ -36,8 +44,14 @@ def build(
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     hints = _hints(cls)
     _check_names(cls, {**arguments, **given}, where)
-    for key, value in arguments.items():
-        arguments[key] = _build_inside(value, hints.get(key), f"{where}.{key}", trust)
+    plain = {key: value for key, value in arguments.items() if not _describes_an_object(value)}
+    plain = fit(cls, plain, where)  # first: what is inside may have been computed from these
+    inside = {
+        key: _build_inside(value, hints.get(key), f"{where}.{key}", trust)
+        for key, value in arguments.items()
+        if key not in plain
+    }
+    arguments = {**plain, **fit(cls, inside, where)}
     try:
         return cls(**arguments, **given)
     except UserError:
@@ -45,6 +59,36 @@ def build(
     except (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, OverflowError) as error:
         message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         raise UserError(f"{where} ({cls.__name__}): {message}") from error
+    except (Exception, SystemExit) as error:
+        if _under(cls.__module__ + ".", FROM_A_FILE):  # a bug of ours
+            raise
+        raise UserError(f"{where} ({cls.__name__}): {_where_it_broke(error)}") from error
+
+
+def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Each argument as the hint of its parameter in `cls` wants it. Raises UserError for another kind or size."""
+    hints, found = _hints(cls), {}
+    ranges = OF_TORCH if cls.__module__.startswith("torch.optim.") else {}
+    for key, value in arguments.items():
+        try:
+            found[key] = fitted(value, hints.get(key), ranges.get(key))
+        except Unfit as error:
+            raise UserError(f"{where}.{key}={_written(value)} {error}") from None
+    return found
+
+
+def _describes_an_object(value: Any) -> bool:
+    """Whether there is a `_target_` in it."""
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_describes_an_object, value.values()))
+    return isinstance(value, list) and any(map(_describes_an_object, value))
+
+
+def _written(value: Any) -> str:
+    """An object by the name of its class, as nobody wrote it so."""
+    return (
+        shown(value) if isinstance(value, (str, int, float, list, tuple, Mapping, type(None))) else type(value).__name__
+    )
 
 
 def resolve(node: Any, expects: type, where: str, trust: Sequence[str] | None = None) -> Any:
@@ -86,16 +130,31 @@ def _locate(target: str, where: str) -> Any:
     if not module:
         raise UserError(f"{where}._target_={target} is no dotted name such as package.module.Class")
     try:
-        found = importlib.import_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no answer of ours
+            found = importlib.import_module(module)
     except ImportError as error:
         raise UserError(
             f"{where}._target_={target} cannot be imported: {error}; with --config-dir DIR classes are also found in "
             "DIR and beside it"
         ) from None
+    except (Exception, SystemExit) as error:  # it is the user's own, and may do anything
+        raise UserError(f"{where}._target_={target} cannot be imported: {_where_it_broke(error)}") from None
     if not hasattr(found, name):
         classes = [key for key, value in vars(found).items() if isinstance(value, type)]
         raise UserError(f"{where}._target_={target}: {module} has no {name}; {nearest(name, classes)}")
     return getattr(found, name)
+
+
+def _where_it_broke(error: BaseException) -> str:
+    """File, line and reason of an error in a user's own code."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}, a SyntaxError"
+    frames = traceback.extract_tb(error.__traceback__)
+    others = (str(Path(__file__).parent), str(Path(os.__file__).parent), "<")  # ours, and what comes with Python
+    own = [frame for frame in frames if not frame.filename.startswith(others) and "site-packages" not in frame.filename]
+    last = (own or frames)[-1]
+    return f"{last.filename}, line {last.lineno}: {what}"
 
 
 def _under(name: str, packages: Sequence[str]) -> bool:
@@ -113,7 +172,9 @@ def _build_inside(value: Any, hint: Any, where: str, trust: Sequence[str] | None
         if wanted is not object and not all(
             isinstance(item, Mapping) and "_target_" in item for item in value.values()
         ):
-            raise UserError(f"{where} must hold {wanted.__name__} objects, each with its _target_; it has {value}")
+            raise UserError(
+                f"{where} must hold {wanted.__name__} objects, each with its _target_; it has {shown(value)}"
+            )
         return {key: _build_inside(item, hint, f"{where}.{key}", trust) for key, item in value.items()}
     if isinstance(value, list):
         return [_build_inside(item, hint, f"{where}[{number}]", trust) for number, item in enumerate(value)]
@@ -123,15 +184,15 @@ def _build_inside(value: Any, hint: Any, where: str, trust: Sequence[str] | None
 def _class_in(hint: Any) -> type:
     """The class that a hint asks for, inside of `X | None` and `Mapping[str, X]` too; object when it asks for none."""
     if isinstance(hint, type) and hint is not type(None) and not typing.get_args(hint):
-        return hint
+        return object if hint in PLAIN else hint
     inside = [_class_in(part) for part in typing.get_args(hint) if part is not type(None)]
-    wanted = [cls for cls in inside if cls not in (object, str, int, float, bool)]
+    wanted = [cls for cls in inside if cls is not object]
     return wanted[0] if wanted else object
 
 
 def _hints(cls: type) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+        return typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
     except (NameError, TypeError):  # hints that only a type checker can see
         return {}
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from ganrun.bounds import At, Unfit, fitted, shown
 from ganrun.errors import UserError, nearest
+from ganrun.limits import COUNT, NUMBER, SETTING, SIDE, STEPS, TEXT, THREADS
 
 Config = dict[str, Any]
 
 AUTO = "auto"  # of a precision: measured when the run starts
+NAME = 255  # bytes: the most that file systems take for one name
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
 MOVABLE = tuple(f"dataset.{place}" for place in ("root", "root_source", "root_target", "root_a", "root_b", "labels"))
 WITH_RESUME = {  # a run keeps all else
@@ -24,35 +27,42 @@ RESUMED = (  # what a run cannot go on without
 )  # fmt: skip
 
 
-def _whole(low: int = 1, null: bool = False) -> Any:
+def _like(hint: Any) -> Any:
+    """A check by the type hint that a parameter of this kind would have."""
+
     def wrong(value: Any) -> str | None:
-        if value is None and null:
-            return None
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
-        return None if fits else f"must be a whole number from {low} up" + (" or null" if null else "")
+        try:
+            fitted(value, hint)
+        except Unfit as error:
+            return str(error)
+        return None
 
     return wrong
+
+
+def _whole(low: int = 1, null: bool = False, most: int = NUMBER) -> Any:
+    hint = Annotated[int, At(low, most)]
+    return _like(hint | None if null else hint)
 
 
 def _number(low: float = 0.0, above: bool = True, null: bool = False) -> Any:
-    def wrong(value: Any) -> str | None:
-        if value is None and null:
-            return None
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        fits = fits and (value > low if above else value >= low)
-        return None if fits else f"must be a number {'above' if above else 'of at least'} {low:g}"
-
-    return wrong
+    hint = Annotated[float, At(above=low, most=NUMBER) if above else At(low, NUMBER)]
+    return _like(hint | None if null else hint)
 
 
 def _one_of(*choices: str | None) -> Any:
     named = [choice for choice in choices if choice is not None]
-    return lambda value: None if value in choices else f"is unknown; {nearest(str(value), named)}"
+    return lambda value: None if value in choices else f"is unknown; {nearest(shown(value), named)}"
 
 
 def _one_of_these(*choices: Any) -> Any:
     named = " | ".join(str(choice).lower() for choice in choices)
-    return lambda value: None if any(value is choice or value == choice for choice in choices) else f"must be {named}"
+    alike = {(type(choice), choice) for choice in choices}  # 1 == True, but says something else
+    return lambda value: None if _plain(value) and (type(value), value) in alike else f"must be {named}"
+
+
+def _plain(value: Any) -> bool:
+    return not isinstance(value, (list, Mapping))
 
 
 def _boolean(value: Any) -> str | None:
@@ -60,7 +70,12 @@ def _boolean(value: Any) -> str | None:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (str, int)) else "must be a path"
+    number = isinstance(value, int) and not isinstance(value, bool)  # a folder that is called 3
+    fits = value is None or number or (isinstance(value, str) and value.strip() and len(value) <= TEXT)
+    if not fits:
+        return "must be a path"
+    longest = max(len(os.fsencode(part)) for part in re.split(r"[/\\]", str(value)[:TEXT]))
+    return None if longest <= NAME else f"must be a path; no file's name has more than {NAME} letters"
 
 
 def _device(value: Any) -> str | None:
@@ -77,9 +92,7 @@ def _names(value: Any) -> str | None:
 
 def _labels(value: Any) -> str | None:
     items = value if isinstance(value, list) else [value]
-    fits = value is None or (
-        items and all(isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in items)
-    )
+    fits = value is None or (items and not any(map(_whole(0, most=SETTING), items)))
     return None if fits else "must be class numbers: 3 or [3, 7]"
 
 
@@ -100,7 +113,7 @@ def _places(value: Any) -> str | None:
 
 def _size(value: Any) -> str | None:
     sides = value if isinstance(value, list) else [value, value]
-    fits = len(sides) == 2 and not any(map(_whole(), sides))
+    fits = len(sides) == 2 and not any(map(_whole(most=SIDE), sides))
     return None if value is None or fits else "must be a number of pixels, [height,width] or null"
 
 
@@ -109,14 +122,14 @@ DRAWING: dict[str, Any] = {  # what every command has that reads a checkpoint an
     "out": _text,
     "device": _device,
     "weights": _one_of("ema", "raw"),
-    "threads": _whole(null=True),
+    "threads": _whole(null=True, most=THREADS),
     "overwrite": _boolean,
     "trust": _names,
 }
 
 CHECKS: dict[str, dict[str, Any]] = {
     "train": {
-        "steps": _whole(null=True),
+        "steps": _whole(null=True, most=STEPS),
         "epochs": _number(null=True),
         "kimg": _number(null=True),
         "minutes": _number(null=True),
@@ -126,7 +139,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "precision": _one_of(AUTO, "fp32", "tf32", "bf16", "bf16_all"),
         "graphs": _one_of_these("auto", True, False),
         "compile": _boolean,
-        "threads": _whole(null=True),
+        "threads": _whole(null=True, most=THREADS),
         "out": _text,
         "resume": _text,
         "init_from": _text,
@@ -138,7 +151,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "average.half_life": _number(above=False),
         "log.every": _whole(),
         "grids.every": _whole(),
-        "grids.count": _whole(),
+        "grids.count": _whole(most=COUNT),
         "grids.verdicts": _boolean,
         "checkpoint.every": _whole(),
         "checkpoint.keep": _whole(),
@@ -207,7 +220,7 @@ CHECKS: dict[str, dict[str, Any]] = {
         "split": _text,
         "root": _text,
         "image_size": _size,
-        "channels": lambda value: None if value in (None, 1, 3) else "must be 1 (grey), 3 (colour) or null",
+        "channels": lambda value: _one_of_these(1, 3, None)(value) and "must be 1 (grey), 3 (colour) or null",
         "kid.subsets": _whole(),
         "kid.size": _whole(2),
         "splits": _whole(),
@@ -240,14 +253,10 @@ CHECKS["plot"] = {"run": _text, "out": _text, "overwrite": _boolean, "samples": 
 def check(page: str, config: Config) -> None:
     """Refuse values that no run could use. Raises UserError that names the key, the value and what would do."""
     for key, wrong in CHECKS[page].items():
-        value: Any = config
-        for name in key.split("."):
-            if not isinstance(value, Mapping) or name not in value:
-                raise UserError(f"{key} is missing from the config: it cannot be taken away")
-            value = value[name]
+        value = _found(config, key)
         message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"
         if message:
-            raise UserError(f"{key}={_shown(value)} {message}")
+            raise UserError(f"{key}={shown(value)} {message}")
     if page == "apply" and config["tile"] is not None and config["overlap"] > config["tile"] // 2:
         raise UserError(f"overlap={config['overlap']} must be at most half of tile={config['tile']}")
     if page == "augment_study" and (config["ckpt"] is None) == (config["synthetic"] is None):
@@ -260,10 +269,30 @@ def check(page: str, config: Config) -> None:
         given = [name for name in LENGTHS if config[name] is not None]
         if len(given) > 1:
             raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")
-        for player, own in (config["optimizer"].get("players") or {}).items():
-            rate = (own or {}).get("lr", 1.0) if isinstance(own, Mapping) or own is None else own
-            if message := _number()(rate):
-                raise UserError(f"optimizer.players.{player}.lr={_shown(rate)} {message}")
+        _check_players(config["optimizer"].get("players"))
+
+
+def _found(config: Config, key: str) -> Any:
+    value: Any = config
+    names = key.split(".")
+    for depth, name in enumerate(names):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{'.'.join(names[:depth])}={shown(value)} must be a group of settings, such as {key}=…")
+        if name not in value:
+            raise UserError(f"{key} is missing from the config: it cannot be taken away")
+        value = value[name]
+    return value
+
+
+def _check_players(players: Any) -> None:
+    way = "must be a group of settings, such as optimizer.players.generator.lr=1e-4"
+    if players is not None and not isinstance(players, Mapping):
+        raise UserError(f"optimizer.players={shown(players)} {way}")
+    for player, own in (players or {}).items():
+        if own is not None and not isinstance(own, Mapping):
+            raise UserError(f"optimizer.players.{player}={shown(own)} {way.replace('generator', str(player))}")
+        if message := _number()((own or {}).get("lr", 1.0)):
+            raise UserError(f"optimizer.players.{player}.lr={shown((own or {})['lr'])} {message}")
 
 
 def check_stored(config: Config) -> None:
@@ -281,8 +310,4 @@ def check_stored(config: Config) -> None:
             continue
         message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"
         if message:
-            raise UserError(f"its config's {key}={_shown(value)[:80]} {message}")
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)
+            raise UserError(f"its config's {key}={shown(value)} {message}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
 import logging
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ganrun import __version__, launch, pages, terminal
-from ganrun.errors import FailedChecks, UserError, nearest
+from ganrun.errors import UserError, nearest, one_line
+from ganrun.hydra_main import KNOWN_FAILURES, hand_to_hydra, output_folder
 
 FAILED, MISUSED = 1, 2
-KNOWN_FAILURES = (UserError, FailedChecks, FloatingPointError, OSError)  # their messages say it all
 DRAWS = {  # command: its room and function; what bench and doctor draw is a table
     "sample": ("sampling", "sample"),
     "synthesize": ("synthesis", "synthesize"),
@@ -69,7 +68,7 @@ def _main(words: list[str], debug: bool) -> int:
 
 def _say(error: BaseException) -> None:
     """One line, also where a name in it has several."""
-    print(f"{launch.speaker()}{' '.join(str(error).splitlines())}", file=sys.stderr)
+    print(f"{launch.speaker()}{one_line(error)}", file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -136,15 +135,13 @@ def _train(words: list[str]) -> int:
     codes: list[int] = []
 
     def job(cfg: Any) -> None:
-        from hydra.core.hydra_config import HydraConfig
-
         from ganrun import training
 
         if not codes or codes[-1] < 128:  # a signal ends the whole sweep
-            folder = Path(HydraConfig.get().runtime.output_dir)
+            folder = output_folder()
             codes.append(training.run(compose.plain(cfg), folder, record=partial(compose.record, cfg, folder)))
 
-    _hand_to_hydra("train", job, request.argv)
+    hand_to_hydra("train", job, request.argv)
     return max(codes, default=0)
 
 
@@ -173,7 +170,7 @@ def _train_together(request: Any) -> int:
         def job(cfg: Any) -> None:
             codes.append(training.run(compose.plain(cfg), folder, world, partial(compose.record, cfg, folder)))
 
-        _hand_to_hydra("train", job, request.argv)
+        hand_to_hydra("train", job, request.argv)
     return codes[0]
 
 
@@ -251,7 +248,7 @@ def _draw(page: str, room: str, function: str, words: list[str]) -> int:
             _look_around(place)
         if len(set(places)) < len(places):
             raise UserError(f"out={places[0]}: the jobs of this sweep would overwrite each other; sweep over out= too")
-    _hand_to_hydra(page, lambda cfg: print(getattr(module(), function)(compose.plain(cfg))), request.argv)
+    hand_to_hydra(page, lambda cfg: print(getattr(module(), function)(compose.plain(cfg))), request.argv)
     return 0
 
 
@@ -276,59 +273,6 @@ def _draw_together(page: str, module: Callable[[], Any], function: str, request:
 
 
 # -- helpers ------------------------------------------------------------------------------------------------------
-
-
-def _hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> None:
-    import hydra
-    from hydra.errors import HydraException
-
-    from ganrun import compose
-
-    compose.register_resolvers()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here as they are, instead of Hydra's print and exit(1)
-    program = Path(sys.argv[0]).name
-    before, sys.argv = sys.argv, [program if program != "__main__.py" else "ganrun", *argv]
-    if sys.version_info >= (3, 14):  # argparse there checks help texts that Hydra 1.3 makes lazily
-        argparse.ArgumentParser._check_help = lambda self, action: None  # type: ignore[attr-defined]
-    failures: list[Exception] = []
-    guarded = _keeping(job, failures, logging.ERROR if "--multirun" in argv else logging.DEBUG)
-    try:
-        hydra.main(config_path=str(pages.conf_folder()), config_name=page, version_base="1.3")(guarded)()
-    except HydraException as error:
-        raise UserError(" ".join(str(error).split())) from None
-    except SystemExit as end:  # --hydra-help ends so
-        if end.code:
-            raise
-    finally:
-        sys.argv = before
-    if failures:
-        raise failures[0]
-
-
-def _keeping(job: Callable[[Any], None], failures: list[Exception], level: int) -> Callable[[Any], None]:
-    """The same job; its known failures are kept for later: Hydra would print more than one line, and end a sweep."""
-    here = os.getpid()
-
-    def guarded(cfg: Any) -> None:
-        try:
-            with terminal.cleaned():  # a launcher's worker has streams of its own
-                job(cfg)
-        except (*KNOWN_FAILURES, RuntimeError) as error:
-            if isinstance(error, RuntimeError):
-                error = _out_of_memory(error)
-            if os.getpid() != here:  # a launcher's worker: only Hydra can carry the news
-                raise
-            log.log(level, f"this job failed: {error}")
-            failures.append(error)
-
-    return guarded
-
-
-def _out_of_memory(error: RuntimeError) -> OSError:
-    """One line for want of memory; any other RuntimeError is our bug and keeps its traceback."""
-    if "out of memory" in str(error) or "can't allocate memory" in str(error):
-        return OSError("not enough memory for this: try a smaller batch_size, image_size, n or tile")
-    raise error
 
 
 def _outlive_wishes_to_save() -> None:
@@ -392,7 +336,7 @@ def _complete(words: list[str]) -> int:
         return 0
     if command:
         os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])
-    _hand_to_hydra((command or "train").replace("-", "_"), lambda cfg: None, words)
+    hand_to_hydra((command or "train").replace("-", "_"), lambda cfg: None, words)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""compose: from the words of a command line to checked, plain configs. Hydra is spoken here and in cli.py.
+"""compose: from the words of a command line to checked, plain configs. Hydra is spoken here and in hydra_main.py.
 
 Hydra itself makes a run's folder before it runs anything and exits 1 on its own errors. So each command line
 passes through here first: what is wrong with it is said in one line, and nothing has been written yet.
@@ -8,77 +8,45 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import re
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ganrun import resolvers
+from ganrun.bounds import shown
 from ganrun.checks import CHECKS, LENGTHS, MOVABLE, check
 from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
+from ganrun.hydra_words import ours, unreadable
+from ganrun.limits import SETTINGS
 from ganrun.pages import conf_folder, group_choices
+from ganrun.spelling import allow_absent, as_meant
 from ganrun.strays import placed, refuse_strays
+from ganrun.synonyms import meant, undashed
+from ganrun.user_yaml import check_folder, check_yaml
 from ganrun.writing import write_text
 
 Config = dict[str, Any]
 
-PATHS = (
-    "ckpt",
-    "resume",
-    "init_from",
-    "run",
-    "input",
-    "out",
-    "target",
-    "synthetic",
-    "test.root",
-    "dataset.cache",
-    "model.perceptual.weights",
-    "features.weights",
-    "real",
-    "fake",
-    "compare",
-    "root",
-    "cache",
-    *MOVABLE,
-)
 JOBS_CHECKED = 100  # of a sweep, before it starts
 
 
 # -- what interpolations may ask for ------------------------------------------------------------------------------
-
-
-def _found(fact: str, *, _parent_: DictConfig) -> Any:
-    """${found:channels} in a data set's yaml: the fact as its files tell it."""
-    from ganrun.data.listing import find_facts
-
-    if "root" not in _parent_:
-        raise ValueError(f"${{found:{fact}}} looks at dataset.root, which this data set has not: write the fact itself")
-    return find_facts(**_some(_parent_, "root", "split", "labelled", "labels"))[fact]
-
-
-def _found_pair(fact: str, *, _parent_: DictConfig) -> Any:
-    from ganrun.data.pairing import find_pair_facts
-
-    return find_pair_facts(**_some(_parent_, "root", "root_source", "root_target", "split", "swap"))[fact]
-
-
-def _found_domains(fact: str, *, _parent_: DictConfig) -> Any:
-    from ganrun.data.domains import find_domain_facts
-
-    return find_domain_facts(**_some(_parent_, "root_a", "root_b", "split", "class_a", "class_b"))[fact]
 
 
 def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
@@ -89,48 +57,18 @@ def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
     return OmegaConf.create(clean_page(source, settings, [conf_folder()]), parent=_parent_)
 
 
-def _damage_scale(damage: str, *, _parent_: DictConfig) -> int:
-    from ganrun.data.clean import damage_scale
-
-    return damage_scale(damage, _parent_.damages)
-
-
-def _some(node: DictConfig, *keys: str) -> dict[str, Any]:
-    return {key: node.get(key) for key in keys if key in node}
-
-
-def _gamma(image_size: Any, batch_size: int) -> float:
-    from ganrun.losses.gamma import default_gamma
-
-    return default_gamma(image_size if isinstance(image_size, int) else tuple(image_size), batch_size)
-
-
-def _run_folder(out: str | None, model: str | None, loss: str | None) -> str:
-    name = f"{model}-{loss}".replace("/", "_")
-    return out or f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
-
-
 def new_folder(request: Request) -> Path:
     """Where Hydra would put this run: outputs/<model>-<loss>/<now>."""
     choices = _compose(request.page, request.overrides, request.config_dir, whole=True).hydra.runtime.choices
-    return Path(_run_folder(None, choices.get("model"), choices.get("loss")))
-
-
-def _sweep_folder(out: str | None) -> str:
-    return out or f"outputs/sweeps/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
+    return Path(resolvers.run_folder(None, choices.get("model"), choices.get("loss")))
 
 
 def register_resolvers() -> None:
-    OmegaConf.register_new_resolver("found", _found, replace=True)
-    OmegaConf.register_new_resolver("found_pair", _found_pair, replace=True)
-    OmegaConf.register_new_resolver("found_domains", _found_domains, replace=True)
+    for name in ("found", "found_pair", "found_domains", "damage_scale", "gamma", "times", "plus"):
+        OmegaConf.register_new_resolver(name, getattr(resolvers, name), replace=True)
     OmegaConf.register_new_resolver("dataset_page", _dataset_page, replace=True)
-    OmegaConf.register_new_resolver("damage_scale", _damage_scale, replace=True)
-    OmegaConf.register_new_resolver("gamma", _gamma, replace=True)
-    OmegaConf.register_new_resolver("times", lambda factor, value: factor * value, replace=True)
-    OmegaConf.register_new_resolver("plus", lambda one, other: one + other, replace=True)
-    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True, use_cache=True)
-    OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("run_folder", resolvers.run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("sweep_folder", resolvers.sweep_folder, replace=True, use_cache=True)
 
 
 # -- the command line ---------------------------------------------------------------------------------------------
@@ -167,6 +105,9 @@ class Request:
             check(self.page, config)
             yield config
 
+    def _groups(self) -> dict[str, dict[str, str]]:
+        return group_choices(self.config_dir, self.page)
+
     def _jobs(self) -> Iterator[list[str]]:
         sweeps = []
         for override in self.parsed():
@@ -176,15 +117,18 @@ class Request:
             elif not self.multirun:
                 raise UserError(f"{override.input_line}: several values need -m (a sweep), or quotes if they are one")
             elif override.is_discrete_sweep():
-                sweeps.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+                sweeps.append([f"{key}={value}" for value in _values(override, self._groups())])
             # other sweeps belong to a sweeper plug-in that will choose the values; Hydra's own refuses them
+        jobs = math.prod(map(len, sweeps))
+        if jobs > SETTINGS:
+            raise UserError(f"-m: these values make {jobs:,} runs; the most of one sweep are {SETTINGS:,}")
         for job in itertools.product(*sweeps):
             yield list(job)
 
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise UserError(f"{message}; --help shows what there is")
+        raise UserError(f"{message}; {undashed(message)}--help shows what there is")
 
 
 def read_command_line(page: str, words: list[str]) -> Request:
@@ -198,17 +142,14 @@ def read_command_line(page: str, words: list[str]) -> Request:
         if getattr(arguments, flag):
             raise UserError(f"--{flag.replace('_', '-')} would hide ganrun's own configs: add yours with --config-dir")
     config_dir = Path(arguments.config_dir).absolute() if arguments.config_dir else None
-    if config_dir and not config_dir.is_dir():
-        raise UserError(f"--config-dir {arguments.config_dir}: no such folder")
+    if config_dir:
+        check_folder(config_dir, str(arguments.config_dir))
 
     flags: list[str] = ["--config-dir", str(config_dir)] if config_dir else []
-    flags += ["--multirun"] if arguments.multirun else []
-    flags += ["--cfg", arguments.cfg] if arguments.cfg else []
-    flags += ["--resolve"] if arguments.resolve else []
-    flags += ["--package", arguments.package] if arguments.package else []
-    flags += ["--info", arguments.info] if arguments.info else []
-    flags += ["--hydra-help"] if arguments.hydra_help else []
-    flags += ["--shell-completion"] if arguments.shell_completion else []
+    for name in ("multirun", "resolve", "hydra_help", "shell_completion"):
+        flags += [f"--{name.replace('_', '-')}"] if getattr(arguments, name) else []
+    for name in ("cfg", "package", "info"):
+        flags += [f"--{name}", getattr(arguments, name)] if getattr(arguments, name) else []
     modes = [f"--{name}" for name in ("multirun", "cfg", "info") if getattr(arguments, name)]
     if len(modes) > 1:
         raise UserError(f"{' and '.join(modes)} do not go together: give one of them")
@@ -220,10 +161,10 @@ def read_command_line(page: str, words: list[str]) -> Request:
         return Request(page, [], flags, config_dir, False, only_shows)  # nobody reads the words beside it
     if arguments.shell_completion:
         return request
-    request.overrides = [_as_meant(word, arguments.multirun) for word in arguments.overrides]
+    request.overrides = [as_meant(word, arguments.multirun) for word in arguments.overrides]
     resumes = request.given("resume")
     _check_words(request)
-    request.overrides = [_allow_absent(word, resumes) for word in request.overrides]
+    request.overrides = [allow_absent(word, resumes) for word in request.overrides]
     _clear_other_lengths(request)
     return request
 
@@ -245,8 +186,8 @@ def parse_overrides(words: Iterable[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(word))
         except (HydraException, ValueError, RecursionError) as error:  # of a number of 5,000 digits, of 1,000 brackets
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{word}: {reason}; quote special characters twice: \"key='a, b'\"") from None
+            reason = unreadable(str(error))
+            raise UserError(f"{shown(word)}: {reason}; quote special characters twice: \"key='a, b'\"") from None
     return parsed
 
 
@@ -254,26 +195,9 @@ def name_of(override: Override) -> str:
     return override.key_or_group
 
 
-def _as_meant(word: str, sweeps: bool) -> str:
-    """epoch=3.pt and x(1).pt are fine names for files, but grammar errors for Hydra; labels=3,7 would be a sweep."""
-    key, equals, value = word.partition("=")
-    if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
-        return f"labels=[{value}]"
-    if key.lstrip("+") not in PATHS or not re.search(r"[=()\[\]{}:\s]", value) or value[:1] in "'\"[":
-        return word
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}{equals}'{escaped}'"
-
-
-def _allow_absent(word: str, resumes: bool) -> str:
-    """Two keys need no plus sign: the model knows its players, a stored run whether its data have a root."""
-    absent = word.startswith("optimizer.players.") or (resumes and word.partition("=")[0] in MOVABLE)
-    return f"++{word}" if absent else word
-
-
 def _clear_other_lengths(request: Request) -> None:
     """A length on the command line replaces one that an experiment or a stored run brings."""
-    given = [name_of(o) for o in request.parsed() if name_of(o) in LENGTHS and o.get_value_element_as_str() != "null"]
+    given = [name_of(o) for o in request.parsed() if name_of(o) in LENGTHS and o.value() is not None]
     if len(set(given)) > 1:
         raise UserError(f"{' and '.join(f'{name}=…' for name in given)}: a run has one length, give one of them")
     if given:
@@ -288,7 +212,7 @@ def _check_words(request: Request) -> None:
     choices = [override for override in parsed if name_of(override) in groups]
     for override in choices:
         _check_choices(override, groups[name_of(override)])
-    first_choices = [f"{name_of(o)}={_values(o)[0]}" for o in choices if not o.is_delete()]
+    first_choices = [f"{name_of(o)}={_values(o, groups)[0]}" for o in choices if not o.is_delete()]
     known = _compose(request.page, first_choices, request.config_dir)
     for override in parsed:
         if name_of(override) in ("hydra.run.dir", "hydra.sweep.dir"):
@@ -299,16 +223,28 @@ def _check_words(request: Request) -> None:
             _check_key(request.page, override, known, groups)
 
 
-def _values(override: Override) -> list[str]:
-    if override.is_sweep_override() and override.is_discrete_sweep():
-        return [str(value) for value in override.sweep_string_iterator()]
-    return [override.get_value_element_as_str()]
+def _values(override: Override, groups: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What an override says, or each value of its sweep. Raises UserError for none, and for too many."""
+    if not (override.is_sweep_override() and override.is_discrete_sweep()):
+        return [override.get_value_element_as_str()]
+    line, sweep = shown(override.input_line), override.value()
+    if isinstance(sweep, Glob):
+        found = sweep.filter(list(groups.get(name_of(override), ())))
+    elif isinstance(sweep, RangeSweep):
+        if not sweep.step or not abs(((sweep.stop or 0) - (sweep.start or 0)) / sweep.step) <= SETTINGS:
+            raise UserError(f"{line}: the step is 0, or these are more than the {SETTINGS:,} values of a sweep")
+        found = [str(value) for value in override.sweep_string_iterator()]
+    else:
+        found = [str(value) for value in override.sweep_string_iterator()]
+    if not found:
+        raise UserError(f"{line}: a sweep over nothing: it has no value")
+    return found
 
 
 def _check_choices(override: Override, known: Mapping[str, str]) -> None:
-    for value in _values(override):
+    for value in _values(override, {name_of(override): known}):
         if value.strip("'\"") not in known:
-            raise UserError(f"{name_of(override)}={value}: no such choice; {nearest(value, known, 5)}")
+            raise UserError(f"{name_of(override)}={shown(value)}: no such choice; {nearest(value[:80], known, 5)}")
 
 
 def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping[str, Any]) -> None:
@@ -319,6 +255,8 @@ def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping
     node: Any = known
     for depth, name in enumerate(parents):
         if not isinstance(node, DictConfig) or name not in node:
+            if clause := meant(last, lambda other: _there(other, known, groups)):
+                raise UserError(f"{key}: no such key; {clause}")
             beside = ".".join(parents[:depth])
             raise UserError(f"{key}: there is no {name} in {beside or page}; {_nearest_key(name, node, known, groups)}")
         node = node._get_node(name)
@@ -326,7 +264,31 @@ def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping
             return
     if not isinstance(node, DictConfig) or last not in node.keys():  # noqa: SIM118  `in` overlooks keys whose value is ???
         plus = f"; +{key}=… hands a setting that is not listed to the class" if parents else ""
-        raise UserError(f"{key}: no such key; {_nearest_key(last, node, known, groups)}{plus}")
+        clause = meant(last, lambda other: _there(other, known, groups))
+        raise UserError(f"{key}: no such key; {clause or _nearest_key(last, node, known, groups) + plus}")
+    _check_kind(key, node._get_node(last), override)
+
+
+def _there(key: str, known: DictConfig, groups: Mapping[str, Any]) -> bool:
+    return key in groups or key in _dotted(known) or key.startswith("optimizer.players.")
+
+
+def _check_kind(key: str, node: Any, override: Override) -> None:
+    """A group stays a group and a list no group: said before Hydra merges them, which says it in its own words."""
+    value = override.value()
+    if override.is_delete() or override.is_sweep_override() or value is None or node is None:
+        return
+    if isinstance(node, ListConfig) and isinstance(value, Mapping):
+        raise UserError(f"{key}={shown(value)} must be a list, not a group of settings")
+    if not isinstance(node, DictConfig) or node._is_interpolation() or node._is_none():
+        return
+    names = [str(name) for name in node]
+    if not isinstance(value, Mapping):
+        such = f", such as {key}.{names[-1]}=…" if names else ""
+        raise UserError(f"{key}={shown(override.get_value_element_as_str())} must be a group of settings{such}")
+    for name in map(str, value):
+        if names and name not in names:
+            raise UserError(f"{key}.{name}: no such key; {nearest(name, names)}; +{key}.{name}=… adds it")
 
 
 def _nearest_key(word: str, node: Any, known: DictConfig, groups: Mapping[str, Any]) -> str:
@@ -349,9 +311,27 @@ def _dotted(node: DictConfig, prefix: str = "") -> Iterator[str]:
 # -- composing ----------------------------------------------------------------------------------------------------
 
 
+class _UsersYaml(FileConfigSource):
+    """The yaml of --config-dir: each file is looked at before it is loaded."""
+
+    last: Path | None = None  # that was loaded
+
+    @staticmethod
+    def scheme() -> str:
+        return "checked"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        path = Path(self.path) / self._normalize_file_name(config_path)
+        if path.is_file():
+            type(self).last = path
+            check_yaml(path)
+        return super().load_config(config_path)
+
+
 def _compose(page: str, overrides: list[str], config_dir: Path | None, whole: bool = False) -> DictConfig:
     register_resolvers()
-    search = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
+    SourcesRegistry.instance().register(_UsersYaml)
+    search = [f"hydra.searchpath=['{_UsersYaml.scheme()}://{config_dir}']"] if config_dir else []
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3", job_name=page), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -359,7 +339,14 @@ def _compose(page: str, overrides: list[str], config_dir: Path | None, whole: bo
     except (HydraException, OmegaConfBaseException) as error:
         if "hydra/launcher=joblib" in overrides:
             raise UserError("hydra/launcher=joblib is not installed: pip install 'ganrun[parallel]'") from None
-        raise UserError(" ".join(str(error).split())) from None
+        line = ours(str(error))
+        raise UserError(f"{_UsersYaml.last}: {line}" if line.startswith("its ") else line) from None
+    except UserError:
+        raise
+    except (RecursionError, ValueError, TypeError, AttributeError, LookupError, AssertionError, OSError) as error:
+        circle = "its defaults list leads back to itself, in a circle"
+        reason = circle if isinstance(error, RecursionError) else ours(str(error))
+        raise UserError(f"{_UsersYaml.last or conf_folder()}: {reason}") from None
 
 
 def compose_plain(page: str, overrides: list[str], config_dir: Path | None = None) -> Config:
@@ -388,7 +375,7 @@ def plain(config: DictConfig) -> Config:
         key = getattr(error, "full_key", None)
         if "Missing mandatory value" in str(error):
             raise UserError(f"{key} is needed: {key}=…") from None
-        raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{key}: {ours(str(error).splitlines()[0])}") from None
     assert isinstance(container, dict)
     return placed({str(key): value for key, value in container.items()})
 

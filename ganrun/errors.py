@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
     """The message names the key, the value and the way out; the command line shows it alone, without a traceback."""
+
+
+def one_line(error: BaseException) -> str:
+    """What it says, on one line, with words cut that nobody would read to their end."""
+    return re.sub(r"\S{300,}", lambda word: f"{word[0][:80]}…", " ".join(str(error).splitlines()))
 
 
 class FailedChecks(Exception):

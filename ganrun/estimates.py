@@ -154,4 +154,5 @@ def drawn(hook: Grids, steps: int | None) -> int:
     """How many grids lie there at the end, the early ones and the last included."""
     if steps is None:
         return 0
-    return len({steps, *(step for step in EARLY if step < steps), *range(hook.every, steps, hook.every)})
+    regular = (steps - 1) // hook.every  # of the steps before the last
+    return 1 + regular + sum(step < steps and step % hook.every > 0 for step in EARLY)

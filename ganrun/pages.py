@@ -25,7 +25,7 @@ def group_choices(config_dir: Path | None = None, page: str = "train") -> dict[s
             continue
         for path in sorted(folder.rglob("*.yaml")):
             *parents, name = path.relative_to(folder).with_suffix("").parts
-            if parents and parents[0] != "hydra":
+            if parents and parents[0] != "hydra" and path.is_file():
                 group = found.setdefault(parents[0], {})
                 group.setdefault("/".join([*parents[1:], name]), description(path))
     mine = groups_of(page)
@@ -56,7 +56,12 @@ def hidden_by_ours(config_dir: Path) -> list[str]:
 
 def description(path: Path) -> str:
     """The first comment line that is neither Hydra's nor the command of a published run."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # whoever loads it says what is wrong with it
+            lines = file.read(4096).splitlines()
+    except OSError:
+        return ""
+    for line in lines:
         if not line.startswith("#"):
             break
         if not line.startswith(("# @package", "# ganrun train ")):

@@ -17,7 +17,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ganrun import budget, checkpoint, launch
-from ganrun.build import FROM_A_FILE, build, names_only, resolve
+from ganrun.bounds import Positive, Unfit, fitted, shown
+from ganrun.build import FROM_A_FILE, build, fit, names_only, resolve
 from ganrun.checks import check_stored
 from ganrun.data.dataset import Dataset, as_size
 from ganrun.data.keeping import glimpse
@@ -25,6 +26,7 @@ from ganrun.data.shards import refuse_unknown
 from ganrun.data.streamed import FEW
 from ganrun.errors import UserError
 from ganrun.finding import CheckpointError, DamagedError, find, newest
+from ganrun.limits import STEPS
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.schedules import Constant, Schedule
 from ganrun.seeding import reseed
@@ -130,30 +132,42 @@ def build_optimizers(
                 f"optimizer.players names {name!r}, but {type(system).__name__} has the players {sorted(players)}: "
                 f"use optimizer.players.{meant}.lr= (with optimizer=adam, if optimizer=adam_ttur named it)"
             )
+    clip_norms(config, system)
     optimizers, schedules = {}, {}
     for name, module in players.items():
         node = {**common, **(own.get(name) or {})}
-        schedule = node.pop("schedule", None)
+        schedule, _ = node.pop("schedule", None), node.pop("clip_norm", None)
         schedules[name] = build(schedule, Schedule, "optimizer.schedule", trust) if schedule else Constant()
-        optimizers[name] = _build_optimizer(node, module, trust)
+        cls = resolve(node, Optimizer, "optimizer", trust)
+        fit(cls, {k: v for k, v in (own.get(name) or {}).items() if k != "clip_norm"}, f"optimizer.players.{name}")
+        optimizers[name] = _build_optimizer(node, cls, module, trust)
     return optimizers, schedules
 
 
-def _build_optimizer(node: Config, module: nn.Module, trust: Sequence[str] | None) -> Optimizer:
-    cls = resolve(node, Optimizer, "optimizer", trust)
-    arguments = {key: _numbers(key, value) if isinstance(value, list) else value for key, value in node.items()}
-    if cls in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD) and "foreach" not in arguments:
-        arguments.setdefault("fused", True)
+def clip_norms(config: Config, system: System) -> dict[str, float]:
+    """The most that the norm of each player's gradient may be. Players without a limit are not in it.
+
+    Raises UserError for what is no such number; runs from before there was the key have none.
+    """
+    node, norms = config["optimizer"], {}
+    for name in system.players():
+        own = (node.get("players") or {}).get(name) or {}
+        place = f"optimizer.players.{name}" if "clip_norm" in own else "optimizer"
+        norm = own["clip_norm"] if "clip_norm" in own else node.get("clip_norm")
+        try:
+            fitted(norm, Positive | None)
+        except Unfit as error:
+            raise UserError(f"{place}.clip_norm={shown(norm)} {error}") from None
+        if norm is not None:
+            norms[name] = float(norm)
+    return norms
+
+
+def _build_optimizer(node: Config, cls: type, module: nn.Module, trust: Sequence[str] | None) -> Optimizer:
+    if cls in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD) and "foreach" not in node:
+        node.setdefault("fused", True)
     weights = [weight for weight in module.parameters() if weight.requires_grad]
-    return build(arguments, Optimizer, "optimizer", trust, params=weights)
-
-
-def _numbers(key: str, values: list[Any]) -> tuple[float, ...]:
-    """torch wants betas as floats in a tuple; yaml gives [0, 0.9]."""
-    try:
-        return tuple(map(float, values))
-    except (TypeError, ValueError):
-        raise UserError(f"optimizer.{key}={str(values)[:80]} must be a list of numbers") from None
+    return build(node, Optimizer, "optimizer", trust, params=weights)
 
 
 def pick_device(name: str) -> torch.device:
@@ -200,6 +214,9 @@ def length_of(config: Config, dataset: Dataset) -> Length:
     images = config["epochs"] * len(dataset) if config["epochs"] is not None else None
     if images is None:
         images = 1000 * (config["kimg"] if config["kimg"] is not None else dataset.kimg)
+    if not images / batch_size <= STEPS:
+        key, value = ("epochs", config["epochs"]) if config["epochs"] is not None else ("kimg", images / 1000)
+        raise UserError(f"{key}={value:g} would be more than {STEPS} steps of batch_size={batch_size}: give less")
     return Length(steps=max(1, round(images / batch_size)))
 
 

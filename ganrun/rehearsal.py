@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -61,11 +62,22 @@ def saved(config: Config, dataset: Dataset, trust: Sequence[str] | None, share: 
         two = {step: most(2, step) for step in REHEARSED}
         largest = max(two, key=two.__getitem__)
         return estimates.extrapolated(two[largest], most(4, largest), share)
-    except (RuntimeError, IndexError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except UserError:
+        raise
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        reason = unmet(error) or (str(error).splitlines() or [type(error).__name__])[0]
         if isinstance(error, KeyError) and error.args[0] == "image":
             names = ", ".join(dataset.take(torch.arange(2) % len(dataset)))
             reason = f"this model needs image, but the data give {names}: choose another model= or dataset="
         raise UserError(f"model: the parts do not fit each other: {reason}") from None
     except OSError as error:  # a file that is opened when it is first needed
         raise UserError(str(error)) from None
+
+
+def unmet(error: Exception) -> str | None:
+    """Which part wants what nobody gives it, as labels where there are no classes; None for any other error."""
+    found = re.search(r"(\w+)\.forward\(\) missing .*: '(\w+)'", str(error))
+    if found is None:
+        return None
+    way = ": is model.classes=${dataset.classes}?" if found[2] == "labels" else ""
+    return f"{found[1]} wants {found[2]}, which this model does not give it{way}"

@@ -30,6 +30,7 @@ from ganrun.parts import (
     Config,
     build_optimizers,
     build_system,
+    clip_norms,
     length_of,
     load_checkpoint,
     load_dataset,
@@ -90,6 +91,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
         recorder=recorder_of(config, device),
         world=world,
         accumulate=config.get("accumulate", 1),
+        clips=clip_norms(config, system),
     )
 
 

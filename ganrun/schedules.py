@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ganrun.bounds import Decay, Share
+
 
 class Schedule:
     """`factor(progress)` multiplies the learning rate; progress runs from 0 to 1 over the run's steps."""
@@ -26,7 +28,7 @@ class Constant(Schedule):
 class Linear(Schedule):
     """Constant until `start`, then straight down to `end` of the rate (CycleGAN: start 0.5, end 0)."""
 
-    def __init__(self, start: float = 0.0, end: float = 0.0) -> None:
+    def __init__(self, start: Decay = 0.0, end: Share = 0.0) -> None:
         if not 0 <= start < 1 or not 0 <= end <= 1:
             raise ValueError(f"start={start} must lie in [0, 1) and end={end} in [0, 1]")
         self.start, self.end = start, end
@@ -39,7 +41,7 @@ class Linear(Schedule):
 class Cosine(Schedule):
     """Half a cosine from the full rate down to `end` of it (Loshchilov and Hutter, 2017, equation 5)."""
 
-    def __init__(self, end: float = 0.0) -> None:
+    def __init__(self, end: Share = 0.0) -> None:
         if not 0 <= end <= 1:
             raise ValueError(f"end={end} must lie in [0, 1]")
         self.end = end

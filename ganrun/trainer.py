@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from ganrun.average import Average
 from ganrun.batches import Batch, Stream, cut, prepare
+from ganrun.clipping import clip_
 from ganrun.held import finite, state_of, weights_of
 from ganrun.meter import Meter
 from ganrun.objective import Objective
@@ -68,6 +69,7 @@ class Trainer:
     finite numbers is left out, at most `skip_limit` times in a row; with 0 nobody looks before the next log or save.
     `recorder` makes of this trainer what plays its steps in place of `play_step`.
     Each rank of `world` plays with its share of the batch, in `accumulate` parts; gradients are averaged once a turn.
+    `clips` are the most that the norms of players' gradients may be: what is beyond is scaled down, after averaging.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Trainer:
         recorder: Callable[[Trainer], Player] | None = None,
         world: World | None = None,
         accumulate: int = 1,
+        clips: Mapping[str, float] | None = None,
     ) -> None:
         self.system, self.stream, self.average, self.length = system, stream, average, length
         self.optimizers, self.schedules = dict(optimizers), dict(schedules)
@@ -96,7 +99,7 @@ class Trainer:
         self.hooks = list(hooks)
         self.seed, self.device, self.bf16, self.flip = seed, device or torch.device("cpu"), bf16, flip
         self.log_every, self.skip_limit, self.recorder = log_every, skip_limit, recorder
-        self.world, self.accumulate = world or World(), accumulate
+        self.world, self.accumulate, self.clips = world or World(), accumulate, dict(clips or {})
         self.skipped = 0  # turns in a row
         self.setbacks = 0  # how often the run went back to a checkpoint; each halves the learning rates
         self.step = 0
@@ -180,6 +183,8 @@ class Trainer:
         if self.skip_limit and self.must_skip(turn.player, optimizer):
             return
         self.record(turn.player, objectives, optimizer)
+        if turn.player in self.clips:
+            clip_(weights_of(optimizer), self.clips[turn.player])
         optimizer.step()
         self.system.after_turn(turn.player)
 

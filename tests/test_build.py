@@ -37,8 +37,9 @@ def test_a_missing_setting_is_named() -> None:
 
 
 def test_a_constructors_complaint_comes_with_its_place() -> None:
-    with pytest.raises(UserError, match=r"loss \(Wasserstein\): loss\.clip=-1"):
-        build({"_target_": "ganrun.losses.adversarial.Wasserstein", "clip": -1}, AdversarialLoss, "loss")
+    node = {"_target_": "ganrun.networks.latents.Uniform", "size": 3, "low": 1, "high": 0}
+    with pytest.raises(UserError, match=r"z \(Uniform\): latent low=1 must be below high=0"):
+        build(node, nn.Module, "z")
 
 
 def test_a_class_of_the_wrong_kind_is_refused_before_it_is_called() -> None:

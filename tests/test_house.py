@@ -18,9 +18,9 @@ MAY_IMPORT = {
     "limits": set(),
     "launch": set(),
     "ranks": {"__init__", "errors", "launch"},
-    "checks": {"errors", "limits"},
+    "checks": {"bounds", "errors", "limits"},
     "seeding": set(),
-    "schedules": set(),
+    "schedules": {"bounds"},
     "reading": set(),
     "average": set(),
     "meter": set(),
@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "writing": {"reading"},
     "terminal": {"untrusted", "writing"},
     "strange": {"errors", "reading", "untrusted"},
-    "networks": set(),
+    "networks": {"bounds"},
     "finding": {"reading"},
     "untrusted": {"limits"},
     "budget": {"build", "errors", "losses", "systems"},
@@ -36,21 +36,23 @@ MAY_IMPORT = {
     "batches": {"prefetch", "seeding"},
     "prefetch": {"workers"},
     "workers": set(),
-    "losses": {"objective"},
-    "augmentations": set(),
-    "systems": {"augmentations", "losses", "objective"},
-    "data": {"batches", "reading", "terminal", "untrusted", "workers", "writing"},
+    "losses": {"bounds", "objective"},
+    "augmentations": {"bounds"},
+    "systems": {"augmentations", "bounds", "losses", "objective"},
+    "data": {"batches", "bounds", "reading", "terminal", "untrusted", "workers", "writing"},
     "hooks": {
-        "checkpoint", "errors", "evaluation", "features", "finding", "images", "precision", "sampling",
+        "bounds", "checkpoint", "errors", "evaluation", "features", "finding", "images", "precision", "sampling",
         "score_tables", "scoring", "terminal", "untrusted", "watch", "writing",
     },
-    "watch": set(),
+    "watch": {"bounds"},
     "held": set(),
-    "trainer": {"average", "batches", "held", "meter", "objective", "ranks", "schedules", "seeding", "systems"},
-    "build": {"errors"},
+    "trainer": {
+        "average", "batches", "clipping", "held", "meter", "objective", "ranks", "schedules", "seeding", "systems",
+    },
+    "build": {"bounds", "errors"},
     "parts": {
-        "budget", "build", "checkpoint", "checks", "data", "errors", "finding", "launch", "losses", "schedules",
-        "seeding", "systems", "trainer", "untrusted",
+        "bounds", "budget", "build", "checkpoint", "checks", "data", "errors", "finding", "launch", "limits",
+        "losses", "schedules", "seeding", "systems", "trainer", "untrusted",
     },
     "precision": set(),
     "speed": {"batches", "checks", "data", "parts", "precision", "ranks", "systems"},
@@ -88,7 +90,7 @@ MAY_IMPORT = {
         "study_report",
     },
     "plots": {"metrics", "writing"},
-    "features": {"checkpoint", "data", "errors", "finding", "networks", "seeding", "study", "writing"},
+    "features": {"bounds", "checkpoint", "data", "errors", "finding", "networks", "seeding", "study", "writing"},
     "scores": {"data", "errors", "features", "metrics", "study"},
     "scoring": {
         "__init__", "build", "checkpoint", "data", "errors", "features", "finding", "metrics", "scores", "seeding",
@@ -116,17 +118,28 @@ MAY_IMPORT = {
     "tiling": set(),
     "pages": set(),
     "strays": {"checks", "errors", "pages"},
-    "compose": {"checks", "data", "errors", "finding", "losses", "pages", "strays", "writing"},
+    "spelling": {"checks"},
+    "compose": {
+        "bounds", "checks", "data", "errors", "finding", "hydra_words", "limits", "pages", "resolvers", "spelling",
+        "strays", "synonyms", "user_yaml", "writing",
+    },
     "info": {"__init__"},
+    "hydra_main": {"compose", "errors", "hydra_words", "pages", "terminal"},
     "cli": {
-        "__init__", "checks", "compose", "errors", "folders", "info", "launch", "pages", "ranks", "strange",
-        "terminal", "training", "writing",
+        "__init__", "checks", "compose", "errors", "folders", "hydra_main", "info", "launch", "pages", "ranks",
+        "strange", "terminal", "training", "writing",
     },
     "__main__": {"cli"},
     "__init__": set(),
     "living": {"batches", "systems"},
     "memory": {"data", "launch"},
     "rehearsal": {"batches", "build", "data", "errors", "estimates", "launch", "living", "parts", "systems"},
+    "bounds": {"limits"},
+    "clipping": set(),
+    "resolvers": {"bounds", "data", "limits", "losses"},
+    "hydra_words": set(),
+    "synonyms": set(),
+    "user_yaml": {"errors", "limits"},
 }  # fmt: skip
 
 
@@ -174,7 +187,7 @@ def test_hydra_is_spoken_in_two_rooms() -> None:
     speakers = {
         room_of(path) for path in FILES if any(re.match(r"(hydra|omegaconf)\b", name) for name in imports(path))
     }
-    assert speakers == {"cli", "compose"}
+    assert speakers == {"hydra_main", "compose"}
 
 
 def test_the_trainer_names_no_system() -> None:

@@ -146,7 +146,7 @@ def test_train_alone_is_the_demo_and_says_so(tmp_path: Path, monkeypatch, capfd)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ganrun"])
     seen = []
-    monkeypatch.setattr(cli, "_hand_to_hydra", lambda page, job, argv: seen.append((page, argv)))
+    monkeypatch.setattr(cli, "hand_to_hydra", lambda page, job, argv: seen.append((page, argv)))
     assert main(["train"]) == 0
     assert seen == [("train", ["experiment=digits"])]
     assert "ganrun train experiment=digits" in capfd.readouterr().err

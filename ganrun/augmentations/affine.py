@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ganrun.augmentations.augmentation import Augmentation, at_least_0, at_most_1, between
 from ganrun.augmentations.pixels import interpolate, places
+from ganrun.bounds import Decay, Share, Weight
 
 
 class Affine(Augmentation):
@@ -17,7 +18,7 @@ class Affine(Augmentation):
     Bilinear between pixels. Raises ValueError when `flip` is not in [0, 1], `rotate` negative, `scale` not in [0, 1).
     """
 
-    def __init__(self, flip: float = 0.0, rotate: float = 0.0, scale: float = 0.0) -> None:
+    def __init__(self, flip: Share = 0.0, rotate: Weight = 0.0, scale: Decay = 0.0) -> None:
         super().__init__()
         at_most_1(flip=flip)
         at_least_0(rotate=rotate, scale=scale)

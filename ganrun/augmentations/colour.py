@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ganrun.augmentations.augmentation import Augmentation, at_least_0, between
+from ganrun.bounds import Weight
 
 
 class Colour(Augmentation):
@@ -13,7 +14,7 @@ class Colour(Augmentation):
     A grey image has no saturation to change. Raises ValueError for a negative strength.
     """
 
-    def __init__(self, brightness: float = 0.5, saturation: float = 1.0, contrast: float = 0.5) -> None:
+    def __init__(self, brightness: Weight = 0.5, saturation: Weight = 1.0, contrast: Weight = 0.5) -> None:
         super().__init__()
         at_least_0(brightness=brightness, saturation=saturation, contrast=contrast)
         self.brightness, self.saturation, self.contrast = brightness, saturation, contrast

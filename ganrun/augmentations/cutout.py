@@ -7,12 +7,13 @@ from torch import Tensor
 
 from ganrun.augmentations.augmentation import Augmentation, at_most_1
 from ganrun.augmentations.pixels import places
+from ganrun.bounds import Share
 
 
 class Cutout(Augmentation):
     """Sides of `fraction` of the image's, centred anywhere in it. Raises ValueError when it is not in [0, 1]."""
 
-    def __init__(self, fraction: float = 0.5) -> None:
+    def __init__(self, fraction: Share = 0.5) -> None:
         super().__init__()
         at_most_1(fraction=fraction)
         self.fraction = fraction

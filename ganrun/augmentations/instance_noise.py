@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ganrun.augmentations.augmentation import Augmentation, at_least_0
+from ganrun.bounds import Natural, Weight
 
 
 class InstanceNoise(Augmentation):
@@ -17,7 +18,7 @@ class InstanceNoise(Augmentation):
 
     taken: Tensor  # () turns of the discriminator so far
 
-    def __init__(self, sigma: float = 0.1, turns: int = 0) -> None:
+    def __init__(self, sigma: Weight = 0.1, turns: Natural = 0) -> None:
         super().__init__()
         at_least_0(sigma=sigma, turns=turns)
         self.sigma, self.turns = sigma, turns

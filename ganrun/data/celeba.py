@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from torchvision.datasets import CelebA as Original
 from torchvision.datasets.utils import download_file_from_google_drive
 
+from ganrun.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.downloads import downloading
 from ganrun.data.folder import load, make_decoder
@@ -39,13 +40,13 @@ class CelebA(Dataset):
         download: bool = False,
         image_size: Size = 64,
         channels: int = 3,
-        classes: int | None = None,
-        limit: int | None = None,
+        classes: Whole | None = None,
+        limit: Count | None = None,
         flip: bool = True,
         cache: str | None = "auto",
-        kimg: float = 3000,
+        kimg: Positive = 3000,
         mode: str = "auto",
-        cache_gib: float = 20,
+        cache_gib: Positive = 20,
         workers: int | str = "auto",
         resident: bool | str = "auto",
     ) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
-Range = float | Sequence[float]  # one number, or [low, high] to draw from anew for each image
+from ganrun.bounds import At, Pixels, Share, Weight
+
+Radius = Annotated[float, At(0, 128)]  # pixels: a kernel is six times as wide
+Range = Annotated[
+    Weight | Sequence[Weight], "a number from 0 up, or [low, high]"
+]  # one number, or [low, high] to draw from anew for each image
 
 CORNERS = 5  # of a stroke
 
@@ -55,7 +61,9 @@ class Noise(Damage):
 class Blur(Damage):
     """A Gaussian of standard deviation `sigma` in pixels; edges are continued outwards."""
 
-    def __init__(self, sigma: Range = (1.0, 2.0)) -> None:
+    def __init__(
+        self, sigma: Annotated[Radius | Sequence[Radius], "from 0 to 128 pixels, or [low, high]"] = (1.0, 2.0)
+    ) -> None:
         super().__init__()
         self.sigma = span(sigma, "blur.sigma")
 
@@ -96,7 +104,7 @@ class Jpeg(Damage):
 class SaltAndPepper(Damage):
     """A share `p` of the pixels turned black or white, all channels together."""
 
-    def __init__(self, p: float = 0.1) -> None:
+    def __init__(self, p: Share = 0.1) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ValueError(f"dataset.damages.salt_and_pepper.p={p} must lie between 0 and 1")
@@ -111,7 +119,7 @@ class SaltAndPepper(Damage):
 class LowResolution(Damage):
     """The mean of every factor × factor pixels: a smaller picture, or one as large as before with `enlarge`."""
 
-    def __init__(self, factor: int = 2, enlarge: bool = False) -> None:
+    def __init__(self, factor: Pixels = 2, enlarge: bool = False) -> None:
         super().__init__()
         if not isinstance(factor, int) or factor < 1:
             raise ValueError(f"dataset.damages.low_res.factor={factor} must be a whole number, such as 2 or 4")
@@ -154,7 +162,7 @@ class Mask(Damage):
     so that size² of the pixels are lost, whatever the shape.
     """
 
-    def __init__(self, shape: str = "centre", size: float = 0.5) -> None:
+    def __init__(self, shape: str = "centre", size: Share = 0.5) -> None:
         super().__init__()
         if shape not in HOLES:
             raise ValueError(f"dataset.damages.mask.shape={shape} must be one of {', '.join(HOLES)}")

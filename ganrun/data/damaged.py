@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from ganrun.bounds import Count, Positive, Setting, Whole
 from ganrun.data.damage import Damage
 from ganrun.data.dataset import Dataset, Size
 
@@ -33,14 +34,14 @@ class Damaged(Dataset):
         download: bool | None = None,
         image_size: Size | None = None,
         channels: int | None = None,
-        classes: int | None = None,
-        scale: int | None = None,
-        limit: int | None = None,
+        classes: Whole | None = None,
+        scale: Setting | None = None,
+        limit: Count | None = None,
         flip: bool = False,
-        kimg: float = 100,
+        kimg: Positive = 100,
         mode: str | None = None,
         cache: str | None = None,
-        cache_gib: float | None = None,
+        cache_gib: Positive | None = None,
         workers: int | str | None = None,
         resident: bool | str | None = None,
     ) -> None:

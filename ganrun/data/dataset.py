@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Self
+from typing import Annotated, Self
 
 import torch
 from torch import Tensor
 
+from ganrun.bounds import Count, Pixels, Positive, Whole
 from ganrun.data.keeping import free_memory
 from ganrun.data.sources import SHOWN
 from ganrun.data.streamed import Streamed, picked
 
-Size = int | Sequence[int]
+Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
 
 
 def as_size(size: Size) -> tuple[int, int]:
@@ -52,9 +53,9 @@ class Dataset:
         labels: Tensor | None = None,
         class_names: Sequence[str] = (),
         flip: bool = False,
-        limit: int | None = None,
-        kimg: float = 1000,
-        classes: int | None = None,
+        limit: Count | None = None,
+        kimg: Positive = 1000,
+        classes: Whole | None = None,
         resident: bool | str = "auto",
         minutes: float | None = None,
     ) -> None:

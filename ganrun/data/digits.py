@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ganrun.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size
 from ganrun.data.fitting import fitted
 
@@ -28,10 +29,10 @@ class Digits(Dataset):
         self,
         image_size: Size = 16,
         channels: int = 1,
-        classes: int | None = None,
-        limit: int | None = None,
+        classes: Whole | None = None,
+        limit: Count | None = None,
         flip: bool = False,
-        kimg: float = 100,
+        kimg: Positive = 100,
         split: str = "all",
         minutes: float | None = None,
     ) -> None:

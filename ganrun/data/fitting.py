@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ganrun.data.dataset import Size, as_size
+from ganrun.data.keeping import free_memory
 
 BATCH = 4096  # images at a time: the wider numbers in between stay small
 
@@ -19,8 +22,17 @@ def check_channels(channels: int) -> int:
 
 
 def fitted(images: Tensor, size: Size, channels: int) -> Tensor:
-    """(N, C, H, W) uint8 -> (N, channels, *size) uint8, contiguous; the same numbers as Pillow's."""
+    """(N, C, H, W) uint8 -> (N, channels, *size) uint8, contiguous; the same numbers as Pillow's.
+
+    Raises ValueError where they would not fit into memory.
+    """
     size, channels = as_size(size), check_channels(channels)
+    needed, free = 2 * len(images) * channels * math.prod(size), free_memory()
+    if free is not None and needed > free:
+        raise ValueError(
+            f"dataset.image_size={list(size)}: {len(images)} images take {needed / 2**30:,.0f} GiB to make, and "
+            f"{free / 2**30:,.0f} GiB are free: choose a smaller one, or dataset.limit="
+        )
     return torch.cat([recoloured(resized(part, size), channels) for part in images.split(BATCH)])
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganrun.bounds import Count, Positive, Setting, Whole
 from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.decode import Decoder, halved
 from ganrun.data.digits import Digits
@@ -39,16 +40,16 @@ class Paired(Dataset):
         swap: bool = False,
         image_size: Size | None = None,
         channels: int | None = None,
-        classes: int | None = None,
-        scale: int = 1,
+        classes: Whole | None = None,
+        scale: Setting = 1,
         resize: str = "crop",
         broken: str = "skip",
-        limit: int | None = None,
+        limit: Count | None = None,
         flip: bool = False,
         cache: str | None = "auto",
-        kimg: float = 1000,
+        kimg: Positive = 1000,
         mode: str = "auto",
-        cache_gib: float = 20,
+        cache_gib: Positive = 20,
         workers: int | str = "auto",
         resident: bool | str = "auto",
     ) -> None:

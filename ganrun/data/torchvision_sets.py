@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from ganrun.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.downloads import downloading
 from ganrun.data.fitting import fitted
@@ -33,10 +34,10 @@ class TorchvisionSet(Dataset):
         download: bool,
         image_size: Size,
         channels: int,
-        classes: int | None,
-        limit: int | None,
+        classes: Whole | None,
+        limit: Count | None,
         flip: bool,
-        kimg: float,
+        kimg: Positive,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"dataset.split={split} must be one of {', '.join(SPLITS)}")
@@ -82,10 +83,10 @@ class MNIST(TorchvisionSet):
         download: bool = False,
         image_size: Size = 28,
         channels: int = 1,
-        classes: int | None = None,
-        limit: int | None = None,
+        classes: Whole | None = None,
+        limit: Count | None = None,
         flip: bool = False,
-        kimg: float = 1000,
+        kimg: Positive = 1000,
     ) -> None:
         super().__init__(root, split, download, image_size, channels, classes, limit, flip, kimg)
 
@@ -109,9 +110,9 @@ class CIFAR10(TorchvisionSet):
         download: bool = False,
         image_size: Size = 32,
         channels: int = 3,
-        classes: int | None = None,
-        limit: int | None = None,
+        classes: Whole | None = None,
+        limit: Count | None = None,
         flip: bool = False,
-        kimg: float = 3000,
+        kimg: Positive = 3000,
     ) -> None:
         super().__init__(root, split, download, image_size, channels, classes, limit, flip, kimg)

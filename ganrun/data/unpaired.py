@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganrun.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.digits import Digits
 from ganrun.data.domains import find_domain_facts, list_domains
@@ -32,15 +33,15 @@ class Unpaired(Dataset):
         class_b: str | None = None,
         image_size: Size | None = None,
         channels: int | None = None,
-        classes: int | None = None,
+        classes: Whole | None = None,
         resize: str = "crop",
         broken: str = "skip",
-        limit: int | None = None,
+        limit: Count | None = None,
         flip: bool = False,
         cache: str | None = "auto",
-        kimg: float = 1000,
+        kimg: Positive = 1000,
         mode: str = "auto",
-        cache_gib: float = 20,
+        cache_gib: Positive = 20,
         workers: int | str = "auto",
         resident: bool | str = "auto",
     ) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun import checkpoint
+from ganrun.bounds import Count, Natural, Positive, Setting
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
 from ganrun.features.extractor import Extractor, Features, data_fingerprint
@@ -37,7 +38,12 @@ class Default(Features):
     """
 
     def __init__(
-        self, features: int = 128, steps: int = 2000, batch_size: int = 64, lr: float = 1e-3, seed: int = 0
+        self,
+        features: Setting = 128,
+        steps: Count = 2000,
+        batch_size: Count = 64,
+        lr: Positive = 1e-3,
+        seed: Natural = 0,
     ) -> None:
         if not 1 <= features <= MOST:
             raise ValueError(f"features.features={features} must be from 1 to {MOST}")

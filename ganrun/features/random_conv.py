@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ganrun.bounds import Natural
 from ganrun.data.dataset import Dataset
 from ganrun.features.extractor import Extractor, Features
 from ganrun.networks.classifier import halvings
@@ -19,7 +20,7 @@ CELLS = 2  # the last maps are averaged over 2×2 cells: 4 × 64 = 256 features
 class RandomConv(Features):
     """The same weights for the same `seed`, channels and depth, on every machine (Naeem et al., 2020, section 4)."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: Natural = 0) -> None:
         self.seed = seed
 
     def open(self, data: Dataset, cache: Path, device: torch.device) -> Extractor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun import checkpoint, writing
+from ganrun.bounds import Count, Positive
 from ganrun.finding import step_of
 from ganrun.hooks.best import AUTO, Best
 from ganrun.hooks.hook import Hook
@@ -35,9 +36,9 @@ class Checkpoints(Hook):
         self,
         folder: Path,
         config: dict[str, Any],
-        every: int = 1000,
-        keep: int = 2,
-        keep_kimg: float | None = None,
+        every: Count = 1000,
+        keep: Count = 2,
+        keep_kimg: Positive | None = None,
         best: str | None = None,
     ) -> None:
         super().__init__(folder, config)

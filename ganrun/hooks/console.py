@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.bounds import Weight
 from ganrun.hooks.hook import Hook
 from ganrun.terminal import bar
 from ganrun.untrusted import printable
@@ -29,7 +30,7 @@ class Console(Hook):
     warm, another says how fast the run is and when it will be at its end.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], seconds: float = 5.0) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], seconds: Weight = 5.0) -> None:
         super().__init__(folder, config)
         self.seconds = float(seconds)
         self.bar: tqdm | None = None

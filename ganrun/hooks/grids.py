@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganrun import images
+from ganrun.bounds import Count, Pictures
 from ganrun.hooks.hook import Hook
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Grids(Hook):
     reads = ("grids",)
 
     def __init__(
-        self, folder: Path, config: dict[str, Any], every: int = 500, count: int = 64, verdicts: bool = False
+        self, folder: Path, config: dict[str, Any], every: Count = 500, count: Pictures = 64, verdicts: bool = False
     ) -> None:
         super().__init__(folder, config)
         self.every, self.count, self.verdicts = every, count, verdicts

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.bounds import Natural
 from ganrun.hooks.hook import Hook
 from ganrun.writing import whole
 
@@ -30,7 +31,7 @@ class Profile(Hook):
 
     reads = ("profile",)
 
-    def __init__(self, folder: Path, config: dict[str, Any], steps: int = 0) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], steps: Natural = 0) -> None:
         super().__init__(folder, config)
         self.steps = steps
         self.profiler: profile | None = None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganrun import evaluation, images, sampling
+from ganrun.bounds import Count, Natural, Positive
 from ganrun.errors import UserError
 from ganrun.features.extractor import Features
 from ganrun.hooks.hook import Hook
@@ -45,12 +46,12 @@ class Scores(Hook):
         folder: Path,
         config: dict[str, Any],
         features: Features,
-        every: float = 20.0,
-        n: int = 2000,
+        every: Positive = 20.0,
+        n: Count = 2000,
         scores: Sequence[str] | None = None,
         split: str | None = None,
-        seed: int = 0,
-        batch_size: int = 64,
+        seed: Natural = 0,
+        batch_size: Count = 64,
         cache: str | None = None,
     ) -> None:
         super().__init__(folder, config)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ganrun.bounds import Count, Pictures
 from ganrun.hooks.hook import Hook
 from ganrun.watch.measures import preference, sight, spread
 from ganrun.watch.symptom import Finding, Row, Symptom
@@ -46,8 +47,8 @@ class Watchdog(Hook):
         config: dict[str, Any],
         symptoms: Mapping[str, Symptom],
         action: str = "warn",
-        looks: int = 2,
-        count: int = 32,
+        looks: Count = 2,
+        count: Pictures = 32,
     ) -> None:
         super().__init__(folder, config)
         if action not in ACTIONS:

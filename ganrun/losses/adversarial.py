@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ganrun.bounds import Count, Decay, Positive
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Penalty
 
@@ -25,8 +26,8 @@ class Minimax(AdversarialLoss):
     def __init__(
         self,
         penalties: Mapping[str, Penalty] | Sequence[Penalty] | None = None,
-        discriminator_steps: int = 1,
-        smoothing: float = 0.0,
+        discriminator_steps: Count = 1,
+        smoothing: Decay = 0.0,
     ) -> None:
         super().__init__(penalties, discriminator_steps)
         if not 0 <= smoothing < 1:
@@ -80,8 +81,8 @@ class Wasserstein(AdversarialLoss):
     def __init__(
         self,
         penalties: Mapping[str, Penalty] | Sequence[Penalty] | None = None,
-        discriminator_steps: int = 1,
-        clip: float | None = None,
+        discriminator_steps: Count = 1,
+        clip: Positive | None = None,
     ) -> None:
         super().__init__(penalties, discriminator_steps)
         if clip is not None and clip <= 0:

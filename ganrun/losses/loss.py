@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ganrun.bounds import Count
 from ganrun.losses.penalties import Penalty, Score, Scored, autocasting
 from ganrun.objective import Objective
 
@@ -30,7 +31,7 @@ class AdversarialLoss(nn.Module):
     def __init__(
         self,
         penalties: Mapping[str, Penalty] | Sequence[Penalty] | None = None,
-        discriminator_steps: int = 1,
+        discriminator_steps: Count = 1,
     ) -> None:
         super().__init__()
         if discriminator_steps < 1:

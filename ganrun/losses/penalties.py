@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ganrun.bounds import Decay, Setting, Weight
+
 Score = Callable[[Tensor], Tensor]  # (N, C, H, W) images -> (N,) logits, or (N, ...) a map of them
 
 
@@ -33,7 +35,7 @@ class Penalty(nn.Module):
     autocast = False  # whether its networks compute as autocast says; its squares and means are float32 either way
     differentiates: tuple[str, ...] = ()  # "real", "fake": the images whose forward pass is reused for their gradient
 
-    def __init__(self, weight: float, every: int = 1) -> None:
+    def __init__(self, weight: Weight, every: Setting = 1) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"{type(self).__name__}: every={every}, but a penalty acts at every 1st, 2nd, … step")
@@ -79,7 +81,7 @@ def gradients(score: Score, images: Tensor, logits: Tensor | None = None, keep: 
 class GradientPenalty(Penalty):
     """E (|∇D(x̂)| − center)², x̂ anywhere between a real and a fake (Gulrajani et al., 2017, equation 3)."""
 
-    def __init__(self, weight: float = 10.0, every: int = 1, center: float = 1.0) -> None:
+    def __init__(self, weight: Weight = 10.0, every: Setting = 1, center: Weight = 1.0) -> None:
         super().__init__(weight, every)
         self.center = center
 
@@ -92,7 +94,7 @@ class GradientPenalty(Penalty):
 class Dragan(Penalty):
     """E (|∇D(x + αδ)| − 1)², x real (Kodali et al., 2017); α ~ U[0, 1] per image, δ = std(x)/2 · U[0, 1] per pixel."""
 
-    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
+    def __init__(self, weight: Weight = 10.0, every: Setting = 1) -> None:
         super().__init__(weight, every)
 
     def measure(self, scored: Scored) -> Tensor:
@@ -108,7 +110,7 @@ class R1(Penalty):
 
     differentiates = ("real",)
 
-    def __init__(self, gamma: float, every: int = 1) -> None:
+    def __init__(self, gamma: Weight, every: Setting = 1) -> None:
         super().__init__(gamma, every)
 
     def measure(self, scored: Scored) -> Tensor:
@@ -120,7 +122,7 @@ class R2(Penalty):
 
     differentiates = ("fake",)
 
-    def __init__(self, gamma: float, every: int = 1) -> None:
+    def __init__(self, gamma: Weight, every: Setting = 1) -> None:
         super().__init__(gamma, every)
 
     def measure(self, scored: Scored) -> Tensor:
@@ -137,7 +139,7 @@ class LeCam(Penalty):
     average_real: Tensor  # α_R, ()
     average_fake: Tensor  # α_F, ()
 
-    def __init__(self, weight: float = 0.3, every: int = 1, decay: float = 0.99) -> None:
+    def __init__(self, weight: Weight = 0.3, every: Setting = 1, decay: Decay = 0.99) -> None:
         super().__init__(weight, every)
         if not 0 <= decay < 1:
             raise ValueError(f"LeCam: decay={decay}, but a running mean decays by 0 or more and less than 1")

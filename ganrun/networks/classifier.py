@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting, Whole
 from ganrun.networks.sizes import Grid, Size, as_size
 
 LAST = 4  # pixels of the short side at which the halving ends
@@ -19,7 +20,12 @@ class ConvClassifier(nn.Module):
     """
 
     def __init__(
-        self, channels: int, image_size: Size, classes: int, base_channels: int = 16, max_channels: int = 128
+        self,
+        channels: Setting,
+        image_size: Size,
+        classes: Whole,
+        base_channels: Setting = 16,
+        max_channels: Setting = 128,
     ) -> None:
         super().__init__()
         for name, value in {"classes": classes, "base_channels": base_channels, "max_channels": max_channels}.items():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting, Whole
 from ganrun.networks.sizes import Size, as_size
 
 
 class ConditionalGenerator(nn.Module):
     """The label's embedding is concatenated to the latents: `network` takes Z + embedding_size numbers."""
 
-    def __init__(self, network: nn.Module, classes: int, embedding_size: int = 50) -> None:
+    def __init__(self, network: nn.Module, classes: Whole, embedding_size: Setting = 50) -> None:
         super().__init__()
         self.network = network
         self.embedding = nn.Embedding(known(classes), embedding_size)
@@ -24,7 +25,7 @@ class ConditionalGenerator(nn.Module):
 class ConditionalDiscriminator(nn.Module):
     """The label's embedding is one more channel of the image: `network` takes C + 1 channels."""
 
-    def __init__(self, network: nn.Module, classes: int, image_size: Size) -> None:
+    def __init__(self, network: nn.Module, classes: Whole, image_size: Size) -> None:
         super().__init__()
         self.size = as_size(image_size)
         self.network = network

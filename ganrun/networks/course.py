@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting, Share
 from ganrun.networks.doubling import DoublingConv2d
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.norms import find_norm
@@ -21,7 +22,7 @@ def as_in_keras_(network: nn.Module) -> None:
 class CourseGenerator(nn.Module):
     """Dense to a quarter of the size, then two doublings; biases stay under BatchNorm, as in the text."""
 
-    def __init__(self, latent_size: int, channels: int, image_size: Size, base_channels: int = 64) -> None:
+    def __init__(self, latent_size: Setting, channels: Setting, image_size: Size, base_channels: Setting = 64) -> None:
         super().__init__()
         height, width = cells(image_size, 4, "CourseGenerator")
         wide = 2 * base_channels
@@ -61,11 +62,11 @@ class CourseDiscriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: Setting,
         image_size: Size,
-        base_channels: int = 32,
+        base_channels: Setting = 32,
         norm: str = "batch",
-        dropout: float = 0.25,
+        dropout: Share = 0.25,
     ) -> None:
         super().__init__()
         height, width = cells(image_size, 4, "CourseDiscriminator")

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting
 from ganrun.networks.init import init_normal_
 from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.norms import find_norm
@@ -49,11 +50,11 @@ class DCGANGenerator(nn.Module):
 
     def __init__(
         self,
-        latent_size: int,
-        channels: int,
+        latent_size: Setting,
+        channels: Setting,
         image_size: Size,
-        base_channels: int = 64,
-        max_channels: int | None = None,
+        base_channels: Setting = 64,
+        max_channels: Setting | None = None,
     ) -> None:
         super().__init__()
         grid, doublings = start_grid(image_size)
@@ -87,11 +88,11 @@ class DCGANDiscriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: Setting,
         image_size: Size,
-        base_channels: int = 64,
+        base_channels: Setting = 64,
         norm: str = "batch",
-        heads: int = 1,
+        heads: Setting = 1,
         minibatch: str = "none",
         max_channels: int | None = None,
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.sizes import Size, cells
 
@@ -14,7 +15,7 @@ class DeconvGenerator(nn.Module):
     For 32×32 images the dense layer has 4·4·512 outputs. `base_channels` is the 64.
     """
 
-    def __init__(self, latent_size: int, channels: int, image_size: Size, base_channels: int = 64) -> None:
+    def __init__(self, latent_size: Setting, channels: Setting, image_size: Size, base_channels: Setting = 64) -> None:
         super().__init__()
         height, width = cells(image_size, 8, "DeconvGenerator")
         base, wide, wider, widest = (base_channels << k for k in range(4))

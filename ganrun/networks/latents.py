@@ -7,11 +7,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting
+
 
 class Latent(nn.Module, ABC):
     """A distribution over vectors of `size` numbers; a module, so that a learnt one has its place."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: Setting) -> None:
         super().__init__()
         if size < 1:
             raise ValueError(f"latent size={size} must be at least 1")
@@ -32,7 +34,7 @@ class Normal(Latent):
 class Uniform(Latent):
     """z ~ U(low, high)."""
 
-    def __init__(self, size: int, low: float = -1.0, high: float = 1.0) -> None:
+    def __init__(self, size: Setting, low: float = -1.0, high: float = 1.0) -> None:
         super().__init__(size)
         if not low < high:
             raise ValueError(f"latent low={low} must be below high={high}")

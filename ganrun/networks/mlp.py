@@ -7,11 +7,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting, Share
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.sizes import Size, as_size
 
 
-def dense(widths: Sequence[int], leak: float, bias: bool = True) -> Iterator[nn.Module]:
+def dense(widths: Sequence[Setting], leak: float, bias: bool = True) -> Iterator[nn.Module]:
     """A linear layer and an activation for each neighbouring pair of widths; leak 0 is a plain ReLU."""
     for inputs, outputs in pairwise(widths):
         yield nn.Linear(inputs, outputs, bias=bias)
@@ -23,11 +24,11 @@ class MLPGenerator(nn.Module):
 
     def __init__(
         self,
-        latent_size: int,
-        channels: int,
+        latent_size: Setting,
+        channels: Setting,
         image_size: Size,
-        widths: Sequence[int] = (256, 512, 1024),
-        leak: float = 0.0,
+        widths: Sequence[Setting] = (256, 512, 1024),
+        leak: Share = 0.0,
     ) -> None:
         super().__init__()
         height, width = as_size(image_size)
@@ -51,10 +52,10 @@ class MLPDiscriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: Setting,
         image_size: Size,
-        widths: Sequence[int] = (512, 256),
-        leak: float = 0.2,
+        widths: Sequence[Setting] = (512, 256),
+        leak: Share = 0.2,
         bias: bool = True,
     ) -> None:
         super().__init__()
@@ -79,10 +80,10 @@ class DeepMLPDiscriminator(MLPDiscriminator):
 
     def __init__(
         self,
-        channels: int,
+        channels: Setting,
         image_size: Size,
-        widths: Sequence[int] = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2),
-        leak: float = 0.3,
+        widths: Sequence[Setting] = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2),
+        leak: Share = 0.3,
     ) -> None:
         super().__init__(channels, image_size, widths, leak, bias=False)
         init_glorot_(self)

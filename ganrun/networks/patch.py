@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting, Whole
 from ganrun.networks.norms import find_norm
 from ganrun.networks.sizes import Size, as_size
 
@@ -20,11 +21,11 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: Setting,
         image_size: Size,
-        base_channels: int = 64,
+        base_channels: Setting = 64,
         norm: str = "batch",
-        condition_channels: int = 0,
+        condition_channels: Whole = 0,
     ) -> None:
         super().__init__()
         halvings = halvings_for(image_size)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Annotated
 
 from torch import Tensor, nn
 
+from ganrun.bounds import At, Setting
 from ganrun.networks.anysize import cut_back, padded
 from ganrun.networks.init import init_normal_
 from ganrun.networks.norms import Norm, find_norm
@@ -22,11 +24,11 @@ class ResNetTranslator(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: Setting,
         image_size: Size,
-        base_channels: int = 64,
-        blocks: int | None = None,
-        halvings: int | None = None,
+        base_channels: Setting = 64,
+        blocks: Annotated[int, At(1, 1000)] | None = None,
+        halvings: Annotated[int, At(0, 14)] | None = None,
         norm: str = "instance",
     ) -> None:
         super().__init__()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
-Size = int | Sequence[int]
+from ganrun.bounds import Pixels
+
+Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
 Grid = tuple[int, int]  # height, width
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting
 from ganrun.networks.deconv import doubling
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.norms import find_norm
@@ -18,7 +19,7 @@ class SmallConvGenerator(nn.Module):
     For 64×64 images the dense layer has 4·4·128 outputs. `base_channels` is the 16.
     """
 
-    def __init__(self, latent_size: int, channels: int, image_size: Size, base_channels: int = 16) -> None:
+    def __init__(self, latent_size: Setting, channels: Setting, image_size: Size, base_channels: Setting = 16) -> None:
         super().__init__()
         height, width = cells(image_size, 16, "SmallConvGenerator")
         widths = [base_channels * k for k in (8, 4, 2, 1, 1)]
@@ -50,7 +51,7 @@ class SmallConvDiscriminator(nn.Module):
 
     image_by_image = True
 
-    def __init__(self, channels: int, image_size: Size, base_channels: int = 16, norm: str = "batch") -> None:
+    def __init__(self, channels: Setting, image_size: Size, base_channels: Setting = 16, norm: str = "batch") -> None:
         super().__init__()
         cells(image_size, 16, "SmallConvDiscriminator")
         normalise = find_norm(norm)

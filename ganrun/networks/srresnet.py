@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganrun.bounds import At, Setting
 from ganrun.networks.init import init_normal_
 
 
@@ -15,7 +18,13 @@ class SRResNet(nn.Module):
     Any size goes through. Raises ValueError for another `scale`.
     """
 
-    def __init__(self, channels: int, scale: int = 4, base_channels: int = 64, blocks: int = 16) -> None:
+    def __init__(
+        self,
+        channels: Setting,
+        scale: Setting = 4,
+        base_channels: Setting = 64,
+        blocks: Annotated[int, At(1, 1000)] = 16,
+    ) -> None:
         super().__init__()
         if scale not in (2, 4):
             raise ValueError(

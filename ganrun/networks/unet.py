@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ganrun.bounds import Setting, Share
 from ganrun.networks.anysize import cut_back, padded
 from ganrun.networks.init import init_normal_
 from ganrun.networks.norms import Norm, find_norm
@@ -27,10 +28,10 @@ class UNetGenerator(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: Setting,
         image_size: Size,
-        base_channels: int = 64,
-        dropout: float = 0.5,
+        base_channels: Setting = 64,
+        dropout: Share = 0.5,
         norm: str = "batch",
         residual: bool = False,
     ) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
+from ganrun.bounds import At, Weight, Whole
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Score
 from ganrun.objective import Objective
@@ -30,13 +32,13 @@ class ACGAN(GAN):
         discriminator: nn.Module,
         latent: nn.Module,
         loss: AdversarialLoss,
-        classes: int,
-        class_weight: float = 0.1,
-        fake_class_weight: float = 0.0,
+        classes: Whole,
+        class_weight: Weight = 0.1,
+        fake_class_weight: Weight = 0.0,
         share_fakes: bool = True,
         augmentation: Augmentation | None = None,
-        feature_matching: float = 0.0,
-        generator_steps: int = 1,
+        feature_matching: Weight = 0.0,
+        generator_steps: Annotated[int, At(1, 1000)] = 1,
     ) -> None:
         super().__init__(
             generator,

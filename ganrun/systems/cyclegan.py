@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganrun.bounds import At, Setting, Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.objective import Objective, side_by_side
 from ganrun.systems.gan import once, refuse_batchnorm
@@ -34,12 +36,12 @@ class CycleGAN(PictureToPicture):
         discriminator_a: nn.Module,
         discriminator_b: nn.Module,
         loss: AdversarialLoss,
-        channels: int,
+        channels: Setting,
         image_size: int | Sequence[int],
-        cycle_weight: float = 10.0,
-        identity_weight: float = 5.0,
-        adversarial_weight: float = 1.0,
-        pool_size: int = 50,
+        cycle_weight: Weight = 10.0,
+        identity_weight: Weight = 5.0,
+        adversarial_weight: Weight = 1.0,
+        pool_size: Annotated[int, At(0, 2**16)] = 50,
     ) -> None:
         super().__init__()
         self.generators = nn.ModuleDict({"ab": generator_ab, "ba": generator_ba})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
+from ganrun.bounds import At, Weight, Whole
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Score
 from ganrun.objective import Objective
@@ -41,10 +42,10 @@ class GAN(System):
         latent: nn.Module,
         loss: AdversarialLoss,
         share_fakes: bool = True,
-        classes: int = 0,
+        classes: Whole = 0,
         augmentation: Augmentation | None = None,
-        feature_matching: float = 0.0,
-        generator_steps: int = 1,
+        feature_matching: Weight = 0.0,
+        generator_steps: Annotated[int, At(1, 1000)] = 1,
     ) -> None:
         super().__init__()
         several = isinstance(discriminator, nn.ModuleDict)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Iterator, Mapping
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
+from ganrun.bounds import At, Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.objective import Objective, side_by_side
 from ganrun.systems.gan import GAN, Fakes
@@ -33,10 +34,10 @@ class GMAN(GAN):
         discriminators: Mapping[str, nn.Module],
         latent: nn.Module,
         loss: AdversarialLoss,
-        hardness: float = 1.0,
+        hardness: Weight = 1.0,
         share_fakes: bool = True,
         augmentation: Augmentation | None = None,
-        generator_steps: int = 1,
+        generator_steps: Annotated[int, At(1, 1000)] = 1,
     ) -> None:
         if len(discriminators) < 2:
             raise ValueError(f"discriminators has only {list(discriminators)}: give two or more, or use model=dcgan")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from ganrun.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.translation import Translation
 
@@ -15,6 +16,6 @@ class Pix2Pix(Translation):
     """
 
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, loss: AdversarialLoss, l1_weight: float = 100.0
+        self, generator: nn.Module, discriminator: nn.Module, loss: AdversarialLoss, l1_weight: Weight = 100.0
     ) -> None:
         super().__init__(generator, discriminator, loss, l1_weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ganrun.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.system import Batch
 from ganrun.systems.translation import Translation, enlarged, psnr
@@ -21,8 +22,8 @@ class Restoration(Translation):
         generator: nn.Module,
         discriminator: nn.Module,
         loss: AdversarialLoss,
-        l1_weight: float = 100.0,
-        adversarial_weight: float = 1.0,
+        l1_weight: Weight = 100.0,
+        adversarial_weight: Weight = 1.0,
         conditional: bool = False,
     ) -> None:
         super().__init__(generator, discriminator, loss, l1_weight, adversarial_weight, conditional)

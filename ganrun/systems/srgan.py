@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganrun.bounds import Natural, Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.objective import Objective
 from ganrun.systems.system import Batch, Turn
@@ -28,10 +29,10 @@ class SRGAN(Translation):
         discriminator: nn.Module,
         loss: AdversarialLoss,
         content: nn.Module,
-        pretrain_steps: int = 1000,
-        adversarial_weight: float = 1e-3,
+        pretrain_steps: Natural = 1000,
+        adversarial_weight: Weight = 1e-3,
         perceptual: nn.Module | None = None,
-        perceptual_weight: float = 1.0,
+        perceptual_weight: Weight = 1.0,
     ) -> None:
         super().__init__(generator, discriminator, loss, 0.0, adversarial_weight, conditional=False)
         self.content, self.pretrain_steps = content, pretrain_steps

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganrun.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Score
 from ganrun.objective import Objective
@@ -42,8 +43,8 @@ class Translation(PictureToPicture):
         generator: nn.Module,
         discriminator: nn.Module,
         loss: AdversarialLoss,
-        l1_weight: float,
-        adversarial_weight: float = 1.0,
+        l1_weight: Weight,
+        adversarial_weight: Weight = 1.0,
         conditional: bool = True,
     ) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from ganrun.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.objective import Objective
 from ganrun.systems.system import Batch, System, Turn
@@ -20,7 +21,12 @@ class VAE(System):
     """
 
     def __init__(
-        self, encoder: nn.Module, generator: nn.Module, latent: nn.Module, loss: AdversarialLoss, kl_weight: float = 1.0
+        self,
+        encoder: nn.Module,
+        generator: nn.Module,
+        latent: nn.Module,
+        loss: AdversarialLoss,
+        kl_weight: Weight = 1.0,
     ) -> None:
         super().__init__()
         self.autoencoder = nn.ModuleDict({"encoder": encoder, "generator": generator})

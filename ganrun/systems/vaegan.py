@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ganrun.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.objective import Objective
 from ganrun.systems.gan import refuse_batchnorm
@@ -30,8 +31,8 @@ class VAEGAN(VAE):
         discriminator: nn.Module,
         latent: nn.Module,
         loss: AdversarialLoss,
-        kl_weight: float = 1.0,
-        adversarial_weight: float = 1.0,
+        kl_weight: Weight = 1.0,
+        adversarial_weight: Weight = 1.0,
         feature_layer: str | None = None,
     ) -> None:
         super().__init__(encoder, generator, latent, loss, kl_weight)

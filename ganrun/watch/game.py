@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from itertools import pairwise
 
+from ganrun.bounds import Count, Natural, Share, Weight
 from ganrun.watch.advice import tamer_game, with_rate
 from ganrun.watch.symptom import Config, Finding, Row, Streak, Symptom, players
 
@@ -17,7 +18,9 @@ class DiscriminatorWins(Symptom):
 
     of_samples_from_noise = True  # where the generator is also told the answer, it learns from a lost game too
 
-    def __init__(self, accuracy: float = 0.99, loss: float = 0.005, steps: int = 400, wait: int = 1000) -> None:
+    def __init__(
+        self, accuracy: Share = 0.99, loss: Weight = 0.005, steps: Natural = 400, wait: Natural = 1000
+    ) -> None:
         self.accuracy, self.loss, self.steps, self.wait = accuracy, loss, steps, wait
         self.streak = Streak()
 
@@ -42,7 +45,7 @@ class Oscillation(Symptom):
     Of losses that never go below zero, whose mean is a scale.
     """
 
-    def __init__(self, swing: float = 0.5, turns: int = 6, rows: int = 20) -> None:
+    def __init__(self, swing: Weight = 0.5, turns: Natural = 6, rows: Count = 20) -> None:
         self.swing, self.turns, self.rows = swing, turns, rows
         self.seen: defaultdict[str, deque[tuple[int, float]]] = defaultdict(lambda: deque(maxlen=rows))
 

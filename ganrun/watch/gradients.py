@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ganrun.bounds import Natural, Weight
 from ganrun.watch.advice import tamer_game, with_rate
 from ganrun.watch.symptom import Config, Finding, Row, Streak, Symptom, players
 
@@ -35,7 +36,7 @@ class GradientVanishes(Symptom):
     Not of discriminators: theirs vanishes where they win, which is another symptom.
     """
 
-    def __init__(self, fraction: float = 1e-3, weights: float = 1e-10, steps: int = 150) -> None:
+    def __init__(self, fraction: Weight = 1e-3, weights: Weight = 1e-10, steps: Natural = 150) -> None:
         self.fraction, self.weights, self.steps = fraction, weights, steps
         self.usual, self.streak = Usual(), Streak()
 
@@ -62,7 +63,7 @@ class GradientVanishes(Symptom):
 class GradientExplodes(Symptom):
     """A player's gradient norm is above `factor` times what it was and above its weights' own norm, for `steps`."""
 
-    def __init__(self, factor: float = 300.0, steps: int = 100) -> None:
+    def __init__(self, factor: Weight = 300.0, steps: Natural = 100) -> None:
         self.factor, self.steps = factor, steps
         self.usual, self.streak = Usual(), Streak()
 

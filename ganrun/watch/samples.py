@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from ganrun.bounds import Natural, Weight
 from ganrun.watch.advice import tamer_game
 from ganrun.watch.symptom import Config, Finding, Row, Streak, Symptom, players
 
@@ -21,7 +22,7 @@ class ModeCollapse(Symptom):
     reads = "samples/"
 
     def __init__(
-        self, least: float = 0.25, fall: float = 0.4, steps: int = 200, wait: int = 1000, late: int = 5000
+        self, least: Weight = 0.25, fall: Weight = 0.4, steps: Natural = 200, wait: Natural = 1000, late: Natural = 5000
     ) -> None:
         self.least, self.fall, self.steps, self.wait, self.late = least, fall, steps, wait, late
         self.streak, self.best = Streak(), dict.fromkeys(KINDS, 0.0)
@@ -57,7 +58,7 @@ class LabelsTellNothing(Symptom):
 
     reads = "samples/"
 
-    def __init__(self, sight: float = 4.0, gap: float = 0.1, lift: float = 0.05, steps: int = 300) -> None:
+    def __init__(self, sight: Weight = 4.0, gap: Weight = 0.1, lift: Weight = 0.05, steps: Natural = 300) -> None:
         self.sight, self.gap, self.lift, self.steps = sight, gap, lift, steps
         self.gaps: deque[float] = deque(maxlen=4)
         self.streak, self.unseen, self.largest = Streak(), 0.0, 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ganrun.bounds import Count, Weight
 from ganrun.watch.symptom import Config, Finding, Row, Streak, Symptom
 
 LOWER, HIGHER = "lower", "higher"
@@ -19,8 +20,8 @@ class ScoreRebounds(Symptom):
 
     def __init__(
         self,
-        factor: float = 1.5,
-        times: int = 3,
+        factor: Weight = 1.5,
+        times: Count = 3,
         watched: Mapping[str, str] | None = None,
     ) -> None:
         self.factor, self.times = factor, times
@@ -54,7 +55,7 @@ class ClassGone(Symptom):
 
     reads = "score/"
 
-    def __init__(self, least: float = 0.2, times: int = 2, prefixes: Sequence[str] = ("share.",)) -> None:
+    def __init__(self, least: Weight = 0.2, times: Count = 2, prefixes: Sequence[str] = ("share.",)) -> None:
         self.least, self.times, self.prefixes = least, times, tuple(f"score/{prefix}" for prefix in prefixes)
         self.streak = Streak()
         self.there: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ganrun.bounds import Natural, Weight
 from ganrun.watch.advice import rate, with_rate
 from ganrun.watch.symptom import Config, Finding, Row, Streak, Symptom, players
 
@@ -14,7 +15,7 @@ class StandsStill(Symptom):
     The watchdog measures no norm of players whose schedule has brought them to rest.
     """
 
-    def __init__(self, steps: int = 150) -> None:
+    def __init__(self, steps: Natural = 150) -> None:
         self.steps, self.streak = steps, Streak()
         self.before: dict[str, float] = {}
 
@@ -38,7 +39,7 @@ class StandsStill(Symptom):
 class RateTooHigh(Symptom):
     """The norm of a player's weights grows by more than `growth` of itself in a step, from one log to the next."""
 
-    def __init__(self, growth: float = 0.0025) -> None:
+    def __init__(self, growth: Weight = 0.0025) -> None:
         self.growth = growth
         self.before: dict[str, tuple[int, float]] = {}
 

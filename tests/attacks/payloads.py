@@ -130,8 +130,8 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
         "asks for more",
     ),
     "10^9 blocks": ("config.model.generator", lambda: {**RESNET, "blocks": 10**9}, "is a number beyond"),
-    "65536 blocks": ("config.model.generator", lambda: {**RESNET, "blocks": 2**16}, "asks for more"),
-    "65536 halvings": ("config.model.generator", lambda: {**RESNET, "halvings": 2**16}, "asks for more"),
+    "65536 blocks": ("config.model.generator", lambda: {**RESNET, "blocks": 2**16}, "from 1 to 1000"),
+    "65536 halvings": ("config.model.generator", lambda: {**RESNET, "halvings": 2**16}, "from 0 to 14"),
     "60000 copies of a layer": (
         "config.model.generator",
         lambda: {"_target_": "torch.nn.Transformer", "d_model": 8, "nhead": 1, "num_encoder_layers": 60_000},
