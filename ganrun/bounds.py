@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from ganrun.limits import COUNT, NUMBER, SETTING, SIDE
+from ganrun.limits import COUNT, NUMBER, REAL, SETTING, SIDE
 
 UNIONS = (typing.Union, types.UnionType)
 SHOWN = 80  # letters of a value in a message
@@ -53,23 +53,23 @@ Count = Annotated[int, At(1, NUMBER)]  # steps, pictures
 Natural = Annotated[int, At(0, NUMBER)]
 Pictures = Annotated[int, At(1, COUNT)]  # shown together
 Pixels = Annotated[int, At(1, SIDE)]
-Positive = Annotated[float, At(above=0, most=NUMBER)]
-Weight = Annotated[float, At(0, NUMBER)]
+Positive = Annotated[float, At(above=0)]
+Weight = Annotated[float, At(0)]
 Share = Annotated[float, At(0, 1)]
 Decay = Annotated[float, At(0, below=1)]
 
 OF_TORCH: dict[str, At] = {  # its optimizers say their types, not their ranges
-    "lr": At(above=0, most=NUMBER),
+    "lr": At(above=0),
     "betas": At(0, below=1),
     "eps": At(0, 1),
-    "weight_decay": At(0, NUMBER),
+    "weight_decay": At(0),
     "momentum": At(0, below=1),
     "momentum_decay": At(0, 1),
     "dampening": At(0, 1),
     "alpha": At(0, 1),
     "rho": At(0, 1),
-    "lr_decay": At(0, NUMBER),
-    "initial_accumulator_value": At(0, NUMBER),
+    "lr_decay": At(0),
+    "initial_accumulator_value": At(0),
 }
 
 
@@ -164,7 +164,8 @@ def _is_number(value: Any, kind: type, at: At | None) -> bool:
 
 
 def _bounded(value: float, at: At | None) -> bool:
-    return -NUMBER <= value <= NUMBER and (at is None or at.holds(value))  # also false for nan
+    most = REAL if isinstance(value, float) else NUMBER
+    return -most <= value <= most and (at is None or at.holds(value))  # also false for nan
 
 
 def _check_numbers(value: Any) -> None:
@@ -176,7 +177,7 @@ def _check_numbers(value: Any) -> None:
         for item in value:
             _check_numbers(item)
     elif isinstance(value, (int, float)) and not _bounded(value, None):
-        raise Unfit(f"must hold numbers from {-NUMBER} to {NUMBER} only")
+        raise Unfit(f"must hold numbers from {-REAL} to {REAL} only, whole ones up to {NUMBER}")
 
 
 # -- in words ------------------------------------------------------------------------------------------------------
@@ -225,11 +226,12 @@ def _described_one(hint: Any, at: At | None, value: Any) -> str:
 def _described_number(kind: str, at: At | None, value: Any) -> str:
     at = at or At()
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    passed = number and (value > NUMBER or (at.most is not None and value > at.most) or value < -NUMBER)
+    largest = REAL if isinstance(value, float) else NUMBER
+    passed = number and (value > largest or (at.most is not None and value > at.most) or value < -largest)
     if at.most is not None and at.most >= SIDE and not passed:  # a limit that few ever meet
         at = At(at.least, None, at.above, at.below)
     elif at.most is None and at.below is None and passed:
-        at = At(at.least if at.least is not None or at.above is not None else -NUMBER, NUMBER, at.above, None)
+        at = At(at.least if at.least is not None or at.above is not None else -largest, largest, at.above, None)
     words = at.words()
     return f"{kind} {words}" if words else kind
 

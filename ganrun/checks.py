@@ -46,7 +46,7 @@ def _whole(low: int = 1, null: bool = False, most: int = NUMBER) -> Any:
 
 
 def _number(low: float = 0.0, above: bool = True, null: bool = False) -> Any:
-    hint = Annotated[float, At(above=low, most=NUMBER) if above else At(low, NUMBER)]
+    hint = Annotated[float, At(above=low) if above else At(low)]
     return _like(hint | None if null else hint)
 
 

@@ -6,6 +6,7 @@ NUMBER = 2**64 - 1  # any whole number, seeds among them: what fits into 64 bits
 SETTING = 2**20  # a whole number that sizes a network: channels, widths, blocks, a latent
 SIDE = 2**14  # pixels of a picture's side
 COUNT = 2**16  # pictures in a grid, samples of a hook
+REAL = 3.4e38  # any other number: what fits into a float32
 STEPS = 2**53  # of a run: what a float still counts one by one
 THREADS = 1024
 TEXT = 4096  # letters of one setting
