@@ -212,6 +212,16 @@ def test_our_own_writes_follow_nothing_even_so(member: str, what: str, run: Path
 
 
 @pytest.mark.usefixtures("unseen")
+def test_checkpoints_behind_a_link_stay_even_so(run: Path, here: Path) -> None:
+    (run / "checkpoints").rename(here.parent / "theirs")
+    (run / "checkpoints").symlink_to(here.parent / "theirs")
+    shutil.copy(here.parent / "theirs/last.pt", here.parent / "theirs/step_000007.pt")
+    before = state_of(here.parent / "theirs")
+    assert main(["train", "resume=run/checkpoints/step_000001.pt", "steps=2", "device=cpu"]) == 1
+    assert state_of(here.parent / "theirs") == before
+
+
+@pytest.mark.usefixtures("unseen")
 def test_checkpoints_is_swapped_for_a_link_while_a_run_goes_on(
     run: Path, victim: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
