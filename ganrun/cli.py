@@ -15,6 +15,8 @@ from typing import Any
 
 from ganrun import __version__, launch, pages
 from ganrun.errors import FailedChecks, UserError, nearest
+from ganrun.folders import check_current_folder, gone_if_interrupted
+from ganrun.streams import soften_streams
 
 FAILED, MISUSED = 1, 2
 KNOWN_FAILURES = (UserError, FailedChecks, FloatingPointError, OSError)  # their messages say it all
@@ -36,9 +38,16 @@ log = logging.getLogger("ganrun")
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run one command line. Returns the exit code: 0 done, 1 failed, 2 not understood, 128 + n stopped by signal n."""
+    """Run one command line. Returns the exit code: 0 done, 1 failed, 2 not understood, 128 + n stopped by signal n.
+
+    Without words it is this process's own command line, and signals are heeded from here on.
+    """
+    if words is None:
+        from ganrun import entry
+
+        return entry.main()
+    soften_streams()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported: waiting threads let others work
-    words = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
@@ -79,7 +88,10 @@ def _dispatch(words: list[str]) -> int:
 
         print(report())
         return 0
-    if "-h" in rest or "--help" in rest:
+    asks = "-h" in rest or "--help" in rest
+    if not asks or {"--config-dir", "-cd"} & set(rest):
+        check_current_folder()
+    if asks:
         directory = _value_after("--config-dir", rest) or _value_after("-cd", rest)
         print(pages.help_page(command, Path(directory).absolute() if directory else None))
         return 0
@@ -125,7 +137,9 @@ def _train(words: list[str]) -> int:
         from ganrun import training
 
         if not codes or codes[-1] < 128:  # a signal ends the whole sweep
-            codes.append(training.run(compose.plain(cfg), Path(HydraConfig.get().runtime.output_dir)))
+            folder = Path(HydraConfig.get().runtime.output_dir)
+            with gone_if_interrupted(folder):
+                codes.append(training.run(compose.plain(cfg), folder))
 
     _hand_to_hydra("train", job, request.argv)
     return max(codes, default=0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,10 +16,11 @@ from ganrun.errors import UserError
 log = logging.getLogger("ganrun")
 
 AUTO = "auto"  # resume=auto: start there or go on there
+START = {".hydra": ("config.yaml", "hydra.yaml", "overrides.yaml"), ".lock": (), "train.log": ()}  # before step 0
 PROBE = ".ganrun-probe-"  # one that a kill left behind does not make a folder somebody else's
 
 
-@contextmanager
+@contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the operating system drops when the process ends, however it ends.
 
@@ -48,7 +50,7 @@ def check_folder(folder: Path, resume: str | None) -> None:
     if not folder.is_dir():
         return check_writable(folder)
     there = {path.name for path in folder.iterdir() if not path.name.startswith(PROBE)}
-    if resume is None and there:
+    if resume is None and there and not came_to_nothing(folder):
         raise UserError(
             f"out={folder} is not empty: choose another folder, or resume={folder} to go on with a run that is there"
         )
@@ -58,6 +60,35 @@ def check_folder(folder: Path, resume: str | None) -> None:
     if ".lock" in there:
         with alone_in(folder):
             pass
+
+
+def came_to_nothing(folder: Path) -> bool:
+    """Whether a run was killed there before it had made anything: the same command may start again."""
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(PROBE)}
+    return ".lock" in there and there <= START.keys()
+
+
+@contextlib.contextmanager
+def gone_if_interrupted(folder: Path) -> Iterator[None]:
+    """What an interrupted start has left in `folder` is removed, and `folder` too, where that is all there is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            if came_to_nothing(folder):
+                for name, members in START.items():
+                    for path in (*(folder / name / member for member in members), folder / name):
+                        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+                folder.rmdir()
+        raise
+
+
+def check_current_folder() -> None:
+    """Relative names mean nothing in a folder that was removed under this process. Raises UserError."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError(f"the current folder was removed or cannot be read ({error.strerror}): cd to another") from None
 
 
 def check_writable(target: Path) -> None:
