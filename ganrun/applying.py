@@ -129,7 +129,7 @@ class Work:
                 self.report.left_out.append(f"{printable(picture.name)}: {in_one_line(error)}")
         if self.found is not None and self.report.results:
             try:
-                (self.out / RESULTS).write_text(table(self.report.results), encoding="utf-8")
+                (self.out / RESULTS).write_bytes(table(self.report.results).encode("utf-8", "backslashreplace"))
             except OSError as error:
                 raise UserError(f"out={self.out / RESULTS} cannot be written: {error.strerror}") from None
         return self.report

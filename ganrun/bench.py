@@ -76,7 +76,7 @@ def bench(config: Config) -> str:
         measured = {**about(config, planned), **measure(config, Path(folder))}
     if config["out"] is not None:
         with whole(Path(str(config["out"])).expanduser()) as temporary:
-            temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8", newline="\n")
     return table(measured)
 
 

@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ganrun.checks import CHECKS, LENGTHS, MOVABLE, check
 from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
+from ganrun.folders import check_home
 from ganrun.pages import conf_folder, group_choices
 
 Config = dict[str, Any]
@@ -52,6 +53,8 @@ PATHS = (
     "cache",
     *MOVABLE,
 )
+UNQUOTABLE = re.compile(r"[^\w/.\-\\+$%*@?|,]", re.ASCII)  # what Hydra's grammar knows only between quotes
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 JOBS_CHECKED = 100  # of a sweep, before it starts
 
 
@@ -253,11 +256,11 @@ def name_of(override: Override) -> str:
 
 
 def _as_meant(word: str, sweeps: bool) -> str:
-    """epoch=3.pt and x(1).pt are fine names for files, but grammar errors for Hydra; labels=3,7 would be a sweep."""
+    """epoch=3.pt, x(1).pt and 数据 are fine names, but grammar errors for Hydra; labels=3,7 would be a sweep."""
     key, equals, value = word.partition("=")
     if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
         return f"labels=[{value}]"
-    if key.lstrip("+") not in PATHS or not re.search(r"[=()\[\]{}:\s]", value) or value[:1] in "'\"[":
+    if value[:1] in "'\"[" or not (UNQUOTABLE if key.lstrip("+") in PATHS else BEYOND_ASCII).search(value):
         return word
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}{equals}'{escaped}'"
@@ -289,6 +292,8 @@ def _check_words(request: Request) -> None:
     first_choices = [f"{name_of(o)}={_values(o)[0]}" for o in choices if not o.is_delete()]
     known = _compose(request.page, first_choices, request.config_dir)
     for override in parsed:
+        if name_of(override) in PATHS:
+            check_home(name_of(override), str(override.value()))
         if name_of(override) in ("hydra.run.dir", "hydra.sweep.dir"):
             raise UserError(f"{override.input_line}: where a run is written is said with out=FOLDER")
         if override in choices or override.is_hydra_override() or name_of(override).startswith("hydra"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def plot(config: Config) -> str:
     """Draw and write. Returns where."""
     folder, out = run_folder(str(config["run"])), check(config)
     strip = strip_of(folder, config["samples"], config["times"])
-    draw(rows(folder), strip, out, folder.name)
+    draw(rows(folder), strip, out, os.fsencode(folder.name).decode("utf-8", "replace"))  # fonts know only text
     return f"{out}" + ("" if strip else ": without samples, as its grids (if any) do not tell their columns")
 
 

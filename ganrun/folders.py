@@ -83,6 +83,12 @@ def gone_if_interrupted(folder: Path) -> Iterator[None]:
         raise
 
 
+def check_home(key: str, value: str) -> None:
+    """Raises UserError for ~name where there is no such user, and for ~ where this one has no home folder."""
+    if value.startswith("~") and os.path.expanduser(value) == value:
+        raise UserError(f"{key}={value}: {value.split('/')[0]} is no home folder here: write the path in full")
+
+
 def check_current_folder() -> None:
     """Relative names mean nothing in a folder that was removed under this process. Raises UserError."""
     try:

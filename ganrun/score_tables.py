@@ -79,7 +79,7 @@ def write(results: Sequence[Result], path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
     except OSError as error:
         raise UserError(f"out={path} cannot be written: {error.strerror}") from None
 

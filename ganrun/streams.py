@@ -63,9 +63,11 @@ def _open_if_closed(descriptor: int) -> None:
 
 def _patient(stream: object, descriptor: int) -> Patient:
     if not isinstance(stream, io.TextIOWrapper):  # None: it was closed when Python began
-        stream = os.fdopen(descriptor, "w", encoding="utf-8", closefd=False)
+        stream = os.fdopen(descriptor, "w", encoding="utf-8", newline=None, closefd=False)
     encoding, by_line, through = stream.encoding, stream.line_buffering, stream.write_through
-    return Patient(stream.detach(), encoding, "backslashreplace", line_buffering=by_line, write_through=through)
+    return Patient(
+        stream.detach(), encoding, "backslashreplace", newline=None, line_buffering=by_line, write_through=through
+    )
 
 
 def flushed() -> str | None:

@@ -51,7 +51,7 @@ class Report:
 
     def append(self, *row: object) -> None:
         with (self.out / FILES[0]).open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(row)
+            csv.writer(file, lineterminator="\n").writerow(row)
 
     def finish(self) -> str:
         """Write the rest. Returns the table, the answers, and where it all is."""
@@ -60,8 +60,10 @@ class Report:
             ["# Does synthetic data help?", about, table, "\n".join(f"- {it}" for it in answers), CAVEAT]
         )
         text += "".join(f"\n\nNote: {note}." for note in self.material.notes)
-        (self.out / "study.md").write_text(text + "\n", encoding="utf-8")
-        (self.out / "study.json").write_text(json.dumps(self.protocol(answers), indent=2) + "\n", encoding="utf-8")
+        (self.out / "study.md").write_text(text + "\n", encoding="utf-8", newline="\n")
+        (self.out / "study.json").write_text(
+            json.dumps(self.protocol(answers), indent=2) + "\n", encoding="utf-8", newline="\n"
+        )
         percent = {name: [100 * value for value in own] for name, own in self.found.items()}
         try:
             plot_arms(percent, self.out / "study.png", about, "test accuracy in %, mean and 95 % interval over seeds")

@@ -106,14 +106,14 @@ def folder_names(names: list[str]) -> list[str]:
 def write_tree(write: Write, pictures: Iterator[tuple[int, torch.Tensor]], count: int, manifest: Config) -> None:
     """<class>/<number>.png for each picture, then manifest.csv (file, label, class) and manifest.json."""
     names, counts, table = manifest["classes"], dict.fromkeys(range(len(manifest["classes"])), 0), io.StringIO()
-    rows = csv.writer(table)
+    rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["file", "label", "class"])
     for label, picture in tqdm(pictures, total=count, unit="picture", disable=None, leave=False):
         file = f"{names[label]}/{counts[label]:06d}.png"
         counts[label] += 1
         write(file, images.png_bytes(picture, {"label": label, "seed": manifest["seed"], "step": manifest["step"]}))
         rows.writerow([file, label, names[label]])
-    write("manifest.csv", table.getvalue().encode())
+    write("manifest.csv", table.getvalue().encode("utf-8", "backslashreplace"))
     write("manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 

@@ -54,7 +54,8 @@ def environment(**more: str) -> dict[str, str]:
 
 def ganrun(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ganrun", *words]
-    return subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=120)
+    env = environment(**more)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, errors="replace", timeout=120)
 
 
 def shell(line: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -101,9 +102,10 @@ MAY_IMPORT = {
     "metrics": set(),
     "tiling": set(),
     "pages": set(),
-    "compose": {"checks", "finding", "errors", "pages", "data", "losses"},
+    "compose": {"checks", "finding", "folders", "errors", "pages", "data", "losses"},
     "info": {"__init__"},
     "streams": set(),
+    "logs": set(),
     "cli": {
         "__init__", "pages", "entry", "errors", "checks", "compose", "folders", "launch", "ranks", "streams",
         "training", "info",
@@ -193,3 +195,42 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 def test_every_file_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not text.strip() or ast.get_docstring(ast.parse(text))
+
+
+def text_files(tree: ast.AST) -> Iterator[tuple[ast.Call, bool]]:
+    """Each call that opens a file as text, and whether it may write."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        function, owner = node.func, getattr(getattr(node.func, "value", None), "id", None)
+        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+        if name in ("read_text", "write_text"):
+            yield node, name == "write_text"
+        if name in ("TextIOWrapper", "FileHandler", "NamedTemporaryFile", "TemporaryFile", "fdopen"):
+            yield node, True
+        if name == "open" and owner not in ("os", "Image", "tarfile", "webbrowser"):
+            places = node.args[1:] if isinstance(function, ast.Name) else node.args
+            modes = [word.value for word in places if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+            modes += [word.value.value for word in node.keywords if word.arg == "mode"]
+            mode = modes[0] if modes else "r"
+            if re.fullmatch("[rwax+]+t?", mode) and (modes or isinstance(function, ast.Name)):
+                yield node, mode not in ("r", "rt")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_text_has_one_encoding_and_one_line_end_on_every_machine(path: Path) -> None:
+    """A locale that is not UTF-8 and Windows change what `open` means where neither is said."""
+    for call, writes in text_files(ast.parse(path.read_text(encoding="utf-8"))):
+        given = {word.arg for word in call.keywords}
+        said = ast.unparse(call)
+        if any(f'"{kind}b' in said or f"'{kind}b" in said for kind in "rwax"):
+            continue
+        assert "encoding" in given, f"line {call.lineno}: encoding= is not said"
+        assert not writes or "newline" in given, f"line {call.lineno}: newline= is not said"
+
+
+def test_tables_end_their_lines_as_every_other_file_does() -> None:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "csv.writer":
+                assert any(word.arg == "lineterminator" for word in node.keywords), path

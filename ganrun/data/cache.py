@@ -78,7 +78,7 @@ class Cache:
         return images, faults
 
     def mapped(self) -> tuple[np.ndarray, dict[int, str]]:
-        manifest = json.loads(self.manifest.read_text())
+        manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
         if manifest["fingerprint"] != self.fingerprint or not self.is_whole(manifest):
             raise ValueError("made from something else, or damaged")
         # copy on write: torch wants writable memory, the file stays as it is
@@ -114,7 +114,7 @@ class Cache:
                 "broken": faults,
             }
             os.replace(temporary, self.images)
-            temporary.write_text(json.dumps(manifest))
+            temporary.write_text(json.dumps(manifest), encoding="utf-8", newline="\n")
             os.replace(temporary, self.manifest)
         finally:
             temporary.unlink(missing_ok=True)
@@ -237,7 +237,7 @@ def entries_of(place: Path) -> list[tuple[float, int, str]]:
     for images in place.glob("*.npy"):
         manifest = images.with_suffix(".json")
         with contextlib.suppress(*READ_FAULTS):
-            if ENTRY.fullmatch(images.stem) and "fingerprint" in json.loads(manifest.read_text()):
+            if ENTRY.fullmatch(images.stem) and "fingerprint" in json.loads(manifest.read_text(encoding="utf-8")):
                 found.append((manifest.stat().st_mtime, images.stat().st_size, images.stem))
     for part in place.glob(".?*-*.part"):  # of a process that was killed while it wrote, or of one that still does
         with contextlib.suppress(OSError):

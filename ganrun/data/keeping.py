@@ -102,7 +102,7 @@ def free_memory() -> int | None:
     Linux tells; elsewhere it is all the memory there is, or nobody knows.
     """
     try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
         free = int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         try:
@@ -111,7 +111,7 @@ def free_memory() -> int | None:
             return None
     try:
         group = Path("/sys/fs/cgroup")
-        used = int((group / "memory.current").read_text())
-        return max(0, min(free, int((group / "memory.max").read_text()) - used))
+        used = int((group / "memory.current").read_text(encoding="utf-8"))
+        return max(0, min(free, int((group / "memory.max").read_text(encoding="utf-8")) - used))
     except (OSError, ValueError):  # no group, or "max"
         return free

@@ -228,7 +228,7 @@ def indexed(place: Place, size: int, stamp: int, root: str) -> tuple[list[Row], 
     """The pictures of a shard and what was left out, from the user's cache folder if they are there."""
     index = index_file(place)
     try:
-        kept = json.loads(index.read_text())
+        kept = json.loads(index.read_text(encoding="utf-8"))
         if kept["made"] == [INDEX, size, stamp]:
             return [Row(str(n), int(o), int(s), None if c is None else str(c)) for n, o, s, c in kept["rows"]], [
                 str(note) for note in kept["notes"]
@@ -244,7 +244,9 @@ def indexed(place: Place, size: int, stamp: int, root: str) -> tuple[list[Row], 
     with contextlib.suppress(OSError):  # without a place to keep it, it is walked through again
         index.parent.mkdir(parents=True, exist_ok=True)
         part = index.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"made": [INDEX, size, stamp], "rows": rows, "notes": notes}))
+        part.write_text(
+            json.dumps({"made": [INDEX, size, stamp], "rows": rows, "notes": notes}), encoding="utf-8", newline="\n"
+        )
         os.replace(part, index)
     return rows, notes
 

@@ -60,7 +60,7 @@ class Best:
 
     def write(self, record: str) -> None:
         with whole(self.path) as temporary:
-            temporary.write_text(record, encoding="utf-8")
+            temporary.write_text(record, encoding="utf-8", newline="\n")
 
 
 def kind(name: str) -> str:

@@ -21,10 +21,14 @@ class MetricsFile(Hook):
         path = self.folder / "metrics.jsonl"
         kept = []
         if path.exists():  # a resumed run may have written lines after its checkpoint: they are about to come again
-            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= trainer.step]
+            kept = [
+                line
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+                if _step_of(line) <= trainer.step
+            ]
         with whole(path) as temporary:  # on a full disk the old lines stay
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in on_end and on_failure
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8", newline="\n")
+        self.file = open(path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115  closed in on_end and on_failure
 
     def on_step(self, trainer: Trainer) -> None:
         if self.file is not None and (trainer.logged is not None or trainer.scores):

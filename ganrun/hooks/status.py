@@ -33,4 +33,4 @@ def write_status(folder: Path, state: str, step: int, reason: str | None = None,
     """Replace status.json as a whole: a reader never sees half of it. `alarms` are in it where there are any."""
     status = {"state": state, "step": step, "reason": reason, **({"alarms": list(alarms)} if alarms else {})}
     with whole(folder / "status.json") as temporary:
-        temporary.write_text(json.dumps(status) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(status) + "\n", encoding="utf-8", newline="\n")
