@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -132,11 +134,15 @@ def render_batches(
 
 
 def place(config: Config, path: Path) -> Path:
-    """Where the samples go: `out`, else samples.png in the run's folder."""
+    """Where the samples go: `out`, else samples.png in the run's folder; where that is kept, samples_001.png, ...
+
+    With `overwrite` it is samples.png again.
+    """
     if config["out"] is not None:
         return Path(str(config["out"])).expanduser()
     run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    return run / "samples.png"
+    names = (run / ("samples.png" if number == 0 else f"samples_{number:03d}.png") for number in itertools.count())
+    return next(name for name in names if config["overwrite"] or not os.path.lexists(name))
 
 
 def refuse_suffix(out: Path, *written: str) -> None:

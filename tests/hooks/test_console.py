@@ -99,7 +99,7 @@ def test_the_bar_says_as_much_as_its_width_allows() -> None:
         "accuracy 0.812  12:34 left"
     )
     assert line(GAN, 79) == "  8%  |██                 |  1000/12500  D 0.693  G 1.23  acc 0.812  12:34 left"
-    assert line(GAN, 59) == "  8%  1000/12500  D 0.693  G 1.23  12:34 left"
+    assert line(GAN, 59) == "  8%  |█         |  1000/12500  D 0.693  G 1.23  12:34 left"
     assert line(GAN, 39) == "  8%  D 0.693  G 1.23  12:34 left"
 
 
