@@ -15,6 +15,7 @@ from PIL import Image
 
 from ganrun.errors import UserError
 from ganrun.finding import CheckpointError, find, step_of
+from ganrun.folders import check_writable
 from ganrun.plots import INSTALL
 from ganrun.writing import whole
 
@@ -33,12 +34,14 @@ def check(config: Config) -> Path:
     if not any(rows(folder)):
         raise UserError(f"run={folder} holds no numbers in metrics.jsonl: it has not logged yet, or is not a run")
     if config["out"] is None:
+        check_writable(folder)
         return folder / "curves.png"
     out = Path(str(config["out"])).expanduser()
     if out.suffix not in FORMATS or not out.parent.is_dir():
         raise UserError(f"out={out} must be x{', x'.join(FORMATS)} in a folder that exists")
     if out.exists() and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out.parent)
     return out
 
 

@@ -105,4 +105,6 @@ def check_writable(target: Path) -> None:
         with tempfile.TemporaryDirectory(dir=there, prefix=PROBE):
             pass
     except OSError as error:
-        raise UserError(f"out={target} cannot be written: {there}: {error.strerror}") from None
+        raise UserError(
+            f"out={target} cannot be written: {there}: {error.strerror}: choose a place of yours with out="
+        ) from None

@@ -16,6 +16,7 @@ from torch import Tensor
 from ganrun import images
 from ganrun.budget import require_fit, without_losses
 from ganrun.errors import UserError
+from ganrun.folders import check_writable
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, trusted
 from ganrun.ranks import World
@@ -37,6 +38,7 @@ def check(config: Config) -> Path:
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if config["out"] is not None and occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out if out.is_dir() else out.parent)
     return out
 
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ganrun import __version__, images
 from ganrun.errors import UserError
+from ganrun.folders import check_writable
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads
 from ganrun.ranks import World
 from ganrun.sampling import draw, help_to_draw, pixels_of, refuse_suffix, render, restore
@@ -35,6 +36,7 @@ def check(config: Config) -> Path:
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out if out.is_dir() else out.parent)
     return out
 
 

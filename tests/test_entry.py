@@ -203,3 +203,29 @@ def test_in_a_folder_that_was_removed_help_is_still_given(command: str, tmp_path
     done = shell(f"mkdir gone; cd gone; rmdir ../gone; $GANRUN {command}", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "ganrun" in done.stdout
+
+
+def test_a_place_that_cannot_be_written_is_named_before_any_work(tmp_path: Path, monkeypatch, capfd) -> None:
+    """A folder below a file stands for one without permission: root may write everywhere."""
+    from ganrun import bench, evaluation, sampling, synthesis
+    from ganrun.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *QUICK, "steps=1", "out=run"]) == 0
+
+    def refuse(*words: object, **named: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    def fail(*words: object, **named: object) -> None:
+        raise AssertionError("it began to work")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    for room, work in ((sampling, "restore"), (synthesis, "restore"), (evaluation, "Scorer"), (bench, "measure")):
+        monkeypatch.setattr(room, work, fail, raising=False)
+    lines = ["sample ckpt=run", "sample ckpt=run out=x.npz", "synthesize ckpt=run out=x", "eval ckpt=run out=x.json"]
+    for line in (*lines, f"bench {' '.join(QUICK[:1])} out=x.json", "augment-study ckpt=run out=x"):
+        capfd.readouterr()
+        assert main(line.split()) == 2, line
+        said = capfd.readouterr().err
+        assert "cannot be written" in said, line
+        assert said.count("\n") == 1

@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "plan": {"batches", "build", "data", "errors", "estimates", "hooks", "launch", "parts", "systems", "trainer"},
     "naive": {"data", "parts"},
     "bench": {
-        "__init__", "bench_report", "errors", "hooks", "info", "naive", "parts", "plan", "precision",
+        "__init__", "bench_report", "errors", "folders", "hooks", "info", "naive", "parts", "plan", "precision",
         "runs", "trainer", "writing",
     },
     "bench_report": set(),
@@ -69,12 +69,12 @@ MAY_IMPORT = {
     },
     "reached": {"checks", "trainer"},
     "training": {"budget", "finding", "folders", "parts", "plan", "ranks", "reached", "runs"},
-    "sampling": {"budget", "images", "errors", "losses", "parts", "ranks", "seeding", "systems", "writing"},
-    "synthesis": {"__init__", "images", "errors", "parts", "ranks", "sampling", "systems", "writing"},
+    "sampling": {"budget", "folders", "images", "errors", "losses", "parts", "ranks", "seeding", "systems", "writing"},
+    "synthesis": {"__init__", "folders", "images", "errors", "parts", "ranks", "sampling", "systems", "writing"},
     "study_data": {"build", "data", "errors", "parts", "sampling", "synthesis"},
     "study_report": {"__init__", "errors", "metrics", "plots", "study_data"},
     "study": {
-        "augmentations", "batches", "build", "data", "errors", "parts", "schedules", "seeding", "study_data",
+        "augmentations", "batches", "build", "data", "errors", "folders", "parts", "schedules", "seeding", "study_data",
         "study_report",
     },
     "plots": {"metrics"},
@@ -93,7 +93,7 @@ MAY_IMPORT = {
         "data", "errors", "fidelity_scores", "folders", "images", "latent_paths", "metrics", "parts",
         "picture_sets", "precision", "ranks", "sampling", "score_tables", "scores", "scoring", "systems",
     },
-    "curves": {"errors", "finding", "plots", "writing"},
+    "curves": {"errors", "finding", "folders", "plots", "writing"},
     "doctor": {"errors", "parts", "plan", "runs", "seeding", "systems", "trainer", "watch"},
     "album": {"data", "errors", "untrusted"},
     "applying": {

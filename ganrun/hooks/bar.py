@@ -36,12 +36,15 @@ class Bar(tqdm):
 
     def __init__(self, news: News, **settings: Any) -> None:
         self.news = news
-        super().__init__(total=news.steps, initial=news.step, dynamic_ncols=True, **settings)
+        stream = getattr(sys.stderr, "_wrapped", sys.stderr)  # a bar goes back in its line, which others may not
+        super().__init__(total=news.steps, initial=news.step, dynamic_ncols=True, file=stream, **settings)
 
     def __str__(self) -> str:
         width = self.format_dict["ncols"] or 0
         width = width if width >= NARROWEST else WIDTH
-        return line(self.news, width - 1, SHAPES[0 if can_say(SHAPES[0][0], self.fp) else 1])  # some break a full line
+        shapes = SHAPES[0 if can_say(SHAPES[0][0], self.fp) else 1]
+        said = line(self.news, width - 1, shapes)  # some terminals break a line that is full
+        return "".join(letter if letter.isprintable() else "?" for letter in said)
 
 
 def wanted() -> bool:
