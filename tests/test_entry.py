@@ -117,17 +117,44 @@ def test_a_signal_at_any_time_leaves_no_traceback_and_a_folder_that_can_be_used(
     assert not left or "last.pt" in left
 
 
-def test_a_second_signal_is_obeyed_where_the_first_one_was_swallowed(tmp_path) -> None:
-    script = (
-        "import os, signal, sys\nfrom ganrun import cli, entry\n"
-        "def main(words):\n"
-        "    for _ in range(3):\n"
-        "        try:\n            os.kill(os.getpid(), signal.SIGTERM)\n"
-        "        except KeyboardInterrupt:\n            pass\n"
-        "    return 0\n"
-        "cli.main = main\nsys.exit(entry.main())\n"
+MOMENTS = {  # what `ganrun` does in place of a command, and what the process does after it
+    "swallowed, and sent again": ("swallow(); swallow(); os._exit(9)", ""),
+    "swallowed, and waited for": ("swallow(); time.sleep(60); os._exit(9)", ""),
+    "swallowed by an import": ("import swallows", ""),
+    "in a destructor": ("Falls(); os._exit(9)", ""),
+    "after its end": ("", "os.kill(os.getpid(), signal.SIGTERM); os._exit(9)"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_no_signal_is_lost_and_none_is_shown(moment: str, tmp_path: Path) -> None:
+    during, after = MOMENTS[moment]
+    swallows = (
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\nexcept BaseException:\n    os._exit(9)\n"
     )
-    assert subprocess.run([sys.executable, "-c", script], env=environment()).returncode == 143
+    (tmp_path / "swallows.py").write_text(swallows, encoding="utf-8")
+    script = f"""
+import os, signal, sys, time
+from ganrun import cli, entry
+entry.GRACE = 1
+class Falls:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+def swallow():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        pass
+def main(words):
+    {during}
+    return 0
+cli.main = main
+entry.main()
+{after}
+"""
+    env = environment(PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (143, "")
 
 
 def test_a_signal_that_was_ignored_stays_ignored(tmp_path) -> None:
