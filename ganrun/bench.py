@@ -20,6 +20,7 @@ from ganrun import __version__, info, runs
 from ganrun import trainer as trainers
 from ganrun.bench_report import table
 from ganrun.errors import UserError
+from ganrun.folders import check_writable
 from ganrun.hooks.hook import Hook
 from ganrun.hooks.tensorboard import most_memory
 from ganrun.naive import WORKERS, NaiveLoop
@@ -65,6 +66,7 @@ def check(config: Config) -> Path | None:
         raise UserError(f"out={out}: there is no folder {out.parent}")
     if out.exists() and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out.parent)
     return out
 
 

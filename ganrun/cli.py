@@ -16,7 +16,9 @@ from typing import Any
 
 from ganrun import __version__, launch, pages, terminal
 from ganrun.errors import UserError, nearest, one_line
+from ganrun.folders import check_current_folder, gone_if_interrupted
 from ganrun.hydra_main import KNOWN_FAILURES, hand_to_hydra, output_folder
+from ganrun.streams import soften_streams
 
 FAILED, MISUSED = 1, 2
 DRAWS = {  # command: its room and function; what bench and doctor draw is a table
@@ -39,9 +41,16 @@ log = logging.getLogger("ganrun")
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run one command line. Returns the exit code: 0 done, 1 failed, 2 not understood, 128 + n stopped by signal n."""
+    """Run one command line. Returns the exit code: 0 done, 1 failed, 2 not understood, 128 + n stopped by signal n.
+
+    Without words it is this process's own command line, and signals are heeded from here on.
+    """
+    if words is None:
+        from ganrun import entry
+
+        return entry.main()
+    soften_streams()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported: waiting threads let others work
-    words = list(sys.argv[1:] if words is None else words)
     with terminal.cleaned():
         return _main([word for word in words if word != "--debug"], "--debug" in words)
 
@@ -90,7 +99,10 @@ def _dispatch(words: list[str]) -> int:
 
         print(report())
         return 0
-    if "-h" in rest or "--help" in rest:
+    asks = "-h" in rest or "--help" in rest
+    if not asks or {"--config-dir", "-cd"} & set(rest):
+        check_current_folder()
+    if asks:
         directory = _value_after("--config-dir", rest) or _value_after("-cd", rest)
         print(pages.help_page(command, Path(directory).absolute() if directory else None))
         return 0
@@ -139,7 +151,8 @@ def _train(words: list[str]) -> int:
 
         if not codes or codes[-1] < 128:  # a signal ends the whole sweep
             folder = output_folder()
-            codes.append(training.run(compose.plain(cfg), folder, record=partial(compose.record, cfg, folder)))
+            with gone_if_interrupted(folder):
+                codes.append(training.run(compose.plain(cfg), folder, record=partial(compose.record, cfg, folder)))
 
     hand_to_hydra("train", job, request.argv)
     return max(codes, default=0)

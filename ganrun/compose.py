@@ -32,10 +32,11 @@ from ganrun.bounds import shown
 from ganrun.checks import CHECKS, LENGTHS, MOVABLE, check
 from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
+from ganrun.folders import check_home
 from ganrun.hydra_words import ours, unreadable
 from ganrun.limits import SETTINGS
 from ganrun.pages import conf_folder, group_choices
-from ganrun.spelling import allow_absent, as_meant
+from ganrun.spelling import PATHS, allow_absent, as_meant
 from ganrun.strays import placed, refuse_strays
 from ganrun.synonyms import meant, undashed
 from ganrun.user_yaml import check_folder, check_yaml
@@ -215,6 +216,8 @@ def _check_words(request: Request) -> None:
     first_choices = [f"{name_of(o)}={_values(o, groups)[0]}" for o in choices if not o.is_delete()]
     known = _compose(request.page, first_choices, request.config_dir)
     for override in parsed:
+        if name_of(override) in PATHS:
+            check_home(name_of(override), str(override.value()))
         if name_of(override) in ("hydra.run.dir", "hydra.sweep.dir"):
             raise UserError(f"{override.input_line}: where a run is written is said with out=FOLDER")
         if override in choices or override.is_hydra_override() or name_of(override).startswith("hydra"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 
 from ganrun.errors import UserError
 from ganrun.finding import CheckpointError, find, step_of
+from ganrun.folders import check_writable
 from ganrun.plots import INSTALL
 from ganrun.strange import refuse_strange
 from ganrun.untrusted import printable
@@ -35,12 +37,14 @@ def check(config: Config) -> Path:
     if not any(rows(folder)):
         raise UserError(f"run={folder} holds no numbers in metrics.jsonl: it has not logged yet, or is not a run")
     if config["out"] is None:
+        check_writable(folder)
         return folder / "curves.png"
     out = Path(str(config["out"])).expanduser()
     if out.suffix not in FORMATS or not out.parent.is_dir():
         raise UserError(f"out={out} must be x{', x'.join(FORMATS)} in a folder that exists")
     if out.exists() and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out.parent)
     return out
 
 
@@ -48,7 +52,7 @@ def plot(config: Config) -> str:
     """Draw and write. Returns where."""
     folder, out = run_folder(str(config["run"])), check(config)
     strip = strip_of(folder, config["samples"], config["times"])
-    draw(rows(folder), strip, out, folder.name)
+    draw(rows(folder), strip, out, os.fsencode(folder.name).decode("utf-8", "replace"))  # fonts know only text
     return printable(str(out)) + ("" if strip else ": without samples, as its grids (if any) do not tell their columns")
 
 

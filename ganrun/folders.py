@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ganrun.errors import UserError
 from ganrun.strange import LEVELS, refuse_strange, refuse_strange_around, what_is_there
-from ganrun.writing import HOUR, clear, make_folder
+from ganrun.writing import HOUR, clear, make_folder, remove
 
 log = logging.getLogger("ganrun")
 
 AUTO = "auto"  # resume=auto: start there or go on there
 OURS = ("checkpoints", "status.json", ".lock", ".hydra")  # by one of them a run's folder is known
+START = {".hydra": ("config.yaml", "hydra.yaml", "overrides.yaml"), ".lock": (), "train.log": ()}  # before step 0
 PROBE = ".ganrun-probe-"  # one that a kill left behind does not make a folder somebody else's
 
 
-@contextmanager
+@contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the operating system drops when the process ends, however it ends.
 
@@ -66,7 +67,7 @@ def check_folder(folder: Path, resume: str | None) -> None:
     if not folder.is_dir():
         return check_writable(folder)
     occupied = is_occupied(folder)
-    if resume is None and occupied:
+    if resume is None and occupied and not came_to_nothing(folder):
         raise UserError(
             f"out={folder} is not empty: choose another folder, or resume={folder} to go on with a run that is there"
         )
@@ -91,6 +92,41 @@ def is_occupied(folder: Path) -> bool:
         return any(not entry.name.startswith(PROBE) for entry in entries)
 
 
+def came_to_nothing(folder: Path) -> bool:
+    """Whether a run was killed there before it had made anything: the same command may start again."""
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(PROBE)}
+    return ".lock" in there and there <= START.keys()
+
+
+@contextlib.contextmanager
+def gone_if_interrupted(folder: Path) -> Iterator[None]:
+    """What an interrupted start has left in `folder` is removed, and `folder` too, where that is all there is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            if came_to_nothing(folder):
+                for name, members in START.items():
+                    for path in (*(folder / name / member for member in members), folder / name):
+                        path.rmdir() if path.is_dir() and not path.is_symlink() else remove(path)
+                folder.rmdir()
+        raise
+
+
+def check_home(key: str, value: str) -> None:
+    """Raises UserError for ~name where there is no such user, and for ~ where this one has no home folder."""
+    if value.startswith("~") and os.path.expanduser(value) == value:
+        raise UserError(f"{key}={value}: {value.split('/')[0]} is no home folder here: write the path in full")
+
+
+def check_current_folder() -> None:
+    """Relative names mean nothing in a folder that was removed under this process. Raises UserError."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError(f"the current folder was removed or cannot be read ({error.strerror}): cd to another") from None
+
+
 def check_writable(target: Path) -> None:
     """Raises UserError that names the folder which stands in the way."""
     target = target.absolute()
@@ -100,4 +136,6 @@ def check_writable(target: Path) -> None:
         with tempfile.TemporaryDirectory(dir=there, prefix=PROBE):
             pass
     except OSError as error:
-        raise UserError(f"out={target} cannot be written: {there}: {error.strerror}") from None
+        raise UserError(
+            f"out={target} cannot be written: {there}: {error.strerror}: choose a place of yours with out="
+        ) from None

@@ -164,7 +164,7 @@ def looked_at(dataset: Dataset, images: int | None) -> tuple[int, bool]:
 def mapped(tensor: Tensor) -> bool:
     """Does it lie in a file that is mapped into memory? Linux tells."""
     with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
             place, *_, name = line.split(maxsplit=5)
             start, end = (int(side, 16) for side in place.split("-"))
             if start <= tensor.data_ptr() < end:
@@ -178,7 +178,7 @@ def mapped(tensor: Tensor) -> bool:
 def resident() -> int:
     """Bytes that this process has in memory now, torch and its libraries included."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(ImportError):  # Windows
         import resource

@@ -109,7 +109,7 @@ class NaiveLoop:
             persistent_workers=WORKERS > 0,  # kinder than the habit: small data would else start them all the time
         )
         self.batches = self.epochs()
-        self.printed = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  closed in close
+        self.printed = open(os.devnull, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  closed in close
 
     def epochs(self) -> Iterator[Item]:
         while True:
@@ -134,7 +134,12 @@ class NaiveLoop:
         total = 0
         for worker in getattr(self.loader._iterator, "_workers", ()):
             with contextlib.suppress(OSError):  # no /proc
-                fields = Path(f"/proc/{worker.pid}/stat").read_text().rsplit(")", 1)[1].split()
+                fields = (
+                    Path(f"/proc/{worker.pid}/stat")
+                    .read_text(encoding="utf-8", errors="replace")
+                    .rsplit(")", 1)[1]
+                    .split()
+                )
                 total += int(fields[11]) + int(fields[12])
         return total / os.sysconf("SC_CLK_TCK") if total else 0.0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from torch import Tensor
 from ganrun import images
 from ganrun.budget import require_fit, without_losses
 from ganrun.errors import UserError
+from ganrun.folders import check_writable
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.parts import build_system, find_checkpoint, load_checkpoint, pick_device, set_threads, threads_for, trusted
 from ganrun.ranks import World
@@ -36,6 +39,7 @@ def check(config: Config) -> Path:
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if config["out"] is not None and occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out if out.is_dir() else out.parent)
     return out
 
 
@@ -133,11 +137,15 @@ def render_batches(
 
 
 def place(config: Config, path: Path) -> Path:
-    """Where the samples go: `out`, else samples.png in the run's folder."""
+    """Where the samples go: `out`, else samples.png in the run's folder; where that is kept, samples_001.png, ...
+
+    With `overwrite` it is samples.png again.
+    """
     if config["out"] is not None:
         return Path(str(config["out"])).expanduser()
     run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    return run / "samples.png"
+    names = (run / ("samples.png" if number == 0 else f"samples_{number:03d}.png") for number in itertools.count())
+    return next(name for name in names if config["overwrite"] or not os.path.lexists(name))
 
 
 def refuse_suffix(out: Path, *written: str) -> None:

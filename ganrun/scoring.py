@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 from ganrun import __version__, checkpoint
 from ganrun.build import build
 from ganrun.data.dataset import Dataset
+from ganrun.data.places import user_cache
 from ganrun.errors import UserError
 from ganrun.features.extractor import BATCH, Extractor, Features, Seen, data_fingerprint
 from ganrun.finding import CheckpointError
@@ -243,7 +243,7 @@ def cache_folder(asked: str | None) -> Path:
     """Where feature networks and what they saw are kept: as asked, else in the user's own cache folder."""
     if asked is not None:
         return Path(str(asked)).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ganrun"
+    return user_cache()
 
 
 def read_seen(path: Path, count: int, size: int) -> Seen | None:

@@ -10,14 +10,16 @@ PATHS = (
     "ckpt", "resume", "init_from", "run", "input", "out", "target", "synthetic", "test.root", "dataset.cache",
     "model.perceptual.weights", "features.weights", "real", "fake", "compare", "root", "cache", *MOVABLE,
 )  # fmt: skip
+UNQUOTABLE = re.compile(r"[^\w/.\-\\+$%*@?|,]", re.ASCII)  # what Hydra's grammar knows only between quotes
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def as_meant(word: str, sweeps: bool) -> str:
-    """epoch=3.pt and x(1).pt are fine names for files, but grammar errors for Hydra; labels=3,7 would be a sweep."""
+    """epoch=3.pt, x(1).pt and 数据 are fine names, but grammar errors for Hydra; labels=3,7 would be a sweep."""
     key, equals, value = word.partition("=")
     if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
         return f"labels=[{value}]"
-    if key.lstrip("+") not in PATHS or not re.search(r"[=()\[\]{}:\s]", value) or value[:1] in "'\"[":
+    if value[:1] in "'\"[" or not (UNQUOTABLE if key.lstrip("+") in PATHS else BEYOND_ASCII).search(value):
         return word
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}{equals}'{escaped}'"

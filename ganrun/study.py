@@ -17,6 +17,7 @@ from ganrun.batches import Stream, prepare
 from ganrun.build import build
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError, nearest
+from ganrun.folders import check_writable
 from ganrun.parts import pick_device, set_threads
 from ganrun.schedules import Cosine
 from ganrun.seeding import generator, reseed
@@ -69,6 +70,7 @@ def check(config: Config) -> Path:
         raise UserError(f"out={out} is a file: choose another name for the study's folder")
     if out.is_dir() and any(out.iterdir()) and not config["overwrite"]:
         raise UserError(f"out={out} is not empty: choose another folder, or overwrite=true")
+    check_writable(out)
     arms = chosen_arms(config)
     material = gather(config)
     refuse_too_few(config, arms, material)

@@ -53,7 +53,7 @@ class Report:
 
     def append(self, *row: object) -> None:
         with append(self.out / FILES[0], newline="") as file:
-            csv.writer(file).writerow(row)
+            csv.writer(file, lineterminator="\n").writerow(row)
 
     def finish(self) -> str:
         """Write the rest. Returns the table, the answers, and where it all is."""

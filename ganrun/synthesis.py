@@ -15,6 +15,7 @@ import torch
 
 from ganrun import __version__, images
 from ganrun.errors import UserError
+from ganrun.folders import check_writable
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads, threads_for
 from ganrun.ranks import World
 from ganrun.sampling import draw, help_to_draw, pixels_of, refuse_suffix, render, restore
@@ -36,6 +37,7 @@ def check(config: Config) -> Path:
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if occupied and not config["overwrite"]:
         raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out if out.is_dir() else out.parent)
     return out
 
 
@@ -107,14 +109,14 @@ def folder_names(names: list[str]) -> list[str]:
 def write_tree(write: Write, pictures: Iterator[tuple[int, torch.Tensor]], count: int, manifest: Config) -> None:
     """<class>/<number>.png for each picture, then manifest.csv (file, label, class) and manifest.json."""
     names, counts, table = manifest["classes"], dict.fromkeys(range(len(manifest["classes"])), 0), io.StringIO()
-    rows = csv.writer(table)
+    rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["file", "label", "class"])
     for label, picture in bar(pictures, total=count, unit="picture", disable=None, leave=False):
         file = f"{names[label]}/{counts[label]:06d}.png"
         counts[label] += 1
         write(file, images.png_bytes(picture, {"label": label, "seed": manifest["seed"], "step": manifest["step"]}))
         rows.writerow([file, label, names[label]])
-    write("manifest.csv", table.getvalue().encode())
+    write("manifest.csv", table.getvalue().encode("utf-8", "backslashreplace"))
     write("manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 

@@ -79,7 +79,13 @@ class OneLine(logging.Formatter):
 
 
 class LogFile(logging.FileHandler):
-    """train.log: added to where it is a file of one name, never through a link."""
+    """train.log: UTF-8 with plain line ends on every machine, added to where it is a file of one name, never by a link.
+
+    What UTF-8 has not, such as the bytes of a file's name in another encoding, is written as an escape.
+    """
 
     def _open(self) -> Any:
-        return append(Path(self.baseFilename))
+        return append(Path(self.baseFilename), newline="\n")
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk is told by what has to be written there: a checkpoint. The log never ends a run, or prints."""

@@ -15,6 +15,7 @@ from ganrun.finding import newest
 from ganrun.folders import AUTO, alone_in
 from ganrun.plan import Plan, plan, require_batch
 from ganrun.ranks import World
+from ganrun.reached import Reached
 from ganrun.speed import settled
 
 Config = dict[str, Any]
@@ -57,18 +58,19 @@ def check(config: Config, folder: Path | None) -> tuple[Plan, str | None]:
 
 
 def ended(asked: Job, folder: Path | None) -> str | None:
-    """A line for a run that is at its end."""
+    """A line for a run that has nothing left to do: it is at its end, or further than the length that is asked for."""
     if asked.state is None:
         return None
-    reached = asked.state["progress"]["step"]
     counted = asked.config["epochs"] is not None  # in which broken pictures do not count
-    steps = parts.length_of(asked.config, parts.load_dataset(asked.config, asked.trust, pixels=counted)).steps
-    if steps is None or reached < steps:
+    dataset, stored = parts.load_dataset(asked.config, asked.trust, pixels=counted), asked.state["config"]
+    before, now = (parts.length_of(config, dataset) for config in (stored, asked.config))
+    reached = Reached(stored, asked.config, asked.state["progress"], before, now, len(dataset))
+    if not reached.nothing_left:
         return None
-    if folder is not None:
+    if folder is not None and reached.at_its_end:
         with contextlib.suppress(OSError):  # killed after its last checkpoint, it may say `running` for ever
-            runs.write_status(folder, "finished", reached)
-    return f"{folder} is at step {reached} already, its end: give a longer length, such as steps={2 * reached}"
+            runs.write_status(folder, "finished", asked.state["progress"]["step"])
+    return reached.line(str(folder))
 
 
 def run(

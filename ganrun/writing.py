@@ -146,7 +146,7 @@ def whole(path: Path, inside: Path | None = None, durable: bool = False) -> Iter
         temporary = unguessable(path.name)
         descriptor = place.open(temporary, NEW)
         try:
-            with os.fdopen(descriptor, "w+b") as file:
+            with os.fdopen(descriptor, "wb+") as file:
                 yield file
                 file.flush()
                 if durable:
@@ -166,7 +166,7 @@ def write_bytes(path: Path, content: bytes, inside: Path | None = None) -> None:
 
 
 def write_text(path: Path, text: str, inside: Path | None = None) -> None:
-    write_bytes(path, text.encode("utf-8"), inside)
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), inside)
 
 
 def same_file(path: Path, name: str, inside: Path | None = None) -> None:
@@ -209,7 +209,7 @@ def append(path: Path, inside: Path | None = None, newline: str | None = None) -
         if problem := unfit(os.fstat(descriptor)):
             os.close(descriptor)
             raise OSError(errno.EINVAL, problem, str(path))
-        return os.fdopen(descriptor, "a", encoding="utf-8", newline=newline)
+        return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace", newline=newline)
 
 
 def unfit(found: os.stat_result) -> str | None:

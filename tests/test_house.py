@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,8 @@ MAY_IMPORT = {
     },
     "naive": {"data", "parts"},
     "bench": {
-        "__init__", "bench_report", "errors", "hooks", "info", "naive", "parts", "plan", "precision", "runs", "speed",
-        "trainer", "writing",
+        "__init__", "bench_report", "errors", "folders", "hooks", "info", "naive", "parts", "plan", "precision",
+        "runs", "speed", "trainer", "writing",
     },
     "bench_report": set(),
     "folders": {"errors", "strange", "writing"},
@@ -76,18 +77,20 @@ MAY_IMPORT = {
         "average", "batches", "checks", "compiling", "errors", "finding", "folders", "graphs", "hooks", "losses",
         "networks", "parts", "plan", "precision", "ranks", "speed", "trainer", "writing",
     },
-    "training": {"budget", "finding", "folders", "parts", "plan", "ranks", "runs", "speed"},
+    "training": {"budget", "finding", "folders", "parts", "plan", "ranks", "reached", "runs", "speed"},
     "sampling": {
-        "budget", "errors", "images", "losses", "parts", "ranks", "seeding", "systems", "untrusted", "writing",
+        "budget", "errors", "folders", "images", "losses", "parts", "ranks", "seeding", "systems", "untrusted",
+        "writing",
     },
     "synthesis": {
-        "__init__", "errors", "images", "parts", "ranks", "sampling", "systems", "terminal", "untrusted", "writing",
+        "__init__", "errors", "folders", "images", "parts", "ranks", "sampling", "systems", "terminal", "untrusted",
+        "writing",
     },
     "study_data": {"build", "data", "errors", "parts", "sampling", "synthesis"},
     "study_report": {"__init__", "errors", "metrics", "plots", "study_data", "untrusted", "writing"},
     "study": {
-        "augmentations", "batches", "build", "data", "errors", "parts", "schedules", "seeding", "study_data",
-        "study_report",
+        "augmentations", "batches", "build", "data", "errors", "folders", "parts", "schedules", "seeding",
+        "study_data", "study_report",
     },
     "plots": {"metrics", "writing"},
     "features": {"bounds", "checkpoint", "data", "errors", "finding", "networks", "seeding", "study", "writing"},
@@ -107,7 +110,7 @@ MAY_IMPORT = {
         "data", "errors", "fidelity_scores", "folders", "images", "latent_paths", "metrics", "parts", "picture_sets",
         "precision", "ranks", "sampling", "score_tables", "scores", "scoring", "systems", "terminal",
     },
-    "curves": {"errors", "finding", "plots", "strange", "untrusted", "writing"},
+    "curves": {"errors", "finding", "folders", "plots", "strange", "untrusted", "writing"},
     "doctor": {"errors", "parts", "plan", "runs", "seeding", "speed", "systems", "trainer", "watch"},
     "album": {"data", "errors", "untrusted"},
     "applying": {
@@ -120,16 +123,16 @@ MAY_IMPORT = {
     "strays": {"checks", "errors", "pages"},
     "spelling": {"checks"},
     "compose": {
-        "bounds", "checks", "data", "errors", "finding", "hydra_words", "limits", "pages", "resolvers", "spelling",
-        "strays", "synonyms", "user_yaml", "writing",
+        "bounds", "checks", "data", "errors", "finding", "folders", "hydra_words", "limits", "pages", "resolvers",
+        "spelling", "strays", "synonyms", "user_yaml", "writing",
     },
     "info": {"__init__"},
     "hydra_main": {"compose", "errors", "hydra_words", "pages", "terminal"},
     "cli": {
-        "__init__", "checks", "compose", "errors", "folders", "hydra_main", "info", "launch", "pages", "ranks",
-        "strange", "terminal", "training", "writing",
+        "__init__", "checks", "compose", "entry", "errors", "folders", "hydra_main", "info", "launch", "pages",
+        "ranks", "strange", "streams", "terminal", "training", "writing",
     },
-    "__main__": {"cli"},
+    "__main__": {"entry"},
     "__init__": set(),
     "living": {"batches", "systems"},
     "memory": {"data", "launch"},
@@ -140,6 +143,9 @@ MAY_IMPORT = {
     "hydra_words": set(),
     "synonyms": set(),
     "user_yaml": {"errors", "limits"},
+    "reached": {"checks", "trainer"},
+    "streams": set(),
+    "entry": {"cli", "streams"},
 }  # fmt: skip
 
 
@@ -234,7 +240,7 @@ def test_files_are_made_and_removed_in_one_room(path: Path) -> None:
 def test_progress_bars_come_from_one_room() -> None:
     """Others write to a stream that shows text alone, and a bar moves the cursor."""
     speakers = {room_of(path) for path in FILES if any(name.startswith("tqdm") for name in imports(path))}
-    assert speakers == {"terminal"}
+    assert speakers == {"terminal", "hooks"}  # hooks/bar.py writes to the stream below, too
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -250,3 +256,42 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 def test_every_file_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not text.strip() or ast.get_docstring(ast.parse(text))
+
+
+def text_files(tree: ast.AST) -> Iterator[tuple[ast.Call, bool]]:
+    """Each call that opens a file as text, and whether it may write."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        function, owner = node.func, getattr(getattr(node.func, "value", None), "id", None)
+        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+        if name in ("read_text", "write_text") and isinstance(function, ast.Attribute):  # not our own functions
+            yield node, name == "write_text"
+        if name in ("TextIOWrapper", "FileHandler", "NamedTemporaryFile", "TemporaryFile", "fdopen"):
+            yield node, True
+        if name == "open" and owner not in ("os", "Image", "tarfile", "webbrowser"):
+            places = node.args[1:] if isinstance(function, ast.Name) else node.args
+            modes = [word.value for word in places if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+            modes += [word.value.value for word in node.keywords if word.arg == "mode"]
+            mode = modes[0] if modes else "r"
+            if re.fullmatch("[rwax+]+t?", mode) and (modes or isinstance(function, ast.Name)):
+                yield node, mode not in ("r", "rt")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_text_has_one_encoding_and_one_line_end_on_every_machine(path: Path) -> None:
+    """A locale that is not UTF-8 and Windows change what `open` means where neither is said."""
+    for call, writes in text_files(ast.parse(path.read_text(encoding="utf-8"))):
+        given = {word.arg for word in call.keywords}
+        said = ast.unparse(call)
+        if any(f'"{kind}b' in said or f"'{kind}b" in said for kind in "rwax"):
+            continue
+        assert "encoding" in given, f"line {call.lineno}: encoding= is not said"
+        assert not writes or "newline" in given, f"line {call.lineno}: newline= is not said"
+
+
+def test_tables_end_their_lines_as_every_other_file_does() -> None:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "csv.writer":
+                assert any(word.arg == "lineterminator" for word in node.keywords), path

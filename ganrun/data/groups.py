@@ -18,7 +18,7 @@ def left(membership: Path = MEMBERSHIP, mounted: Path = MOUNTED) -> int | None:
     found = []
     for folder, names in groups(membership, mounted):
         try:
-            limit, used = (int((folder / name).read_text()) for name in names[:2])
+            limit, used = (int((folder / name).read_text(encoding="utf-8")) for name in names[:2])
         except (OSError, ValueError):  # no group of memory, or "max"
             continue
         found.append(max(0, limit - used + of_files(folder, names[2])))
@@ -28,7 +28,7 @@ def left(membership: Path = MEMBERSHIP, mounted: Path = MOUNTED) -> int | None:
 def groups(membership: Path, mounted: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
     """This process's group and all above it; in a container their paths may be those of the machine outside."""
     try:
-        lines = membership.read_text().splitlines()
+        lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
@@ -44,7 +44,7 @@ def groups(membership: Path, mounted: Path) -> Iterator[tuple[Path, tuple[str, s
 def of_files(folder: Path, name: str) -> int:
     """Bytes of files that a group has read and may forget."""
     try:
-        counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        counts = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines())
         return int(counts.get(name, 0))
     except (OSError, ValueError):
         return 0

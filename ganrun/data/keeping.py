@@ -125,7 +125,7 @@ def free_memory() -> int | None:
     Linux tells; elsewhere it is all the memory there is, or nobody knows.
     """
     try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
         free = int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         try:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 
 def user_cache() -> Path:
-    """ganrun's part of it; XDG_CACHE_HOME says where, as everywhere on Linux."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ganrun"
+    """ganrun's part of it; XDG_CACHE_HOME says where, as everywhere on Linux.
+
+    A user without a home folder, as in some containers, has a folder among the temporary files.
+    """
+    place = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    if not place.startswith("~"):
+        return Path(place) / "ganrun"
+    return Path(tempfile.gettempdir()) / f"ganrun-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"

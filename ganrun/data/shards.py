@@ -229,7 +229,7 @@ def indexed(place: Place, size: int, stamp: int, root: str) -> tuple[list[Row], 
     """The pictures of a shard and what was left out, from the user's cache folder if they are there."""
     index = index_file(place)
     try:
-        kept = json.loads(index.read_text())
+        kept = json.loads(index.read_text(encoding="utf-8"))
         if kept["made"] == [INDEX, size, stamp]:
             return [Row(str(n), int(o), int(s), None if c is None else str(c)) for n, o, s, c in kept["rows"]], [
                 str(note) for note in kept["notes"]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.bounds import Weight
+from ganrun.hooks.bar import Bar, News, lines_above, wanted
 from ganrun.hooks.hook import Hook
-from ganrun.terminal import bar
-from ganrun.untrusted import printable
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from ganrun.trainer import Trainer
 
 log = logging.getLogger("ganrun.progress")
@@ -27,42 +24,58 @@ class Console(Hook):
     """Says images/s, each player's loss, the discriminator's accuracy and the time left.
 
     A line is written at the first step, then at most every `seconds`, whenever numbers have been read anyway. Once
-    warm, another says how fast the run is and when it will be at its end.
+    warm, another says how fast the run is and when it will be at its end. At the end what the watchdog found is said
+    once more.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], seconds: Weight = 5.0) -> None:
         super().__init__(folder, config)
         self.seconds = float(seconds)
-        self.bar: tqdm | None = None
+        self.bar: Bar | None = None
+        self.screen = contextlib.ExitStack()  # what is open there
 
     def on_start(self, trainer: Trainer) -> None:
         self.started, self.first_step, self.first_progress = time.monotonic(), trainer.step, trainer.progress
         self.spoke = -self.seconds
         self.warm_from: tuple[float, int, float] | None = None  # time, step and progress after the first step
         self.forecasted = False
-        if sys.stderr.isatty():
-            self.bar = bar(total=trainer.length.steps, initial=trainer.step, unit="step", dynamic_ncols=True)
+        self.news = News(trainer.step, trainer.length.steps, trainer.progress)
+        if wanted():
+            self.screen.enter_context(lines_above())
+            self.bar = self.screen.enter_context(Bar(self.news, unit="step"))
 
     def on_step(self, trainer: Trainer) -> None:
-        if self.bar is not None:
-            self.bar.update()
+        self.news.step, self.news.progress = trainer.step, trainer.progress
         if not self.forecasted:
             self.forecast(trainer)
-        if trainer.logged is None or time.monotonic() - self.spoke < self.seconds:
-            return
-        self.speak(trainer)
+        if trainer.logged is not None and time.monotonic() - self.spoke >= self.seconds:
+            self.speak(trainer)
+        if self.bar is not None:
+            if pace := self.pace(trainer):
+                self.news.speed, self.news.left = pace[0], clock(pace[1])
+            self.bar.update()
 
     def on_end(self, trainer: Trainer) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.screen.close()
         seconds = time.monotonic() - self.started
         images = (trainer.step - self.first_step) * trainer.stream.batch_size
         ended, speed = trainer.stopped or "finished", images / max(seconds, 1e-9)
         log.info(f"{ended} after step {trainer.step}: {images:,} images in {clock(seconds)} ({speed:,.0f} images/s)")
+        for alarm in trainer.alarms:
+            if alarm != trainer.stopped:  # thousands of lines ago, perhaps
+                log.warning(f"remember   {alarm.removeprefix('watchdog  ')}")
 
     def on_failure(self, trainer: Trainer) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.screen.close()
+
+    def pace(self, trainer: Trainer) -> tuple[float, float] | None:
+        """Images a second and seconds left, without the first step, which warms up; None before they can be known."""
+        if self.warm_from is None or trainer.step <= self.warm_from[1] or trainer.progress <= self.warm_from[2]:
+            return None
+        then, step, progress = self.warm_from
+        seconds = max(time.monotonic() - then, 1e-9)
+        left = seconds * (1 - trainer.progress) / (trainer.progress - progress)
+        return (trainer.step - step) * trainer.stream.batch_size / seconds, left
 
     def forecast(self, trainer: Trainer) -> None:
         """One line, once the run is warm: its speed without its first step, and the time to its end."""
@@ -70,34 +83,25 @@ class Console(Hook):
         if self.warm_from is None:
             self.warm_from = now, trainer.step, trainer.progress
             return
-        then, step, progress = self.warm_from
-        seconds, steps = now - then, trainer.step - step
-        if seconds < WARM_SECONDS or (steps < WARM_STEPS and seconds < PATIENCE):
+        seconds, steps = now - self.warm_from[0], trainer.step - self.warm_from[1]
+        pace = self.pace(trainer)
+        if pace is None or seconds < WARM_SECONDS or (steps < WARM_STEPS and seconds < PATIENCE):
             return
         self.forecasted = True
-        left = seconds * (1 - trainer.progress) / max(trainer.progress - progress, 1e-12)
+        speed, left = pace
         end = trainer.length.steps or round(trainer.step + left * steps / seconds)
-        speed = steps * trainer.stream.batch_size / seconds
-        line = f"speed       {speed:,.0f} images/s: about {clock(left)} to step {end}"
-        if self.bar is not None:
-            self.bar.write(line)
-        log.log(logging.INFO if self.bar is None else logging.DEBUG, line)
+        log.info(f"speed       {speed:,.0f} images/s: about {clock(left)} to step {end}")
 
     def speak(self, trainer: Trainer) -> None:
-        now = time.monotonic()
-        seconds = now - self.started
-        images = (trainer.step - self.first_step) * trainer.stream.batch_size
-        done = trainer.progress - self.first_progress
-        left = seconds * (1 - trainer.progress) / done if done > 0 else 0.0
-        numbers = "  ".join(f"{name} {value:.3f}" for name, value in headline(trainer.logged or {}).items())
+        numbers = headline(trainer.logged or {})
         end = f"/{trainer.length.steps}" if trainer.length.steps else ""
-        line = f"step {trainer.step}{end}  {images / max(seconds, 1e-9):,.0f} images/s  {numbers}  {clock(left)} left"
-        if self.bar is not None:
-            self.bar.set_postfix_str(printable(numbers))
-            log.debug(line)  # a bar is on the screen: the line goes to train.log alone
-        else:
-            log.info(line)
-        self.spoke = now
+        said = [f"step {trainer.step}{end}", *(f"{name} {value:.3f}" for name, value in numbers.items())]
+        self.news.numbers = numbers
+        if pace := self.pace(trainer):
+            said = [said[0], f"{pace[0]:,.0f} images/s", *said[1:], f"{clock(pace[1])} left"]
+        # a bar is on the screen: the line goes to train.log alone
+        log.log(logging.INFO if self.bar is None else logging.DEBUG, "  ".join(said))
+        self.spoke = time.monotonic()
 
 
 def headline(logged: dict[str, float]) -> dict[str, float]:

@@ -21,9 +21,10 @@ class MetricsFile(Hook):
         path = self.folder / "metrics.jsonl"
         kept = []
         if path.exists():  # a resumed run may have written lines after its checkpoint: they are about to come again
-            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= trainer.step]
+            text = path.read_text(encoding="utf-8", errors="replace")
+            kept = [line for line in text.splitlines() if _step_of(line) <= trainer.step]
         write_text(path, "".join(f"{line}\n" for line in kept))  # on a full disk the old lines stay
-        self.file = append(path)  # closed in on_end and on_failure
+        self.file = append(path, newline="\n")  # closed in on_end and on_failure
 
     def on_step(self, trainer: Trainer) -> None:
         if self.file is not None and (trainer.logged is not None or trainer.scores):

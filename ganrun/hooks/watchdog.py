@@ -178,7 +178,7 @@ def remember(trainer: Trainer, line: str) -> None:
 
 def rows_before(path: Path, step: int) -> Iterator[Row]:
     """What a run has logged up to a step."""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
         try:
             row = json.loads(line)
         except ValueError:  # torn by a kill in mid-write

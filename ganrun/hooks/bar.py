@@ -1,0 +1,126 @@
+"""Bar: the last line of a terminal, which says as much about a run as its width allows."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+WIDTH, NARROWEST = 80, 20  # of a terminal that does not tell; below that it does not tell the truth
+SHORTEST, LONGEST = 10, 30  # letters of the bar itself: a shorter one shows nothing
+SHAPES = ("█", " "), ("#", ".")
+GAP = "  "
+
+
+@dataclass
+class News:
+    """What there is to say: numbers by name, the share that is done, and what is known of the time."""
+
+    step: int = 0
+    steps: int | None = None
+    progress: float = 0.0
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    speed: float | None = None  # images a second
+    left: str | None = None
+
+
+class Bar(tqdm):
+    """tqdm's care for time and terminal, with a line of our own. `news` is to be kept up to date."""
+
+    def __init__(self, news: News, **settings: Any) -> None:
+        self.news = news
+        stream = getattr(sys.stderr, "_wrapped", sys.stderr)  # a bar goes back in its line, which others may not
+        super().__init__(total=news.steps, initial=news.step, dynamic_ncols=True, file=stream, **settings)
+
+    def __str__(self) -> str:
+        width = self.format_dict["ncols"] or 0
+        width = width if width >= NARROWEST else WIDTH
+        shapes = SHAPES[0 if can_say(SHAPES[0][0], self.fp) else 1]
+        said = line(self.news, width - 1, shapes)  # some terminals break a line that is full
+        return "".join(letter if letter.isprintable() else "?" for letter in said)
+
+
+def wanted() -> bool:
+    """On a terminal that can go back to the start of a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@contextlib.contextmanager
+def lines_above() -> Iterator[None]:
+    """What is logged meanwhile to the screen stands in lines of its own above the bar."""
+    before = list(logging.root.handlers)
+    with logging_redirect_tqdm(tqdm_class=Bar):
+        for handler in logging.root.handlers:
+            if handler not in before:
+                handler.setLevel(max((old.level for old in before if old not in logging.root.handlers), default=0))
+        yield
+
+
+def line(news: News, width: int, shapes: tuple[str, str] = SHAPES[0]) -> str:
+    """At most `width` letters. Where names in full do not fit, initials; where those do not, the first of `ranked`."""
+    for names in (list(news.numbers), initials(list(news.numbers))):
+        pieces = pieces_of(news, names)
+        kept = fitting(ranked(pieces), pieces, width)
+        if len(kept) == len(pieces):
+            break
+    room = width - sum(len(pieces[name]) + len(GAP) for name in kept) + len(GAP)
+    if "bar" in kept:
+        pieces["bar"] = drawn(news.progress, min(SHORTEST + room, LONGEST), shapes)
+    return GAP.join(pieces[name] for name in pieces if name in kept)
+
+
+def pieces_of(news: News, names: Sequence[str]) -> dict[str, str]:
+    """Each piece of the line by what it is, from left to right; numbers with three digits."""
+    end = f"/{news.steps}" if news.steps else ""
+    numbers = {key: f"{name} {value:.3g}" for (key, value), name in zip(news.numbers.items(), names, strict=True)}
+    pieces = {"share": f"{news.progress:4.0%}", "bar": drawn(0, SHORTEST, SHAPES[1]), "step": f"{news.step}{end}"}
+    if news.speed is not None:
+        pieces["speed"] = f"{news.speed:,.0f} images/s"
+    pieces |= {f"number {key}": text for key, text in numbers.items() if key != "accuracy"}
+    pieces |= {"number accuracy": numbers["accuracy"]} if "accuracy" in numbers else {}
+    return pieces | ({} if news.left is None else {"left": f"{news.left} left"})
+
+
+def ranked(pieces: Mapping[str, str]) -> list[str]:
+    """The most important first: losses, the share, the time left, the step, the bar, accuracy, speed."""
+    losses = [name for name in pieces if name.startswith("number ") and name != "number accuracy"]
+    order = [*losses, "share", "left", "step", "bar", "number accuracy", "speed"]
+    return [name for name in order if name in pieces]
+
+
+def fitting(order: Sequence[str], pieces: Mapping[str, str], width: int) -> set[str]:
+    """The first of `order`, as long as the line is not full."""
+    kept: set[str] = set()
+    used = -len(GAP)
+    for name in order:
+        used += len(pieces[name]) + len(GAP)
+        if used > width:
+            break
+        kept.add(name)
+    return kept
+
+
+def initials(names: Sequence[str]) -> list[str]:
+    """discriminator -> D, accuracy -> acc, photo_discriminator -> PD; the names themselves where two would be one."""
+    short = ["acc" if name == "accuracy" else "".join(word[:1].upper() for word in name.split("_")) for name in names]
+    return short if len(set(short)) == len(short) else list(names)
+
+
+def drawn(share: float, length: int, shapes: tuple[str, str]) -> str:
+    full = round(min(max(share, 0.0), 1.0) * length)
+    return f"|{shapes[0] * full}{shapes[1] * (length - full)}|"
+
+
+def can_say(text: str, stream: Any) -> bool:
+    try:
+        text.encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
