@@ -169,12 +169,9 @@ def _build_inside(value: Any, hint: Any, where: str, trust: Sequence[str] | None
                 expects = nn.Module
             return build(value, expects, where, trust)
         wanted = _class_in(hint)
-        if wanted is not object and not all(
-            isinstance(item, Mapping) and "_target_" in item for item in value.values()
-        ):
-            raise UserError(
-                f"{where} must hold {wanted.__name__} objects, each with its _target_; it has {shown(value)}"
-            )
+        for name, item in value.items() if wanted is not object else ():
+            if not isinstance(item, Mapping) or "_target_" not in item:
+                raise UserError(f"{where}.{name}={shown(item)} must be a {wanted.__name__} with its _target_")
         return {key: _build_inside(item, hint, f"{where}.{key}", trust) for key, item in value.items()}
     if isinstance(value, list):
         return [_build_inside(item, hint, f"{where}[{number}]", trust) for number, item in enumerate(value)]
