@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "objective": set(),
     "errors": set(),
     "limits": set(),
+    "reading": set(),
     "launch": set(),
     "ranks": {"__init__", "errors", "launch"},
     "checks": {"errors", "limits"},
