@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganrun.errors import UserError, nearest
+from ganrun.untrusted import first_wrong, printable
 
 Config = dict[str, Any]
 
@@ -264,17 +265,33 @@ def check(page: str, config: Config) -> None:
                 raise UserError(f"optimizer.players.{player}.lr={_shown(rate)} {message}")
 
 
-def check_stored(config: Config) -> None:
-    """The same for a run's config out of a checkpoint: it may be older than some settings. Raises UserError."""
-    for name in RESUMED:
+def check_own(config: Config) -> None:
+    """Refuse what no checkpoint could hold, by the function that will look at the checkpoint. Raises UserError."""
+    wrong = first_wrong(config)
+    if wrong is None:
+        return
+    if not wrong.place:
+        raise UserError(f"the config {wrong.why}: leave some away")
+    what = f"{wrong.place}={printable(_shown(wrong.value))[:80]}" if wrong.value is not None else wrong.place
+    raise UserError(f"{what} {wrong.why}: the run that it makes could not be opened again; choose another")
+
+
+def check_stored(config: Config, whole: bool = True) -> None:
+    """The same for a run's config out of a checkpoint: it may be older than some settings. Raises UserError.
+
+    A run cannot go on without some of them: `whole` asks that these are there.
+    """
+    for name in RESUMED if whole else ():
         if name not in config:
             raise UserError(f"its config holds no {name}")
     for key, wrong in CHECKS["train"].items():
         value: Any = config
+        if not whole and key.split(".")[0] not in config:
+            continue
         for name in key.split("."):
             value = value.get(name, wrong) if isinstance(value, Mapping) else None
         if value is wrong and wrong is not None:  # it is not there
-            if key.split(".")[0] in RESUMED:
+            if whole and key.split(".")[0] in RESUMED:
                 raise UserError(f"its config holds no {key}")
             continue
         message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"
@@ -283,4 +300,6 @@ def check_stored(config: Config) -> None:
 
 
 def _shown(value: Any) -> str:
+    if type(value) is int and abs(value) > 10**80:  # Python writes no number of more than 4,300 digits
+        return "a number of more than 80 digits"
     return "null" if value is None else str(value)

@@ -14,6 +14,7 @@ import torch
 from ganrun import estimates, launch
 from ganrun.batches import prepare
 from ganrun.build import build
+from ganrun.checks import check_own
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
 from ganrun.estimates import SavedTensors
@@ -91,6 +92,8 @@ def mebi(count: float) -> str:
 
 def plan(config: Config, trust: Sequence[str] | None = None) -> Plan:
     """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError."""
+    if trust is None:  # what came out of a file has passed this door already
+        check_own(config)
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust)
     set_threads(config["threads"], math.prod(dataset.image_size))
@@ -171,6 +174,6 @@ def load_weights(system: System, state: Mapping[str, Any]) -> None:
             fresh = {name: tensor for name, tensor in system.state_dict().items() if name.startswith("loss.")}
             system.load_state_dict({**networks, **fresh})
             system.drawn_with().load_state_dict(state["average"])
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"init_from: that run's networks are not these: {reason}") from None

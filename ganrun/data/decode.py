@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from ganrun.data.listing import Listing, is_colour, open_picture
+from ganrun.data.listing import Listing, is_colour
+from ganrun.pictures import open_picture
 from ganrun.workers import FORKS, settle
 
 BICUBIC = Image.Resampling.BICUBIC  # Pillow's is antialiased

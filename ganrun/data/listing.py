@@ -6,17 +6,15 @@ import os
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import BytesIO
 from typing import Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ganrun.data.labels import in_order, named_classes
 from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
+from ganrun.pictures import open_picture
 from ganrun.untrusted import printable
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # never EPS, which starts Ghostscript
-MAX_PIXELS = 64 * 10**6  # a 170 KB .png may unfold to half a gigabyte
 SPLITS = {"train", "test", "val", "valid"}
 PROBES = 64
 LARGEST_FOUND = 256  # image_size of larger or mixed pictures is not guessed
@@ -141,18 +139,6 @@ def classes_of(places: list[list[str]], labelled: Labelled, root: str) -> tuple[
     folders = sorted({place[0] for place in places})
     index = {folder: i for i, folder in enumerate(folders)}
     return [index[place[0]] for place in places], [printable(folder) for folder in folders], []
-
-
-def open_picture(data: bytes) -> Image.Image:
-    """The header of an encoded image. Raises ValueError for another format or for more than MAX_PIXELS."""
-    try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        bomb = isinstance(error, Image.DecompressionBombError)
-        raise ValueError("far too many pixels" if bomb else f"not a {', '.join(FORMATS)} image") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width}x{image.height} pixels, more than the {MAX_PIXELS // 10**6} million allowed")
-    return image
 
 
 def find_facts(
