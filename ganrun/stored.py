@@ -74,6 +74,8 @@ def check_going_on(state: State) -> None:
         one = isinstance(groups, list) and len(groups) == 1 and isinstance(groups[0], dict)
         if not one or not isinstance(moments, dict) or not all(isinstance(kept, dict) for kept in moments.values()):
             raise ValueError("its optimizers are not what torch saves of one")
+        if any(isinstance(value, str) for kept in moments.values() for value in kept.values()):
+            raise ValueError("its optimizers hold text where they keep numbers")
     if len(meter) > NAMES or not all(isinstance(name, str) and is_mean(entry) for name, entry in meter.items()):
         raise ValueError("its meter is not what a run saves")
 
@@ -119,8 +121,6 @@ def check_moments(kept: Mapping[str, Any], fresh: Mapping[str, Any] | None, shap
 
     What is empty has not stepped yet.
     """
-    if any(isinstance(value, str) for value in kept.values()):
-        raise ValueError("its optimizers hold text where they keep numbers")
     for name, like in (fresh or {}).items() if kept else ():
         value = kept.get(name)
         if isinstance(like, Tensor) != isinstance(value, Tensor) or getattr(value, "shape", ()) != getattr(

@@ -86,7 +86,8 @@ MAY_IMPORT = {
         "__init__", "build", "checkpoint", "data", "errors", "features", "finding", "metrics", "scores", "seeding",
     },
     "latent_paths": {"features", "metrics", "networks", "sampling", "seeding", "systems"},
-    "picture_sets": {"data", "errors", "untrusted"},
+    "arrays": {"reading", "untrusted"},
+    "picture_sets": {"arrays", "data", "errors", "limits"},
     "score_tables": {"errors", "limits", "reading", "untrusted", "writing"},
     "fidelity_scores": {
         "__init__", "applying", "batches", "data", "errors", "images", "metrics", "score_tables", "seeding", "systems",
