@@ -15,6 +15,7 @@ from typing import Any
 
 from ganrun import __version__, launch, pages
 from ganrun.errors import FailedChecks, UserError, nearest
+from ganrun.words import quoted
 
 FAILED, MISUSED = 1, 2
 KNOWN_FAILURES = (UserError, FailedChecks, FloatingPointError, OSError)  # their messages say it all
@@ -125,7 +126,8 @@ def _train(words: list[str]) -> int:
         from ganrun import training
 
         if not codes or codes[-1] < 128:  # a signal ends the whole sweep
-            codes.append(training.run(compose.plain(cfg), Path(HydraConfig.get().runtime.output_dir)))
+            folder = Path(HydraConfig.get().runtime.output_dir)
+            codes.append(training.run(compose.plain(cfg), folder, config_dir=request.config_dir))
 
     _hand_to_hydra("train", job, request.argv)
     return max(codes, default=0)
@@ -150,9 +152,13 @@ def _train_together(request: Any) -> int:
             config = {**config, "resume": "auto"}
             request.add("resume=auto", f"out={_quoted(folder)}")
         if not world.first:
-            return training.run(config, folder, world)
+            return training.run(config, folder, world, request.config_dir)
         codes: list[int] = []
-        _hand_to_hydra("train", lambda cfg: codes.append(training.run(compose.plain(cfg), folder, world)), request.argv)
+
+        def job(cfg: Any) -> None:
+            codes.append(training.run(compose.plain(cfg), folder, world, request.config_dir))
+
+        _hand_to_hydra("train", job, request.argv)
     return codes[0]
 
 
@@ -200,8 +206,7 @@ def _prepare_resume(request: Any, config: dict[str, Any]) -> Path:
 
 
 def _quoted(path: Path) -> str:
-    escaped = str(path.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return quoted(str(path.absolute()))
 
 
 def _draw(page: str, room: str, function: str, words: list[str]) -> int:

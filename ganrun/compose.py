@@ -29,6 +29,7 @@ from ganrun.checks import CHECKS, LENGTHS, MOVABLE, check
 from ganrun.errors import UserError, nearest
 from ganrun.finding import CheckpointError, find
 from ganrun.pages import conf_folder, group_choices
+from ganrun.words import meant
 
 Config = dict[str, Any]
 
@@ -257,10 +258,7 @@ def _as_meant(word: str, sweeps: bool) -> str:
     key, equals, value = word.partition("=")
     if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
         return f"labels=[{value}]"
-    if key.lstrip("+") not in PATHS or not re.search(r"[=()\[\]{}:\s]", value) or value[:1] in "'\"[":
-        return word
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}{equals}'{escaped}'"
+    return f"{key}{equals}{meant(value)}" if key.lstrip("+") in PATHS else word
 
 
 def _allow_absent(word: str, resumes: bool) -> str:
