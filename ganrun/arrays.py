@@ -92,7 +92,10 @@ def header(file: BinaryIO) -> Kind:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"it is written in version {version} of numpy's format, not 1 or 2")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except Exception:  # numpy has Python's own parser read it, which trips over anything
+        raise ValueError("it has a header that numpy does not write") from None
     if any(type(side) is not int or side < 0 for side in shape):
         raise ValueError(f"its shape is {str(shape)[:80]}")
     return Kind(shape, fortran, dtype)

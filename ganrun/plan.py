@@ -148,8 +148,8 @@ def rehearse(system: System, dataset: Dataset, batch_size: int = 2, bf16: bool =
         two = {step: saved(2, step) for step in REHEARSED}
         largest = max(two, key=two.__getitem__)
         return estimates.extrapolated(two[largest], saved(4, largest), batch_size)
-    except (RuntimeError, IndexError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         if isinstance(error, KeyError) and error.args[0] == "image":
             reason = f"this model needs image, but the data give {', '.join(batch)}: choose another model= or dataset="
         raise UserError(f"model: the parts do not fit each other: {reason}") from None

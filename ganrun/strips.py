@@ -92,6 +92,7 @@ def cells(path: Path, geometry: Geometry, picked: Sequence[int], side: int = LAR
     """Some cells of a grid, (h, w, 3) uint8 each, made smaller where a side is longer than `side`."""
     with open_picture(path) as opened:
         for number in picked:
-            cell = opened.crop(geometry.box(number)).convert("RGB")
+            cell = opened.crop(geometry.box(number))
+            cell = cell if cell.mode in ("L", "RGB") else cell.convert("RGB")
             cell.thumbnail((side, side), Image.Resampling.BOX)
-            yield np.asarray(cell)
+            yield np.asarray(cell.convert("RGB"))

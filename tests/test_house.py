@@ -186,6 +186,15 @@ def test_nothing_opens_files_that_could_run_code(path: Path) -> None:
     assert not calls & {"eval", "exec"}
 
 
+def test_pictures_are_opened_through_one_door() -> None:
+    """`Image.open` alone starts Ghostscript for an EPS, whatever its name says."""
+    doors = re.compile(
+        r"\bImage\.open\(|from PIL\.Image import|read_image\(|decode_image\(|default_loader|ImageFolder\("
+    )
+    opening = [path.name for path in FILES if doors.search(path.read_text(encoding="utf-8"))]
+    assert opening == ["pictures.py"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
