@@ -42,7 +42,16 @@ def build(
         return cls(**arguments, **given)
     except UserError:
         raise
-    except (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, OverflowError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OSError,
+        ImportError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
         message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         raise UserError(f"{where} ({cls.__name__}): {message}") from error
 

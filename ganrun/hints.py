@@ -40,4 +40,4 @@ def shown(path: Path) -> str:
     if not path.is_relative_to(Path.cwd()):
         return str(path)
     short = os.path.relpath(path)
-    return f"./{short}" if short[:1] in "~-" else short  # a home, a flag
+    return str(path) if short[0] in "~-" else short  # a home, a flag

@@ -19,7 +19,7 @@ QUICK = [
     "dataset.limit=8", "device=cpu", "steps=1", "grids.count=4", "hooks=quiet",
 ]  # fmt: skip
 WIDE = ["dataset=folder", "dataset.root=in", "dataset.channels=1", "dataset.limit=null", "batch_size=1"]
-R1 = "+loss.penalties.r1={_target_: ganrun.losses.penalties.R1, weight: 10000000}"
+R1 = "+loss.penalties.r1={_target_: ganrun.losses.penalties.R1, gamma: 10000000}"
 
 AT = {  # name -> words of a run at or near a limit
     "a seed of 64 bits": [f"seed={limits.NUMBER}"],
