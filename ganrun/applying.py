@@ -23,7 +23,7 @@ from ganrun.errors import UserError
 from ganrun.folders import check_writable
 from ganrun.metrics.fidelity import psnr, ssim
 from ganrun.parts import find_checkpoint, load_checkpoint, pick_device, set_threads, threads_for
-from ganrun.sampling import refuse_suffix, restore
+from ganrun.sampling import device_of, refuse_suffix, restore
 from ganrun.systems.translation import PictureToPicture
 from ganrun.terminal import bar
 from ganrun.tiling import in_tiles
@@ -155,7 +155,7 @@ class Work:
     @torch.inference_mode()
     def translated(self, before: Tensor) -> Tensor:
         """(1, C, h, w) -> (1, C, H, W), both uint8 on the CPU."""
-        device = next(self.system.parameters()).device
+        device = device_of(self.system)
 
         def network(tile: Tensor) -> Tensor:
             return self.system.translate(tile.to(device).float() / 127.5 - 1, self.config["direction"])
@@ -192,7 +192,7 @@ def check_direction(system: PictureToPicture, channels: int, direction: str | No
         return
     try:
         with torch.inference_mode():
-            system.translate(torch.zeros(1, channels, 32, 32, device=next(system.parameters()).device), direction)
+            system.translate(torch.zeros(1, channels, 32, 32, device=device_of(system)), direction)
     except ValueError as error:
         raise UserError(str(error)) from None
 

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,7 +56,16 @@ def build(
         return cls(**arguments, **given)
     except UserError:
         raise
-    except (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, OverflowError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OSError,
+        ImportError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
         message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         raise UserError(f"{where} ({cls.__name__}): {message}") from error
     except (Exception, SystemExit) as error:
@@ -117,12 +126,20 @@ def resolve(node: Any, expects: type, where: str, trust: Sequence[str] | None = 
 
 def names_only(node: Any, packages: Sequence[str]) -> bool:
     """Does no `_target_` in a plain node lead out of these packages?"""
+    return next(targets(node, packages), None) is None
+
+
+def targets(node: Any, outside: Sequence[str]) -> Iterator[str]:
+    """What the `_target_`s in a plain node name outside of these packages."""
     if isinstance(node, list):
-        return all(names_only(item, packages) for item in node)
-    if not isinstance(node, Mapping):
-        return True
-    target = node.get("_target_", f"{packages[0]}.")
-    return _under(str(target), packages) and all(names_only(item, packages) for item in node.values())
+        for item in node:
+            yield from targets(item, outside)
+    if isinstance(node, Mapping):
+        target = node.get("_target_")
+        if target is not None and not _under(str(target), outside):
+            yield str(target)
+        for item in node.values():
+            yield from targets(item, outside)
 
 
 def _locate(target: str, where: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from ganrun.bounds import At, Unfit, fitted, shown
 from ganrun.errors import UserError, nearest
 from ganrun.limits import COUNT, NUMBER, SETTING, SIDE, STEPS, TEXT, THREADS
+from ganrun.untrusted import first_wrong, printable
 
 Config = dict[str, Any]
 
@@ -295,17 +296,33 @@ def _check_players(players: Any) -> None:
             raise UserError(f"optimizer.players.{player}.lr={shown((own or {})['lr'])} {message}")
 
 
-def check_stored(config: Config) -> None:
-    """The same for a run's config out of a checkpoint: it may be older than some settings. Raises UserError."""
-    for name in RESUMED:
+def check_own(config: Config) -> None:
+    """Refuse what no checkpoint could hold, by the function that will look at the checkpoint. Raises UserError."""
+    wrong = first_wrong(config)
+    if wrong is None:
+        return
+    if not wrong.place:
+        raise UserError(f"the config {wrong.why}: leave some away")
+    what = f"{wrong.place}={printable(shown(wrong.value))[:80]}" if wrong.value is not None else wrong.place
+    raise UserError(f"{what} {wrong.why}: the run that it makes could not be opened again; choose another")
+
+
+def check_stored(config: Config, whole: bool = True) -> None:
+    """The same for a run's config out of a checkpoint: it may be older than some settings. Raises UserError.
+
+    A run cannot go on without some of them: `whole` asks that these are there.
+    """
+    for name in RESUMED if whole else ():
         if name not in config:
             raise UserError(f"its config holds no {name}")
     for key, wrong in CHECKS["train"].items():
         value: Any = config
+        if not whole and key.split(".")[0] not in config:
+            continue
         for name in key.split("."):
             value = value.get(name, wrong) if isinstance(value, Mapping) else None
         if value is wrong and wrong is not None:  # it is not there
-            if key.split(".")[0] in RESUMED:
+            if whole and key.split(".")[0] in RESUMED:
                 raise UserError(f"its config holds no {key}")
             continue
         message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"

@@ -19,6 +19,7 @@ from ganrun.errors import UserError, nearest, one_line
 from ganrun.folders import check_current_folder, gone_if_interrupted
 from ganrun.hydra_main import KNOWN_FAILURES, hand_to_hydra, output_folder
 from ganrun.streams import soften_streams
+from ganrun.words import quoted
 
 FAILED, MISUSED = 1, 2
 DRAWS = {  # command: its room and function; what bench and doctor draw is a table
@@ -151,8 +152,9 @@ def _train(words: list[str]) -> int:
 
         if not codes or codes[-1] < 128:  # a signal ends the whole sweep
             folder = output_folder()
+            record = partial(compose.record, cfg, folder)
             with gone_if_interrupted(folder):
-                codes.append(training.run(compose.plain(cfg), folder, record=partial(compose.record, cfg, folder)))
+                codes.append(training.run(compose.plain(cfg), folder, None, record, request.config_dir))
 
     hand_to_hydra("train", job, request.argv)
     return max(codes, default=0)
@@ -177,11 +179,12 @@ def _train_together(request: Any) -> int:
             config = {**config, "resume": "auto"}
             request.add("resume=auto", f"out={_quoted(folder)}")
         if not world.first:
-            return training.run(config, folder, world)
+            return training.run(config, folder, world, request.config_dir)
         codes: list[int] = []
 
         def job(cfg: Any) -> None:
-            codes.append(training.run(compose.plain(cfg), folder, world, partial(compose.record, cfg, folder)))
+            record = partial(compose.record, cfg, folder)
+            codes.append(training.run(compose.plain(cfg), folder, world, record, request.config_dir))
 
         hand_to_hydra("train", job, request.argv)
     return codes[0]
@@ -231,8 +234,7 @@ def _prepare_resume(request: Any, config: dict[str, Any]) -> Path:
 
 
 def _quoted(path: Path) -> str:
-    escaped = str(path.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return quoted(str(path.absolute()))
 
 
 def _draw(page: str, room: str, function: str, words: list[str]) -> int:

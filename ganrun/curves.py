@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import importlib.util
-import json
+import itertools
 import logging
 import os
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from ganrun.errors import UserError
-from ganrun.finding import CheckpointError, find, step_of
+from ganrun.finding import CheckpointError, find
 from ganrun.folders import check_writable
 from ganrun.plots import INSTALL
+from ganrun.rows import Row, rows_of
 from ganrun.strange import refuse_strange
+from ganrun.strips import Strip, strip_of
 from ganrun.untrusted import printable
 from ganrun.writing import whole
 
 Config = dict[str, Any]
-Series = dict[str, list[tuple[float, float]]]  # name -> (thousands of images, value)
+Point = tuple[float, float]  # thousands of images, value
+Series = dict[str, list[Point]]  # by name
+METRICS = "metrics.jsonl"
 FORMATS = (".png", ".pdf", ".svg")
 COLUMNS = 2  # of panels
-MARGIN = 2  # pixels between the cells of a grid
+MOST, SERIES, PANELS, ALARMS = 2000, 24, 30, 100  # points of a curve, curves of a panel, panels, alarms on a page
+LABEL = 60  # letters
 
 
 def check(config: Config) -> Path:
@@ -34,7 +39,7 @@ def check(config: Config) -> Path:
     refuse_strange(folder)
     if not importlib.util.find_spec("matplotlib"):
         raise UserError(f"plot needs matplotlib: {INSTALL}")
-    if not any(rows(folder)):
+    if next(rows(folder), None) is None:
         raise UserError(f"run={folder} holds no numbers in metrics.jsonl: it has not logged yet, or is not a run")
     if config["out"] is None:
         check_writable(folder)
@@ -49,11 +54,23 @@ def check(config: Config) -> Path:
 
 
 def plot(config: Config) -> str:
-    """Draw and write. Returns where."""
+    """Draw and write. Returns where, and what was left out."""
+    import matplotlib
+
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of fonts, from its import on
     folder, out = run_folder(str(config["run"])), check(config)
     strip = strip_of(folder, config["samples"], config["times"])
-    draw(rows(folder), strip, out, os.fsencode(folder.name).decode("utf-8", "replace"))  # fonts know only text
-    return printable(str(out)) + ("" if strip else ": without samples, as its grids (if any) do not tell their columns")
+    page = drawn(rows(folder))
+    if not page.panels:
+        raise UserError(f"run={folder}: {METRICS} holds numbers, but none that a plot shows, such as losses or scores")
+    title = os.fsencode(folder.name).decode("utf-8", "replace")  # fonts know only text
+    # names by the letter: LaTeX would read them as commands, and a font without Chinese warns on each letter
+    with matplotlib.rc_context({"text.usetex": False}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save(draw(page.panels, alarms(rows(folder)), strip, title), out)
+    lacks = [] if strip else ["without samples, as its grids (if any) do not tell their columns"]
+    notes = "; ".join([*lacks, *page.notes])
+    return ": ".join([printable(str(out)), *([notes] if notes else [])])
 
 
 def run_folder(reference: str) -> Path:
@@ -68,22 +85,16 @@ def run_folder(reference: str) -> Path:
     return found.parent.parent if found.parent.name == "checkpoints" else found.parent
 
 
-def rows(folder: Path) -> list[dict[str, float]]:
-    """What metrics.jsonl holds, but for a line that a kill tore."""
-    path, found = folder / "metrics.jsonl", []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return [row for row in found if isinstance(row, dict) and "images" in row]
+def rows(folder: Path) -> Iterator[Row]:
+    """What metrics.jsonl holds of images, but for a line that a kill tore."""
+    return (row for row in rows_of(folder / METRICS) if "images" in row)
 
 
 def panel_of(name: str) -> str | None:
     """Which panel shows a number; None for those that none shows."""
     owner, _, own = name.partition("/")
     if owner == "score":
-        return f"score: {own.split('@')[0].split('_')[0]}"  # numbers of one kind share an axis
+        return f"score: {re.split('[@_.]', own)[0]}"  # numbers of one kind share an axis
     if owner == "alarm" or own in ("", "lr", "weight_norm") or own.endswith("_logit"):
         return None
     if owner == "samples":
@@ -93,96 +104,99 @@ def panel_of(name: str) -> str | None:
     return "accuracy" if "accuracy" in own else "losses"
 
 
-def panels(found: Sequence[dict[str, float]]) -> dict[str, Series]:
-    """{panel: {name: points}}: losses first, scores last."""
-    shown: dict[str, Series] = {"losses": {}, "gradient norms": {}, "accuracy": {}}
+class Points:
+    """A series of any length as at most MOST points, evenly spaced, and the last one."""
+
+    def __init__(self) -> None:
+        self.kept: list[Point] = []
+        self.every, self.seen, self.last = 1, 0, (0.0, 0.0)
+
+    def add(self, point: Point) -> None:
+        if self.seen % self.every == 0:
+            self.kept.append(point)
+        self.seen, self.last = self.seen + 1, point
+        if len(self.kept) > MOST:
+            self.kept, self.every = self.kept[::2], 2 * self.every
+
+    def shown(self) -> list[Point]:
+        return self.kept if self.kept[-1:] == [self.last] else [*self.kept, self.last]
+
+
+@dataclass
+class Drawn:
+    """{panel: {name: points}}: losses first, scores last; and what was left out of it, a line each."""
+
+    panels: dict[str, Series]
+    notes: list[str]
+
+
+def drawn(found: Iterable[Row]) -> Drawn:
+    """What can be seen on one page of any number of rows."""
+    series: dict[str, dict[str, Points]] = {"losses": {}, "gradient norms": {}, "accuracy": {}}
+    left_out = False
     for row in found:
         for name, value in row.items():
-            if (panel := panel_of(name)) is not None:
-                series = shown.setdefault(panel, {}).setdefault(name, [])
-                series.append((row["images"] / 1000, value))
-    return {panel: series for panel, series in shown.items() if series}
+            if (panel := panel_of(name)) is None:
+                continue
+            if name not in series.get(panel, ()):
+                if len(series.get(panel, ())) >= SERIES or (panel not in series and len(series) >= PANELS):
+                    left_out = True
+                    continue
+                series.setdefault(panel, {})[name] = Points()
+            series[panel][name].add((row["images"] / 1000, value))
+    every = max((points.every for own in series.values() for points in own.values()), default=1)
+    notes = [f"of long series every {every}th point is drawn"] if every > 1 else []
+    if left_out:
+        notes.append(f"more than {SERIES} curves on a panel, or {PANELS} panels, are left out")
+    shown = {panel: {name: points.shown() for name, points in own.items()} for panel, own in series.items() if own}
+    return Drawn(shown, notes)
 
 
-def draw(found: Sequence[dict[str, float]], strip: Strip | None, out: Path, title: str) -> None:
-    """Panels two by two, alarms as dotted lines in the first, the strip of samples below."""
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of fonts, from its import on
+def alarms(found: Iterable[Row]) -> list[tuple[float, str]]:
+    """(thousands of images, what it is called) of the first alarms."""
+    names = ((row["images"] / 1000, name) for row in found for name in row if name.startswith("alarm/"))
+    return [(at, name.removeprefix("alarm/")) for at, name in itertools.islice(names, ALARMS)]
+
+
+def draw(shown: Mapping[str, Series], marks: Sequence[tuple[float, str]], strip: Strip | None, title: str) -> Any:
+    """A figure: panels two by two, alarms as dotted lines in the first, the strip of samples below.
+
+    Every name is taken by the letter: what stands between dollar signs is no formula.
+    """
     from matplotlib.figure import Figure
 
-    shown = panels(found)
     lines = -(-len(shown) // COLUMNS)
     tall = 0.9 * strip.samples if strip else 0.01
     figure = Figure(figsize=(11, 2.8 * lines + tall), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=[2.8 * lines, tall])
     above, below = parts
     for axes, (name, series) in zip(above.subplots(lines, COLUMNS, squeeze=False).flat, shown.items(), strict=False):
-        for label, points in series.items():
-            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else None, linewidth=1)
-        axes.set_title(name, fontsize="medium")
-        axes.set_xlabel("thousands of images")
-        axes.set_yscale("log" if name == "gradient norms" else "linear")
-        axes.legend(fontsize="x-small")
+        draw_panel(axes, name, series)
     for axes in above.axes[len(shown) :]:
         axes.remove()
-    for row in found:
-        for alarm in [name.removeprefix("alarm/") for name in row if name.startswith("alarm/")]:
-            axes = above.axes[0]
-            axes.axvline(row["images"] / 1000, color="grey", linestyle=":")
-            place = (row["images"] / 1000, 0.02)
-            axes.text(*place, alarm, rotation=90, fontsize="x-small", transform=axes.get_xaxis_transform())
-    above.suptitle(title, fontsize="medium")
+    for at, alarm in marks:
+        axes = above.axes[0]
+        axes.axvline(at, color="grey", linestyle=":")
+        place = {"rotation": 90, "fontsize": "x-small", "transform": axes.get_xaxis_transform()}
+        axes.text(at, 0.02, alarm[:LABEL], parse_math=False, clip_on=True, **place)
+    above.suptitle(printable(title)[:LABEL], fontsize="medium", parse_math=False)
     if strip:
         strip.draw(below.subplots())
+    return figure
+
+
+def draw_panel(axes: Any, name: str, series: Series) -> None:
+    for points in series.values():
+        axes.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else None, linewidth=1)
+    axes.set_title(name[:LABEL], fontsize="medium", parse_math=False)
+    axes.set_xlabel("thousands of images")
+    axes.set_yscale("log" if name == "gradient norms" else "linear")
+    labels = [f" {label}" if label.startswith("_") else label for label in series]  # matplotlib leaves out `_name`
+    legend = axes.legend(axes.lines, [label[:LABEL] for label in labels], fontsize="x-small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def save(figure: Any, out: Path) -> None:
     with whole(out) as file:
         figure.savefig(file, format=out.suffix[1:], dpi=120, metadata={} if out.suffix == ".pdf" else None)
-
-
-class Strip:
-    """The same few cells of grids over time: a column a step."""
-
-    def __init__(self, grids: Sequence[Path], samples: int) -> None:
-        cut = [cells(path) for path in grids]
-        self.steps = [step_of(path) for path in grids]
-        self.samples = min(samples, len(cut[0]))
-        picked = [number * len(cut[0]) // self.samples for number in range(self.samples)]  # of several classes
-        self.cell = cut[0][0].shape[:2]
-        self.image = np.vstack([np.hstack([each[number] for each in cut]) for number in picked])
-
-    def draw(self, axes: Any) -> None:
-        axes.imshow(self.image, cmap="gray", interpolation="nearest")
-        axes.set_xticks([(number + 0.5) * self.cell[1] for number in range(len(self.steps))])
-        axes.set_xticklabels([f"step {step:,}" for step in self.steps], fontsize="x-small")
-        axes.set_yticks([])
-
-
-def strip_of(folder: Path, samples: int, times: int) -> Strip | None:
-    """Of at most `times` grids, spread evenly over the run, the first and the last among them."""
-    grids = sorted((folder / "grids").glob("step_*.png"), key=step_of)
-    grids = [path for path in grids if geometry(path)]
-    if not grids:
-        return None
-    count = min(times, len(grids))
-    picked = [grids[round(number * (len(grids) - 1) / max(count - 1, 1))] for number in range(count)]
-    return Strip(list(dict.fromkeys(picked)), samples)
-
-
-def geometry(path: Path) -> tuple[int, int] | None:
-    """(columns, rows) of a grid, as its header tells; None for one of an older ganrun, or no picture."""
-    try:
-        with Image.open(path) as opened:
-            return int(opened.info["columns"]), int(opened.info["rows"])
-    except (OSError, KeyError, ValueError):
-        return None
-
-
-def cells(path: Path) -> list[np.ndarray]:
-    """A grid's cells, row by row, (h, w, 3) uint8 each; those that are left black at the end are cells too."""
-    columns, lines = geometry(path) or (1, 1)
-    with Image.open(path) as opened:
-        grid = np.asarray(opened.convert("RGB"))
-    high, wide = (grid.shape[0] - MARGIN) // lines, (grid.shape[1] - MARGIN) // columns
-    return [
-        grid[row * high + MARGIN : (row + 1) * high, column * wide + MARGIN : (column + 1) * wide]
-        for row in range(lines)
-        for column in range(columns)
-    ]

@@ -51,4 +51,4 @@ def newest(run: Path) -> list[Path]:
 def step_of(path: Path) -> int:
     """checkpoints/step_000100.pt -> 100; -1 for another name."""
     digits = path.stem.removeprefix("step_")
-    return int(digits) if digits.isdecimal() else -1
+    return int(digits) if digits.isdecimal() and len(digits) < 20 else -1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from ganrun.data.dataset import Dataset, chosen
 from ganrun.data.folder import Folder
 from ganrun.data.listing import list_images
 from ganrun.parts import Config, build_optimizers, build_system
+from ganrun.pictures import open_picture
 
 Item = dict[str, Tensor]
 WORKERS = 2 if (os.cpu_count() or 1) > 1 else 0  # of the DataLoader, as tutorials have it
@@ -65,7 +65,7 @@ class Files(Pictures):
         self.cut = transforms.Compose([transforms.Resize(short), transforms.CenterCrop(source.image_size)])
 
     def __getitem__(self, index: int) -> Item:
-        with Image.open(BytesIO(self.listing.source.read(self.listing.pictures[index]))) as image:
+        with open_picture(self.listing.source.read(self.listing.pictures[index])) as image:
             item: dict[str, Any] = {"image": self.cut(image.convert(self.mode))}
         if self.listing.labels is not None:
             item["label"] = torch.tensor(self.listing.labels[index])

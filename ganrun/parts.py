@@ -30,6 +30,7 @@ from ganrun.limits import STEPS
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.schedules import Constant, Schedule
 from ganrun.seeding import reseed
+from ganrun.stored import check_facts, check_going_on
 from ganrun.systems.system import System
 from ganrun.trainer import Length
 from ganrun.untrusted import check_config, only_reads
@@ -258,47 +259,13 @@ def check_run(state: Config, path: Path, key: str) -> None:
     try:
         check_config(state["config"])
         check_facts(state)
+        check_stored(state["config"], whole=key == "resume")
         if key == "resume":
-            check_stored(state["config"])
-            check_optimizers(state)
+            check_going_on(state)
     except ValueError as error:
         raise UserError(f"{key}={path}: {error}") from None
     if names_only(state["config"].get("model"), FROM_A_FILE):  # others wait for the `trust` of whoever builds them
         budget.require_fit(state, FROM_A_FILE, key)
-
-
-def check_optimizers(state: Config) -> None:
-    """Raises ValueError for what no optimizer and no meter leaves behind."""
-    optimizers, meter = state.get("optimizers"), state.get("meter")
-    if not isinstance(optimizers, dict) or not optimizers or not isinstance(meter, dict):
-        raise ValueError("it holds no optimizers or no meter: a run cannot go on from it")
-    for saved in optimizers.values():
-        groups, moments = (saved.get("param_groups"), saved.get("state")) if isinstance(saved, dict) else (None, None)
-        if not isinstance(groups, list) or len(groups) != 1 or not isinstance(moments, dict):
-            raise ValueError("its optimizers are not what torch saves of one")
-        for kept in moments.values():
-            if not isinstance(kept, dict) or any(isinstance(value, str) for value in kept.values()):
-                raise ValueError("its optimizers hold text where they keep numbers")
-    if not all(isinstance(entry, dict) for entry in meter.values()):
-        raise ValueError("its meter is not what a run saves")
-
-
-def check_facts(state: Config) -> None:
-    """Raises ValueError for what is printed or made into names, and is not what `save` put there."""
-    progress, data = state["progress"], state.get("data", {})
-    names = data.get("class_names", []) if isinstance(data, dict) else None
-    if not all(type(progress.get(name)) is int and progress[name] >= 0 for name in ("step", "images")):
-        raise ValueError("its progress is not counted in whole numbers")
-    if type(progress.get("seconds", 0)) not in (int, float):
-        raise ValueError("its progress is not told in numbers")
-    if type(progress.get("setbacks", 0)) is not int or not 0 <= progress.get("setbacks", 0) <= 1000:
-        raise ValueError("its setbacks are not counted in whole numbers up to 1000")
-    if type(state["config"].get("seed")) is not int:
-        raise ValueError("its config's seed is no whole number")
-    if type(progress.get("ranks", 1)) is not int:
-        raise ValueError("its ranks are not counted in whole numbers")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("its class_names are not a list of names")
 
 
 def first_whole(paths: Sequence[Path]) -> Config | None:

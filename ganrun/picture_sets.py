@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ganrun.arrays import Packed, opened
 from ganrun.data.dataset import Dataset, Size, as_size
 from ganrun.data.fitting import fitted
 from ganrun.data.folder import Folder
 from ganrun.data.listing import channels_of, list_images, probed
 from ganrun.errors import UserError
-from ganrun.untrusted import members_of
+from ganrun.limits import SETTING, SIDE
 
-MAX_ARRAYS = 2**36  # bytes that an .npz may unfold to
 COLOURS = {1: "grey", 3: "colour"}
 RESIZE = "bicubic, the short side scaled and the centre cut"
 
@@ -58,32 +57,40 @@ def from_arrays(path: Path, image_size: Size | None, channels: int | None) -> tu
     wanted, planes = as_size(image_size) if image_size is not None else (size[0], size[1]), channels or depth
     if (wanted, planes) != (size, depth):
         images = fitted(images, wanted, planes)
-    names = [] if labels is None else [str(number) for number in range(int(labels.max()) + 1)]
+    names: list[str] = []
+    if labels is not None:  # as many classes as there are, not as the largest number says
+        numbers, labels = labels.unique(return_inverse=True)
+        names = [str(number) for number in numbers.tolist()]
     return Dataset(images, labels, names), "none" if wanted == size else f"bicubic, to {shown(wanted)}"
 
 
 def arrays(path: Path) -> tuple[Tensor, Tensor | None]:
     """(N, C, H, W) uint8 and (N,) int64 or None. Nothing in the file is unpickled. Raises ValueError, OSError."""
-    try:
-        with open(path, "rb") as file:
-            members_of(file)
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_ARRAYS:
-                raise UserError("it unfolds to more than 64 GiB")
-        with np.load(path, allow_pickle=False) as packed:
-            images, labels = packed["images"], packed.get("labels")
-    except KeyError:
-        raise UserError("it holds no `images`: uint8 (N, H, W, C), as ganrun sample writes them") from None
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"it is no .npz ({error})") from None
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise UserError(f"its images are {images.dtype} {list(images.shape)}, not uint8 (N, H, W, 1 or 3)")
-    if not len(images):
-        raise UserError("it holds no pictures")
-    if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0):
-        raise UserError(f"its labels are {labels.dtype} {list(labels.shape)}, not {len(images)} class numbers")
-    found = None if labels is None else torch.from_numpy(labels.astype(np.int64))
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), found
+    with opened(path) as packed:
+        if "images" not in packed:
+            raise UserError("it holds no `images`: uint8 (N, H, W, C), as ganrun sample writes them")
+        kind = packed.kind("images")
+        if kind.dtype != np.uint8 or len(kind.shape) != 4 or kind.shape[3] not in (1, 3):
+            raise UserError(f"its images are {kind.dtype} {list(kind.shape)!s:.80}, not uint8 (N, H, W, 1 or 3)")
+        if 0 in kind.shape:
+            raise UserError("it holds no pictures")
+        if max(kind.shape[1:3]) > SIDE:
+            raise UserError(f"its pictures are {shown(kind.shape[1:3])}, larger than {SIDE} pixels a side")
+        labels = classes(packed, kind.shape[0]) if "labels" in packed else None
+        images = packed.read("images")
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
+
+
+def classes(packed: Packed, count: int) -> Tensor:
+    """(N,) int64. Raises UserError for what are no class numbers."""
+    kind = packed.kind("labels")
+    if kind.dtype.kind not in "iu" or kind.shape != (count,):
+        raise UserError(f"its labels are {kind.dtype} {list(kind.shape)!s:.80}, not {count} class numbers")
+    labels = packed.read("labels")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= SETTING:
+        raise UserError(f"its labels go from {low} to {high}: class numbers go from 0 to {SETTING - 1}")
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def refuse_unlike(real: Dataset, fake: Dataset) -> None:

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from ganrun import estimates, launch, memory
 from ganrun.build import build
+from ganrun.checks import check_own
 from ganrun.data.dataset import Dataset
 from ganrun.errors import UserError
 from ganrun.hooks.hook import Hook
@@ -93,6 +94,8 @@ def plan(
     `state` is that of the checkpoint that the run goes on from. Without `pixels` no more than a few pictures are
     decoded: broken ones are not noticed.
     """
+    if trust is None:  # what came out of a file has passed this door already
+        check_own(config)
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust, pixels)
     set_threads(config["threads"], math.prod(dataset.image_size))
@@ -152,6 +155,6 @@ def load_weights(system: System, state: Mapping[str, Any]) -> None:
             fresh = {name: tensor for name, tensor in system.state_dict().items() if name.startswith("loss.")}
             system.load_state_dict({**networks, **fresh})
             system.drawn_with().load_state_dict(state["average"])
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"init_from: that run's networks are not these: {reason}") from None

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 # O_NONBLOCK: a pipe that nobody writes to answers at once. Windows has only the last of these flags, and needs it.
 FLAGS = (
@@ -30,10 +31,10 @@ def kind(mode: int) -> str:
     return KINDS.get(stat.S_IFMT(mode), "a file" if stat.S_ISREG(mode) else "something of an unknown kind")
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes. A link is followed to the file that it names.
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file, opened for reading. A link is followed to the file that it names.
 
-    Raises OSError when it cannot be opened, and ValueError when it is a pipe, a device or a folder, or larger.
+    Raises OSError when it cannot be opened, and ValueError when it is a pipe, a device or a folder.
     """
     try:
         descriptor = os.open(path, FLAGS)
@@ -45,10 +46,16 @@ def read_regular(path: Path, limit: int) -> bytes:
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
         raise ValueError(f"{path} is {kind(found.st_mode)}, not a file")
-    with os.fdopen(descriptor, "rb") as file:
-        if found.st_size > limit:
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes. Raises what `open_regular` raises, and ValueError."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
             raise ValueError(f"{path} is larger than the {limit:,} bytes that it may have")
-        return file.read(found.st_size)  # so much room is made at once: never `limit`; what it grows by is for later
+        return file.read(size)  # so much room is made at once: never `limit`; what it grows by is for later
 
 
 def read_text(path: Path, limit: int) -> str:

@@ -41,6 +41,7 @@ from ganrun.plan import build_hooks, load_weights
 from ganrun.precision import set_precision
 from ganrun.ranks import RanksError, World, lost
 from ganrun.speed import settled
+from ganrun.stored import check_optimizer
 from ganrun.trainer import GoBack, Player, Trainer
 from ganrun.writing import make_folder
 
@@ -160,6 +161,8 @@ def restore(trainer: Trainer, state: Config) -> None:
             ranks, trainer.world.size,
         )  # fmt: skip
     try:
+        for player, optimizer in trainer.optimizers.items():
+            check_optimizer(optimizer, state["optimizers"][player])
         trainer.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]

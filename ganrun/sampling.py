@@ -26,6 +26,9 @@ from ganrun.untrusted import printable
 from ganrun.writing import make_folder, remove, whole
 
 Config = dict[str, Any]
+MISFITS = (
+    TypeError, LookupError, ValueError, AttributeError, AssertionError, ArithmeticError, RuntimeError,
+)  # fmt: skip
 DRAWS = -3  # takes the place of the step in the seed of samples
 
 
@@ -80,13 +83,43 @@ def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | N
             system.drawn_with().load_state_dict(state["average"])
     except (RuntimeError, KeyError) as error:
         raise UserError(f"ckpt: its weights do not fit its own config: {' '.join(str(error).split())[:200]}") from None
-    return system.eval()
+    return answering(system.eval())
+
+
+def answering(system: System) -> System:
+    """The same system, whose parts a file put together: where they do not fit, it says so in one line (UserError)."""
+
+    def guarded(name: str, passed: tuple[type[Exception], ...]) -> None:
+        method = getattr(system, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            try:
+                return method(*args, **options)
+            except passed:
+                raise
+            except MISFITS as error:
+                if wants_memory(error):
+                    raise
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise UserError(f"ckpt: its model cannot {name}: {reason:.200}") from error
+
+        setattr(system, name, call)
+
+    guarded("draw", (UserError, ValueError, RuntimeError))  # what these say is about what was asked for
+    guarded("render", (UserError,))
+    if hasattr(system, "translate"):
+        guarded("translate", (UserError, ValueError))
+    return system
+
+
+def wants_memory(error: Exception) -> bool:
+    return any(words in str(error) for words in ("out of memory", "can't allocate memory"))
 
 
 def pixels_of(state: Mapping[str, Any]) -> int:
     """How many pixels a picture of this run has, as its config tells."""
     size = state["config"].get("dataset", {}).get("image_size", 0)
-    return math.prod(size) if isinstance(size, list) else int(size) ** 2
+    return math.prod(size) if isinstance(size, list) else size**2
 
 
 def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:
@@ -126,14 +159,19 @@ def help_to_draw(pictures: Iterator[Tensor]) -> str:
 def render_batches(
     system: System, inputs: Mapping[str, Tensor], batch_size: int, starts: Iterable[int]
 ) -> Iterator[Tensor]:
-    device = next(system.parameters()).device
+    device = device_of(system)
     for start in starts:
         part = {name: tensor[start : start + batch_size] for name, tensor in inputs.items()}
-        try:
-            drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
-        except (TypeError, IndexError, ValueError) as error:  # parts that a checkpoint's config put together wrongly
-            raise UserError(f"ckpt: its model cannot draw: {str(error).splitlines()[0]}") from None
+        drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
+        count = len(next(iter(part.values())))
+        if not isinstance(drawn, Tensor) or drawn.ndim != 4 or len(drawn) != count or 0 in drawn.shape:
+            what = list(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
+            raise UserError(f"ckpt: its model makes {what} of {count} inputs, not as many pictures (N, C, H, W)")
         yield images.to_uint8(drawn)
+
+
+def device_of(system: System) -> torch.device:
+    return next((weight.device for weight in system.parameters()), torch.device("cpu"))
 
 
 def place(config: Config, path: Path) -> Path:

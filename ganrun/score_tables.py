@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.errors import UserError
+from ganrun.limits import NUMBER, TEXT
 from ganrun.reading import read_text
-from ganrun.untrusted import printable
+from ganrun.untrusted import is_count, is_number, leaves, printable
 from ganrun.writing import make_folder, write_text
 
 Config = dict[str, Any]
 FORMAT = 1
-MAX_BYTES = 2**26
+MAX_BYTES, NAME = 2**26, 200  # of a file; letters of a score's name
 WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts")
 
 
@@ -88,30 +89,61 @@ def read(place: str) -> list[Result]:
     """What `write` wrote. Raises UserError for anything else."""
     path = Path(place).expanduser()
     try:
-        content = json.loads(read_text(path, MAX_BYTES))
-        found = [result_of(node, path) for node in content["results"]]
+        text = read_text(path, MAX_BYTES)
     except OSError as error:
         raise UserError(f"compare={place} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except ValueError as error:
+        raise UserError(f"compare={error}") from None
+    try:
+        content = json.loads(text)
+        refuse_strange(content)
+        found = [result_of(node, path) for node in content["results"]]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise UserError(f"compare={place} is not what ganrun eval out=x.json writes") from None
     if not found:
         raise UserError(f"compare={place} holds no scores")
     return found
 
 
+def refuse_strange(content: Any) -> None:
+    """Raises ValueError for what is deeper, more, longer or larger than any table of ours."""
+    for leaf in leaves(content):
+        if (isinstance(leaf, str) and len(leaf) > TEXT) or (type(leaf) is int and abs(leaf) > NUMBER):
+            raise ValueError("no such text or number is written")
+
+
 def result_of(node: Config, path: Path) -> Result:
-    scores = node["scores"]
+    """Raises ValueError, KeyError, TypeError, AttributeError or IndexError for what `as_json` did not make."""
+    scores, about = node["scores"], node["about"]
     protocol = {key: scores[0]["protocol"][key] for key in shared(score["protocol"] for score in scores)}
     settings = {
-        str(score["score"]): {key: value for key, value in score["protocol"].items() if key not in protocol}
+        named(score): {key: value for key, value in score["protocol"].items() if key not in protocol}
         for score in scores
     }
-    values = {str(score["score"]): float("nan" if score["value"] is None else score["value"]) for score in scores}
-    references = {str(s["score"]): float(s["reference"]) for s in scores if s["reference"] is not None}
+    values = {named(score): number(score["value"]) for score in scores}
+    references = {named(score): number(score["reference"]) for score in scores if score["reference"] is not None}
     told = next((str(score["reference_is"]) for score in scores if score["reference_is"]), "")
-    if not isinstance(protocol["n_fake"], int) or not isinstance(node["about"], dict):
+    counts = [protocol["n_fake"], *(about[name] for name in ("step", "images") if name in about)]
+    if not isinstance(about, dict) or not all(map(is_count, counts)):
         raise TypeError("another content")
-    return Result({"from": str(path), **node["about"]}, values, references, told, protocol, settings)
+    return Result({"from": str(path), **about}, values, references, told, protocol, settings)
+
+
+def named(score: Config) -> str:
+    """Raises ValueError for what is no score's name."""
+    name = score["score"]
+    if not isinstance(name, str) or not 0 < len(name) <= NAME:
+        raise ValueError("a score has a name")
+    return printable(name)
+
+
+def number(value: Any) -> float:
+    """null and nan are what could not be worked out. Raises ValueError for what is no number."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
+    if not is_number(value) and value not in (math.inf, -math.inf):
+        raise ValueError("a score is a number")
+    return float(value)
 
 
 def shared(protocols: Iterable[Config]) -> list[str]:
@@ -131,8 +163,9 @@ def refuse_unlike(results: Sequence[Result]) -> None:
             mine, theirs = (dict(flat(one.protocol | one.settings.get(score, {}))) for one in (first, other))
             for key in [*mine, *theirs]:
                 if mine.get(key) != theirs.get(key):
+                    what = printable(str(key))[:80]
                     raise UserError(
-                        f"{score} does not compare: {key} is {text(mine.get(key))} for {title(first)} and "
+                        f"{score} does not compare: {what} is {text(mine.get(key))} for {title(first)} and "
                         f"{text(theirs.get(key))} for {title(other)}; score both again with the same settings"
                     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from ganrun.checks import MOVABLE
+from ganrun.words import meant, quoted
 
 PATHS = (
     "ckpt", "resume", "init_from", "run", "input", "out", "target", "synthetic", "test.root", "dataset.cache",
     "model.perceptual.weights", "features.weights", "real", "fake", "compare", "root", "cache", *MOVABLE,
 )  # fmt: skip
-UNQUOTABLE = re.compile(r"[^\w/.\-\\+$%*@?|,]", re.ASCII)  # what Hydra's grammar knows only between quotes
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -19,10 +19,10 @@ def as_meant(word: str, sweeps: bool) -> str:
     key, equals, value = word.partition("=")
     if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
         return f"labels=[{value}]"
-    if value[:1] in "'\"[" or not (UNQUOTABLE if key.lstrip("+") in PATHS else BEYOND_ASCII).search(value):
-        return word
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}{equals}'{escaped}'"
+    if key.lstrip("+") in PATHS:
+        return f"{key}{equals}{meant(value)}"
+    foreign = BEYOND_ASCII.search(value) and value[:1] not in "'\"["
+    return f"{key}{equals}{quoted(value)}" if foreign else word
 
 
 def allow_absent(word: str, resumes: bool) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from ganrun import parts, runs
 from ganrun.budget import require_fit
 from ganrun.finding import newest
 from ganrun.folders import AUTO, alone_in
+from ganrun.hints import hints
 from ganrun.plan import Plan, plan, require_batch
 from ganrun.ranks import World
 from ganrun.reached import Reached
@@ -74,11 +74,16 @@ def ended(asked: Job, folder: Path | None) -> str | None:
 
 
 def run(
-    config: Config, folder: Path, world: World | None = None, record: Callable[[Config], None] = lambda settings: None
+    config: Config,
+    folder: Path,
+    world: World | None = None,
+    record: Callable[[Config], None] = lambda settings: None,
+    config_dir: Path | None = None,
 ) -> int:
     """One job in its folder, which is its own from before the checkpoint is read. Returns the exit code.
 
-    The first rank alone locks the folder, writes there and speaks. `record` gets the settings that were measured.
+    The first rank alone locks the folder, writes there and speaks. `record` gets the settings that were measured;
+    `config_dir` is where the user's own classes lie.
     """
     world = world or World()
     with alone_in(folder) if world.first else contextlib.nullcontext():
@@ -96,12 +101,7 @@ def run(
         trainer = runs.train(asked.config, folder, asked.trust, asked.state, world)
     if not world.first:
         return trainer.exit_code
-    shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-    grid = f"grids/step_{trainer.step:06d}.png"
-    if (folder / grid).exists():
-        log.info(f"look at    {shown}/{grid}")
-    if hasattr(trainer.system, "translate"):
-        log.info(f"apply it   ganrun apply ckpt={shown} input=PICTURES out=FOLDER")
-    else:
-        log.info(f"draw more  ganrun sample ckpt={shown}")
+    translates = hasattr(trainer.system, "translate")
+    for line in hints(folder, asked.config, trainer.step, translates, config_dir):
+        log.info(line)
     return trainer.exit_code

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import struct
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickletools import genops  # names what a pickle would do, and does nothing
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+
+from ganrun import limits
 
 MAX_PICKLE = 4 * 2**20  # bytes; 25,000 tensors take less, and a byte may unfold to 70
-MAX_ITEMS, MAX_DEPTH = 500_000, 32
-MAX_CONFIG_ITEMS, MAX_TEXT = 10_000, 4096
-MAX_NUMBER, MAX_SETTING, MAX_SIDE = 2**63, 2**16, 4096  # anywhere; of a model; of a picture's pixels
+MAX_ITEMS = 500_000
+LARGEST = 1e100  # what is larger is no loss and no score, and matplotlib has no axis for it
 MAX_CONTENTS, MAX_MEMBERS = 64 * 2**20, 400_000  # of a .zip: a million would take 12 s and 500 MB to list
 COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+MOST = {  # place of a whole number -> the most that it may be; elsewhere it is limits.NUMBER. A float is no size
+    r"(^|\.)image_size(\[\d+\])?$": limits.SIDE,
+    r"^threads$": limits.THREADS,
+    r"^(grids|hooks\..*)\.(count|n)$": limits.COUNT,
+    r"^model\.(?!.*(_steps|every|weight|rate|factor)$)": limits.SETTING,
+}
 _OURS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch [A-Z]\w+Storage")
 
 
@@ -57,8 +66,8 @@ def leaves(value: Any) -> Iterator[Any]:
     while pending:
         item, depth = pending.pop()
         seen += 1
-        if seen > MAX_ITEMS or depth > MAX_DEPTH:
-            raise ValueError("its content is nested too deeply" if depth > MAX_DEPTH else "it has too many parts")
+        if seen > MAX_ITEMS or depth > limits.DEPTH:
+            raise ValueError("its content is nested too deeply" if depth > limits.DEPTH else "it has too many parts")
         if isinstance(item, dict):
             if not all(isinstance(key, (str, int)) for key in item):
                 raise ValueError("its keys are not all strings or whole numbers")
@@ -69,29 +78,47 @@ def leaves(value: Any) -> Iterator[Any]:
             yield item
 
 
+class Wrong(NamedTuple):
+    """A setting that no config may have: its place, its value, and what is wrong with it."""
+
+    place: str
+    value: Any
+    why: str
+
+
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raises ValueError that names the setting which no config of ours has.
+    """Raises ValueError that names the setting of a checkpoint's config which no config of ours has."""
+    if wrong := first_wrong(config):
+        raise ValueError(f"its config's {wrong.place} {wrong.why}" if wrong.place else f"its config {wrong.why}")
 
-    Refused are interpolations (nothing would resolve them, and nothing should), control characters, keys that are no
-    strings, and numbers from which a constructor would never come back.
+
+def first_wrong(config: Mapping[str, Any]) -> Wrong | None:
+    """The first setting that a run may not have, be it the user's own or out of a file; None where all is well.
+
+    One function for both: whatever is trained can be opened again. Refused are interpolations (nothing would resolve
+    them, and nothing should), control characters, keys that are no strings, numbers that are not finite, and those
+    from which a constructor would never come back.
     """
-    for count, (place, value) in enumerate(_settings(config, "")):
-        if count > MAX_CONFIG_ITEMS:
-            raise ValueError(f"its config has more than {MAX_CONFIG_ITEMS} settings")
-        wrong = _wrong(place, value)
-        if wrong:
-            raise ValueError(f"its config's {place[:80]} {wrong}")
+    for count, (place, value, why) in enumerate(_settings(config, "")):
+        if count > limits.SETTINGS:
+            return Wrong("", None, f"has more than {limits.SETTINGS} settings")
+        if why := why or _wrong(place, value):
+            return Wrong(printable(place)[:80], value, why)
+    return None
 
 
-def _settings(value: Any, place: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"its config is nested too deeply at {place[:80]}")
-    yield place, None if isinstance(value, (dict, list)) else value
+def _settings(value: Any, place: str, depth: int = 0) -> Iterator[tuple[str, Any, str | None]]:
+    """(place, value, what is wrong with the place itself) of every setting and group."""
+    if depth > limits.DEPTH:
+        yield place, None, "is nested too deeply"
+        return
+    yield place, None if isinstance(value, (dict, list)) else value, None
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str) or wrong_text(key):
-                raise ValueError(f"its config has the key {printable(str(key))[:80]!r} in {place[:80] or 'it'}")
-            yield from _settings(inner, f"{place}.{key}" if place else key, depth + 1)
+                yield place, None, f"has the key {printable(str(key))[:80]!r}: keys are words"
+            else:
+                yield from _settings(inner, f"{place}.{key}" if place else key, depth + 1)
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _settings(inner, f"{place}[{number}]", depth + 1)
@@ -100,25 +127,27 @@ def _settings(value: Any, place: str, depth: int = 0) -> Iterator[tuple[str, Any
 def _wrong(place: str, value: Any) -> str | None:
     if isinstance(value, str):
         return wrong_text(value)
-    if value is None or isinstance(value, (bool, float)):
+    if value is None or isinstance(value, bool):
         return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "is no finite number"
     if not isinstance(value, int):
         return f"is a {type(value).__name__}"
-    most = MAX_NUMBER
-    if re.search(r"\b(image_size|count|threads)(\[\d+\])?$", place):
-        most = MAX_SIDE
-    elif place.startswith(("model.", "loss.")) and not place.endswith("_steps"):
-        most = MAX_SETTING
-    return f"is a number beyond {most}" if abs(value) > most else None
+    most = next((most for pattern, most in MOST.items() if re.search(pattern, place)), limits.NUMBER)
+    if abs(value) <= most:
+        return None
+    hint = f" (where it is no size, write it as {float(value)!r})" if most == limits.SETTING and value < 10**15 else ""
+    return f"is a number beyond {most}{hint}"
 
 
 def wrong_text(text: str) -> str | None:
-    """What is wrong with a string that came out of a file; None if nothing is."""
-    if len(text) > MAX_TEXT:
-        return f"has more than {MAX_TEXT} letters"
+    """What is wrong with a string that a config may not have; None if nothing is. Letters of all scripts are fine."""
+    if len(text) > limits.TEXT:
+        return f"has more than {limits.TEXT} letters"
     if "${" in text:
-        return "holds an interpolation, ${...}: a checkpoint's config is finished, and nothing in it is looked up"
-    return "has control characters in it" if printable(text) != text else None
+        return "holds an interpolation, ${...}, where all is finished: nothing in it is looked up any more"
+    control = any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text if not letter.isprintable())
+    return "has control characters in it, or bytes that are no text" if control else None
 
 
 def only_reads(node: Any) -> Any:
@@ -144,6 +173,19 @@ def printable(text: str, keep: str = "") -> str:
     the bytes of names that are no text: some terminals obey a bare 0x9B. Letters and spaces of every script pass.
     """
     return COMMANDS.sub(lambda found: found[0] if found[0] in keep else "?", text)
+
+
+# -- numbers --------------------------------------------------------------------------------------------------------
+
+
+def is_count(value: Any) -> bool:
+    """A whole number from 0 to what 64 bits hold; true and 1.0 are none."""
+    return type(value) is int and 0 <= value <= limits.NUMBER
+
+
+def is_number(value: Any) -> bool:
+    """A number that something may have measured: not true, not text, not nan, not 10**400."""
+    return type(value) in (int, float) and abs(value) <= LARGEST
 
 
 # -- archives -------------------------------------------------------------------------------------------------------

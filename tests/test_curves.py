@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import curves, runs
+from ganrun import curves, runs, strips
 from ganrun.cli import main
 from ganrun.images import save_grid
 
@@ -70,7 +70,7 @@ def test_numbers_of_one_kind_share_a_panel_and_logits_have_none() -> None:
         "discriminator/real_logit",
     ]
     names += ["samples/diversity", "score/fid_a@1k", "score/fid_b@1k", "generator/lr", "step"]
-    shown = curves.panels([{"images": 2000, **dict.fromkeys(names, 1.0)}])
+    shown = curves.drawn([{"images": 2000, **dict.fromkeys(names, 1.0)}]).panels
     assert {panel: sorted(series) for panel, series in shown.items()} == {
         "losses": ["discriminator/adversarial"],
         "gradient norms": ["generator/gradient_norm"],
@@ -84,7 +84,9 @@ def test_numbers_of_one_kind_share_a_panel_and_logits_have_none() -> None:
 def test_the_cells_of_a_grid_are_cut_out_again(tmp_path: Path) -> None:
     pictures = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 1, 70, 65) * 40
     save_grid(pictures, tmp_path / "g/step_000007.png", columns=4)
-    cells = curves.cells(tmp_path / "g/step_000007.png")
+    geometry = strips.geometry(tmp_path / "g/step_000007.png")
+    assert geometry is not None
+    cells = list(strips.cells(tmp_path / "g/step_000007.png", geometry, range(8)))
     assert [cell.shape for cell in cells] == [(70, 65, 3)] * 8
     assert [int(cell.mean()) for cell in cells] == [0, 40, 80, 120, 160, 200, 0, 0]
 
@@ -93,7 +95,7 @@ def test_a_strip_follows_the_same_samples_from_the_first_grid_to_the_last(tmp_pa
     for step in range(1, 8):
         pictures = torch.tensor([step, 100 + step], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 64, 64)
         save_grid(pictures, tmp_path / f"grids/step_{step:06d}.png", columns=2)
-    strip = curves.strip_of(tmp_path, samples=2, times=3)
+    strip = strips.strip_of(tmp_path, samples=2, times=3)
     assert strip is not None
     assert strip.steps == [1, 4, 7]
     assert np.unique(strip.image).tolist() == [1, 4, 7, 101, 104, 107]

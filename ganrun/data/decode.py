@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ganrun.data.listing import Listing, is_colour, open_picture
+from ganrun.data.listing import Listing, is_colour
+from ganrun.pictures import open_picture
 from ganrun.terminal import bar
 from ganrun.workers import FORKS, settle
 

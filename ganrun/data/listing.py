@@ -7,20 +7,18 @@ import os
 from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import BytesIO
 from typing import Any, Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ganrun.data.labels import in_order, named_classes
 from ganrun.data.sizing import Sides, as_setting, found_size, line_about, remember
 from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
+from ganrun.pictures import open_picture
 from ganrun.untrusted import printable
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # never EPS, which starts Ghostscript
-MAX_PIXELS = 64 * 10**6  # a 170 KB .png may unfold to half a gigabyte
 SPLITS = {"train", "test", "val", "valid"}
 PROBES = 64
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for pictures that lie on their side
@@ -144,18 +142,6 @@ def classes_of(places: list[list[str]], labelled: Labelled, root: str) -> tuple[
     folders = sorted({place[0] for place in places})
     index = {folder: i for i, folder in enumerate(folders)}
     return [index[place[0]] for place in places], [printable(folder) for folder in folders], []
-
-
-def open_picture(data: bytes) -> Image.Image:
-    """The header of an encoded image. Raises ValueError for another format or for more than MAX_PIXELS."""
-    try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        bomb = isinstance(error, Image.DecompressionBombError)
-        raise ValueError("far too many pixels" if bomb else f"not a {', '.join(FORMATS)} image") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width}x{image.height} pixels, more than the {MAX_PIXELS // 10**6} million allowed")
-    return image
 
 
 def find_facts(

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from ganrun.pictures import MAX_BYTES
 from ganrun.untrusted import members_of
 
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-MAX_BYTES = 128 * 2**20  # of one picture's file, whatever its header says
 SHOWN = 10  # warnings printed in full; the rest are counted
 
 

@@ -7,7 +7,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ganrun.reading import read_text
+from ganrun.untrusted import is_count, is_number
 from ganrun.writing import remove, write_text
 
 log = logging.getLogger("ganrun")
@@ -15,6 +18,7 @@ log = logging.getLogger("ganrun")
 LOWER = ("fid", "kid", "shares_tv", "ppl", "copied")
 HIGHER = ("is", "precision", "recall", "density", "coverage", "label_accuracy", "tstr", "trts", "authentic")
 AUTO = "auto"
+MAX_RECORD = 2**16  # bytes of best.json
 
 
 @dataclass
@@ -36,15 +40,21 @@ class Best:
     def start(self, step: int) -> None:
         """What was the best up to `step`; a later one belongs to a future that was given up, and is removed."""
         self.name = ""
+        kept = self.kept()
+        if kept and kept["step"] <= step:
+            self.name, self.value = kept["score"], float(kept["value"])
+        elif kept:
+            for path in (self.path, self.path.with_suffix(".pt")):
+                remove(path, self.path.parent.parent)
+
+    def kept(self) -> dict[str, Any] | None:
+        """What the file says; None for a file that says anything else."""
         try:
-            kept = json.loads(self.path.read_text(encoding="utf-8"))
-            if kept["step"] <= step:
-                self.name, self.value = str(kept["score"]), float(kept["value"])
-            else:
-                for path in (self.path, self.path.with_suffix(".pt")):
-                    remove(path, self.path.parent.parent)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+            found = json.loads(read_text(self.path, MAX_RECORD))
+            sound = is_count(found["step"]) and is_number(found["value"]) and bool(kind(found["score"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        return found if sound else None
 
     def beaten(self, scores: Mapping[str, float]) -> bool:
         """Whether these scores are better than all before; if so, they are the best from now on."""

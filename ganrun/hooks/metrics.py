@@ -6,6 +6,7 @@ import json
 from typing import IO, TYPE_CHECKING
 
 from ganrun.hooks.hook import Hook
+from ganrun.rows import lines_of, row_of
 from ganrun.writing import append, write_text
 
 if TYPE_CHECKING:
@@ -19,10 +20,9 @@ class MetricsFile(Hook):
 
     def on_start(self, trainer: Trainer) -> None:
         path = self.folder / "metrics.jsonl"
-        kept = []
-        if path.exists():  # a resumed run may have written lines after its checkpoint: they are about to come again
-            text = path.read_text(encoding="utf-8", errors="replace")
-            kept = [line for line in text.splitlines() if _step_of(line) <= trainer.step]
+        # a resumed run may have written lines after its checkpoint: they are about to come again
+        rows = ((line, row_of(line)) for line in lines_of(path))
+        kept = [line.decode().rstrip() for line, row in rows if row is not None and row["step"] <= trainer.step]
         write_text(path, "".join(f"{line}\n" for line in kept))  # on a full disk the old lines stay
         self.file = append(path, newline="\n")  # closed in on_end and on_failure
 
@@ -38,10 +38,3 @@ class MetricsFile(Hook):
             self.file.close()
 
     on_failure = on_end
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):  # torn by a kill in mid-write
-        return float("inf")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import math
 import sys
@@ -15,7 +14,9 @@ import torch
 from torch import nn
 
 from ganrun.bounds import Count, Pictures
+from ganrun.errors import UserError
 from ganrun.hooks.hook import Hook
+from ganrun.rows import rows_of
 from ganrun.watch.measures import preference, sight, spread
 from ganrun.watch.symptom import Finding, Row, Symptom
 
@@ -60,8 +61,13 @@ class Watchdog(Hook):
         fresh = {k: v for k, v in self.given.items() if self.samples is not None or not v.of_samples_from_noise}
         self.symptoms = copy.deepcopy(fresh)  # a run that went back begins again
         self.lasting: dict[str, int] = {}  # symptoms that have been told: rows that have shown nothing since
-        for row in rows_before(self.folder / "metrics.jsonl", trainer.step):
-            for _, finding in self.news(row):
+        path = self.folder / "metrics.jsonl"
+        for row in rows_of(path, trainer.step):
+            try:
+                findings = [finding for _, finding in self.news(row)]
+            except (KeyError, ValueError, ArithmeticError) as error:
+                raise UserError(f"{path}: its row of step {row['step']} is none of a run: {error!r:.80}") from error
+            for finding in findings:
                 remember(trainer, told(int(row["step"]), finding))
 
     def on_step(self, trainer: Trainer) -> None:
@@ -174,14 +180,3 @@ def told(step: int, finding: Finding) -> str:
 def remember(trainer: Trainer, line: str) -> None:
     if line not in trainer.alarms:
         trainer.alarms.append(line)
-
-
-def rows_before(path: Path, step: int) -> Iterator[Row]:
-    """What a run has logged up to a step."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:  # torn by a kill in mid-write
-            continue
-        if row.get("step", math.inf) <= step:
-            yield row

@@ -115,7 +115,7 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
     "a latent of 10^12": ("config.model.latent.size", lambda: 10**12, "is a number beyond"),
     "10^9 channels": ("config.model.generator.channels", lambda: 10**9, "is a number beyond"),
     "channels of 65536": ("config.model.generator.channels", lambda: 2**16, "asks for more"),
-    "an image_size of 10^9": ("config.model.generator.image_size", lambda: 10**9, "beyond 4096"),
+    "an image_size of 10^9": ("config.model.generator.image_size", lambda: 10**9, "beyond 16384"),
     "sizes that nothing fits": (
         "config.model.generator",
         lambda: {**DCGAN, "image_size": [4095, 3001]},
@@ -142,6 +142,6 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
         lambda: {"_target_": "torch.nn.GRU", "input_size": 1, "hidden_size": 1, "num_layers": 60_000},
         "asks for more",
     ),
-    "a deep dataset of huge digits": ("config.dataset.image_size", lambda: 10**6, "beyond 4096"),
-    "a grid of 10^9 samples": ("config.grids.count", lambda: 10**9, "beyond 4096"),
+    "a deep dataset of huge digits": ("config.dataset.image_size", lambda: 10**6, "beyond 16384"),
+    "a grid of 10^9 samples": ("config.grids.count", lambda: 10**9, "beyond 65536"),
 }  # fmt: skip

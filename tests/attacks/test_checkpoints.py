@@ -191,7 +191,7 @@ def test_what_no_run_of_ours_writes_is_refused(
         ("config.batch_size", "x", "batch_size=x must be"),
         ("config.log", {}, "holds no log.every"),
         ("config.hooks", [], "hooks=[] must be"),
-        ("config.threads", 5000, "threads is a number beyond 4096"),
+        ("config.threads", 5000, "threads is a number beyond 1024"),
         ("config.device", "../../evil", "device=../../evil is unknown"),
         ("config", {}, "seed is no whole number"),
         ("system", {}, "do not fit its own config"),

@@ -1,0 +1,43 @@
+"""words: a value as a word of the command line that Hydra, and a shell, read back as it is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+PLAIN = re.compile(r"[A-Za-z/._][\w/.+@%-]*", re.ASCII)  # what Hydra's grammar takes as text without quotes
+CONSTANTS = ("true", "false", "null", "inf", "nan")
+
+
+def quoted(value: str) -> str:
+    """In single quotes, as Hydra reads them: a backslash is one by itself, but for those before a quote."""
+    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", value)
+    return "'" + re.sub(r"\\+$", lambda found: found[0] * 2, escaped) + "'"
+
+
+def is_plain(value: str) -> bool:
+    """Whether Hydra takes it as this text without quotes: not as a number, a list or true."""
+    return bool(PLAIN.fullmatch(value)) and value.lower() not in CONSTANTS and not is_number(value)
+
+
+def is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def meant(value: str) -> str:
+    """What stands for a path is text, whatever Hydra's grammar makes of its letters: epoch=3.pt, x(1).pt, 数据.
+
+    Commas, lists, quotes and null keep their meaning there.
+    """
+    kept = not value or "," in value or value.lower() == "null" or (value[0] + value[-1]) in ("''", '""', "[]")
+    return value if kept or is_plain(value) else quoted(value)
+
+
+def typed(key: str, value: str) -> str:
+    """key=value of a path, to be typed into a shell."""
+    read_back = is_plain(value) or meant(value) != value
+    return shlex.quote(f"{key}={value if read_back else quoted(value)}")
