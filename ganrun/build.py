@@ -56,22 +56,14 @@ def build(
         return cls(**arguments, **given)
     except UserError:
         raise
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        OSError,
-        ImportError,
-        RuntimeError,
-        OverflowError,
-    ) as error:
+    except (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, OverflowError) as error:
         message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         raise UserError(f"{where} ({cls.__name__}): {message}") from error
     except (Exception, SystemExit) as error:
-        if _under(cls.__module__ + ".", FROM_A_FILE):  # a bug of ours
+        ours = _under(cls.__module__ + ".", FROM_A_FILE)
+        if ours and not isinstance(error, (AttributeError, LookupError)):  # a bug; these two, parts put together oddly
             raise
-        raise UserError(f"{where} ({cls.__name__}): {_where_it_broke(error)}") from error
+        raise UserError(f"{where} ({cls.__name__}): {error if ours else _where_it_broke(error)}") from error
 
 
 def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:

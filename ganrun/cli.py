@@ -154,7 +154,7 @@ def _train(words: list[str]) -> int:
             folder = output_folder()
             record = partial(compose.record, cfg, folder)
             with gone_if_interrupted(folder):
-                codes.append(training.run(compose.plain(cfg), folder, None, record, request.config_dir))
+                codes.append(training.run(compose.plain(cfg), folder, record=record, config_dir=request.config_dir))
 
     hand_to_hydra("train", job, request.argv)
     return max(codes, default=0)
@@ -179,12 +179,12 @@ def _train_together(request: Any) -> int:
             config = {**config, "resume": "auto"}
             request.add("resume=auto", f"out={_quoted(folder)}")
         if not world.first:
-            return training.run(config, folder, world, request.config_dir)
+            return training.run(config, folder, world, config_dir=request.config_dir)
         codes: list[int] = []
 
         def job(cfg: Any) -> None:
             record = partial(compose.record, cfg, folder)
-            codes.append(training.run(compose.plain(cfg), folder, world, record, request.config_dir))
+            codes.append(training.run(compose.plain(cfg), folder, world, record=record, config_dir=request.config_dir))
 
         hand_to_hydra("train", job, request.argv)
     return codes[0]

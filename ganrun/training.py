@@ -77,6 +77,7 @@ def run(
     config: Config,
     folder: Path,
     world: World | None = None,
+    *,
     record: Callable[[Config], None] = lambda settings: None,
     config_dir: Path | None = None,
 ) -> int:

@@ -31,9 +31,14 @@ def is_number(value: str) -> bool:
 def meant(value: str) -> str:
     """What stands for a path is text, whatever Hydra's grammar makes of its letters: epoch=3.pt, x(1).pt, 数据.
 
-    Commas, lists, quotes and null keep their meaning there.
+    Commas, lists, quotes, null, true and false keep their meaning there.
     """
-    kept = not value or "," in value or value.lower() == "null" or (value[0] + value[-1]) in ("''", '""', "[]")
+    kept = (
+        not value
+        or "," in value
+        or value.lower() in ("null", "true", "false")
+        or (value[0] + value[-1]) in ("''", '""', "[]")
+    )
     return value if kept or is_plain(value) else quoted(value)
 
 

@@ -215,7 +215,7 @@ def test_a_zip_is_read_in_place_and_its_names_lead_nowhere_else(
         (["input=in", "out=y", "target=broken"], "share no name"),
         (["input=in", "out=y", "target=nowhere"], "target=nowhere: there is no such"),
         (["input=in", "out=y", "overlap=200"], "at most half of tile=256"),
-        (["input=in", "out=y", "tile=3"], "tile=3 must be a whole number from 16 up or null"),
+        (["input=in", "out=y", "tile=3"], "tile=3 must be a whole number from 16 up, or null"),
         (["input=in", "out=full/plain", "overwrite=true"], "is a file: choose a folder"),
         (["input=in", "out=full/plain/y"], "cannot be written"),
         (["out=y"], "input is needed"),

@@ -71,5 +71,5 @@ def test_a_checkpoint_whose_parts_were_put_together_wrongly_is_one_line(tiny, tm
     state = checkpoint.load(tmp_path / "checkpoints/last.pt")
     state["config"]["model"]["classes"] = 0
     system = sampling.restore(state)
-    with pytest.raises(UserError, match="cannot draw"):
+    with pytest.raises(UserError, match="cannot render"):
         list(sampling.render(system, sampling.draw(system, 2, seed=0), 2))

@@ -27,7 +27,7 @@ AT = {  # name -> words of a run at or near a limit
     "a latent as large as any": [f"model.latent.size={limits.SETTING}", "model.generator.widths=[1]"],
     "a penalty's weight of ten million": [R1],
     "a rate that is tiny": ["optimizer.lr=1e-30"],
-    "a half-life of 1e300": ["average.half_life=1e300"],
+    "a half-life of 3e38": ["average.half_life=3e38"],
     "all threads": [f"threads={limits.THREADS}"],
     "grids of 5000": ["hooks=default", "hooks.tensorboard=null", "hooks.watchdog=null", "grids.count=5000"],
     "a very wide picture": [*WIDE, f"dataset.image_size=[1,{limits.SIDE}]"],

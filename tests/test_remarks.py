@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ganrun.build import FROM_A_FILE
 from ganrun.cli import main
 from ganrun.plan import plan
 
@@ -85,7 +86,7 @@ def test_a_strangers_config_commands_no_terminal(tiny) -> None:
     config = tiny("hooks=quiet", "steps=10")
     config["checkpoint"]["best"] = "\x1b[31m"
     config["grids"] = {"every": "\x1b[2J", "\x1b[1m": 3}
-    said = "".join(plan(config).lines())
+    said = "".join(plan(config, trust=FROM_A_FILE).lines())
     assert "checkpoint.best=\\x1b[31m has no effect" in said
     assert "\x1b" not in said
-    plan({**config, "checkpoint": "x", "grids": 3, "ranks": []})
+    plan({**config, "checkpoint": "x", "grids": 3, "ranks": []}, trust=FROM_A_FILE)

@@ -114,9 +114,10 @@ def test_a_run_of_before_the_cap_on_channels_goes_on_without_one(tiny, tmp_path:
     before = older(now)
     runs.train({**before, "steps": 2}, tmp_path / "run")
     state = parts.load_checkpoint(str(tmp_path / "run"), "resume")
-    agreed = runs.agreed({**state["config"], "steps": 4}, now, tmp_path / "run")
+    stored = state["config"]  # a run lets the state go that it goes on from
+    agreed = runs.agreed({**stored, "steps": 4}, now, tmp_path / "run")
     assert "max_channels" not in agreed["model"]["generator"]
     assert runs.train(agreed, tmp_path / "run", state=state).step == 4
     now["model"]["generator"]["base_channels"] = 8
     with pytest.raises(UserError, match=r"has model\.generator\.base_channels=4, this command"):
-        runs.agreed(state["config"], now, tmp_path)
+        runs.agreed(stored, now, tmp_path)

@@ -62,7 +62,7 @@ def test_a_bare_augmentation_is_played(tmp_path: Path, monkeypatch, capsys) -> N
     small += ["steps=1", "batch_size=8", "hooks=quiet", "out=run", "device=cpu"]
     wrong = ["augmentation=mine", "augmentation.sigma=-1", "--config-dir", "mine"]
     assert main(["train", *small, *wrong]) == 2
-    assert "InstanceNoise" in capsys.readouterr().err
+    assert "model.augmentation.sigma=-1 must be" in capsys.readouterr().err
     assert main(["train", *small, "augmentation=mine", "augmentation.sigma=0.2", "--config-dir", "mine"]) == 0
     from ganrun.parts import load_checkpoint
 
