@@ -215,9 +215,11 @@ def test_our_own_writes_follow_nothing_even_so(member: str, what: str, run: Path
 def test_checkpoints_behind_a_link_stay_even_so(run: Path, here: Path) -> None:
     (run / "checkpoints").rename(here.parent / "theirs")
     (run / "checkpoints").symlink_to(here.parent / "theirs")
-    shutil.copy(here.parent / "theirs/last.pt", here.parent / "theirs/step_000007.pt")
+    (here.parent / "theirs/step_000001.pt").rename(
+        here.parent / "theirs/step_000007.pt"
+    )  # of a later step: it would go
     before = state_of(here.parent / "theirs")
-    assert main(["train", "resume=run/checkpoints/step_000001.pt", "steps=2", "device=cpu"]) == 1
+    assert main(["train", "resume=run/checkpoints/last.pt", "steps=2", "device=cpu"]) == 1
     assert state_of(here.parent / "theirs") == before
 
 
