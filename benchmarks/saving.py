@@ -23,7 +23,7 @@ from ganrun.compose import check, compose_plain
 from ganrun.hooks.checkpoints import Checkpoints
 from ganrun.trainer import Trainer
 
-WORDS = ["model=dcgan", "dataset=digits", "device=auto", "threads=1"]
+WORDS = ["model=dcgan", "dataset=digits", "device=auto", "threads=1", "precision=fp32"]
 
 
 class Saver(Checkpoints):

@@ -68,7 +68,15 @@ class Side:
     """A trainer that goes on in slices."""
 
     def __init__(self, case: str, data: str, switch: Switch | None) -> None:
-        words = ["dataset=mnist", f"dataset.root={data}", *CASES[case], "device=cpu", "hooks=quiet", "threads=1"]
+        words = [
+            "dataset=mnist",
+            f"dataset.root={data}",
+            *CASES[case],
+            "device=cpu",
+            "hooks=quiet",
+            "threads=1",
+            "precision=fp32",
+        ]
         self.config = compose_plain("train", [*words, "steps=1000000000"])
         self.trainer = runs.assemble(self.config, Path(tempfile.mkdtemp()))
         self.trainer.hooks, self.switch = [], switch

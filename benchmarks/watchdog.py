@@ -162,6 +162,8 @@ def config_of(words: list[str], data: str, steps: int) -> dict[str, Any]:
         "epochs=null",
         "kimg=null",
         "device=cpu",
+        "threads=1",
+        *([] if any(word.startswith("precision=") for word in words) else ["precision=fp32"]),
     ]
     config = compose_plain("train", [*([] if named else ["dataset=mnist"]), *words, *root, *quiet])
     check("train", config)
