@@ -25,8 +25,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ganrun import checkpoint
 from ganrun.finding import CheckpointError
 
-WORDS = "model=mlp model.generator.widths=[16] model.discriminator.widths=[16] dataset=digits device=cpu threads=1 precision=fp32"
-OFTEN = "checkpoint.every=20 grids.every=50 grids.count=16 log.every=10 resume=auto"
+WORDS = "model=mlp model.generator.widths=[16] model.discriminator.widths=[16] dataset=digits device=cpu"
+OFTEN = "threads=1 precision=fp32 checkpoint.every=20 grids.every=50 grids.count=16 log.every=10 resume=auto"
 NEVER_THE_SAME = {"run/images_per_second", "run/memory_MiB"}
 KINDS = {"a random step": 18, "checkpoint write": 12, "grid write": 8, "start": 7, "Hydra's files": 4, "the end": 1}
 LONGEST = 300  # seconds that a session may take

@@ -22,8 +22,10 @@ from kill import same
 
 from ganrun import checkpoint
 
-WORDS = "model=mlp model.generator.widths=[16] model.discriminator.widths=[16] dataset=digits device=cpu threads=1 precision=fp32"
-OFTEN = "checkpoint.every=20 grids.every=100 grids.count=16 log.every=10 hooks.tensorboard=null"
+WORDS = "model=mlp model.generator.widths=[16] model.discriminator.widths=[16] dataset=digits device=cpu"
+OFTEN = (
+    "threads=1 precision=fp32 checkpoint.every=20 grids.every=100 grids.count=16 log.every=10 hooks.tensorboard=null"
+)
 LONGEST = 600  # seconds
 
 
