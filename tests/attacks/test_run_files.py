@@ -24,7 +24,7 @@ from ganrun.cli import main
 from ganrun.hooks.best import Best
 from ganrun.images import save_grid
 from ganrun.pictures import MAX_CHUNKS, open_picture
-from ganrun.rows import row_of, rows_of
+from ganrun.rows import lines_of, row_of, rows_of
 
 Refused = Callable[..., str]
 GOOD = '{"step": 1, "images": 64, "generator/adversarial": 1.0}\n'
@@ -52,7 +52,7 @@ STRANGE = {
     "a megabyte of one name": '{"step": 1, "images": 1, "' + "n" * 2**21 + '": 1}',
 }
 VALUES = ["NaN", "Infinity", "-Infinity", "1e999", "1e308", HUGE, '"1"', "[1]", '{"a": 1}', "true", "null"]
-NAMES = ["$\\frac{", "$", "a$b$c", "\\alpha", "two\nlines", "\x1b[2J", "_hidden", "数据", "\ud800", "x" * 5000, "", "/"]
+NAMES = ["$\\frac{", "$\\frac{a$", "$", "a$b$c", "\\alpha", "two\nlines", "\x1b[2J", "_hidden", "数据", "\ud800", "x" * 5000, "", "/"]
 
 
 @pytest.fixture
@@ -176,6 +176,7 @@ def test_a_hundred_megabytes_in_one_line_take_no_memory(run: Path) -> None:
         file.write(b'{"step": 1, "images": 1, "a/b": ')
         file.write(b"1" * (100 * 10**6))
         file.write(b"}\n" + GOOD.encode())
+    assert list(lines_of(run / "metrics.jsonl")) == [GOOD.encode()]
     with open(run / "sparse.jsonl", "wb") as file:
         file.truncate(2**40)
     found = measured({"plot": ["plot", "run=run", "out=x.png"]}, run.parent)["plot"]
