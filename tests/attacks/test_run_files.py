@@ -52,7 +52,21 @@ STRANGE = {
     "a megabyte of one name": '{"step": 1, "images": 1, "' + "n" * 2**21 + '": 1}',
 }
 VALUES = ["NaN", "Infinity", "-Infinity", "1e999", "1e308", HUGE, '"1"', "[1]", '{"a": 1}', "true", "null"]
-NAMES = ["$\\frac{", "$\\frac{a$", "$", "a$b$c", "\\alpha", "two\nlines", "\x1b[2J", "_hidden", "数据", "\ud800", "x" * 5000, "", "/"]
+NAMES = [
+    "$\\frac{",
+    "$\\frac{a$",
+    "$",
+    "a$b$c",
+    "\\alpha",
+    "two\nlines",
+    "\x1b[2J",
+    "_hidden",
+    "数据",
+    "\ud800",
+    "x" * 5000,
+    "",
+    "/",
+]
 
 
 @pytest.fixture
