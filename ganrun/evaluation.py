@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ganrun import images
 from ganrun.data.dataset import Dataset
+from ganrun.data.remembering import remembered
 from ganrun.errors import UserError, nearest
 from ganrun.fidelity_scores import picture_scores
 from ganrun.folders import check_writable
@@ -256,7 +256,7 @@ def in_terms_of_eval(node: Config, trust: list[str]) -> Dataset:
         raise UserError(f"ckpt: the data of this run cannot be read: {said}") from None
 
 
-@lru_cache(maxsize=4)
+@remembered(4)
 def _read(node_as_json: str, trust: tuple[str, ...]) -> Dataset:
     return load_dataset({"dataset": json.loads(node_as_json)}, trusted(list(trust)))
 

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ganrun.build import FROM_A_FILE, build, fit, names_only, resolve
 from ganrun.checks import check_stored
 from ganrun.data.dataset import Dataset, as_size
 from ganrun.data.keeping import glimpse
+from ganrun.data.remembering import remembered
 from ganrun.data.shards import refuse_unknown
 from ganrun.data.streamed import FEW
 from ganrun.errors import UserError
@@ -61,7 +61,7 @@ def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: boo
         return _load_dataset(*given, True)  # the few that were to stand for all are broken: which, and how many are?
 
 
-@lru_cache(maxsize=2)  # as it is for the plan and for the run
+@remembered(2)  # as it is for the plan and for the run
 def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool) -> Dataset:
     node = json.loads(node_as_json)
     with overheard("ganrun.data") as notes:

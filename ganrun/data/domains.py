@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from ganrun.data.listing import Listing, channels_of, list_images, probed, size_of
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
+from ganrun.data.remembering import remembered
 
 
 def list_domains(
@@ -39,7 +39,7 @@ def of_class(listing: Listing, name: str | None, key: str) -> Listing:
     return listing.pick([i for i, label in enumerate(listing.labels) if label == wanted])
 
 
-@lru_cache(maxsize=16)
+@remembered(16)
 def find_domain_facts(
     root_a: str | None = None,
     root_b: str | None = None,

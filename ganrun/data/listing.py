@@ -6,12 +6,12 @@ import logging
 import os
 from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 from PIL import Image
 
 from ganrun.data.labels import in_order, named_classes
+from ganrun.data.remembering import remembered
 from ganrun.data.sizing import Sides, as_setting, found_size, line_about, remember
 from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
 from ganrun.pictures import open_picture
@@ -155,7 +155,7 @@ def find_facts(
     return dict(_found(root, split, labelled, labels))
 
 
-@lru_cache(maxsize=16)
+@remembered(16)
 def _found(root: str | None, split: str | None, labelled: Labelled, labels: str | None) -> tuple[tuple[str, Any], ...]:
     listing = list_images(root, split, labelled, labels)
     probes = probed(listing)

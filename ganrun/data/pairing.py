@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 from ganrun.data.listing import Listing, channels_of, list_images, placed, probed, size_of
+from ganrun.data.remembering import remembered
 from ganrun.data.sources import Picture, Source
 from ganrun.untrusted import printable
 
@@ -78,7 +78,7 @@ def check_roots(root: str | None, root_source: str | None, root_target: str | No
             raise ValueError(f"dataset.{key} is needed: a folder or .zip with the same names as the other one")
 
 
-@lru_cache(maxsize=16)
+@remembered(16)
 def find_pair_facts(
     root: str | None = None,
     root_source: str | None = None,

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from pictures import encoded, noise
+from PIL import Image
 
 from ganrun.data.listing import find_facts, list_images, size_of
 
@@ -204,3 +206,14 @@ def test_facts_need_no_torch():
 @pytest.mark.parametrize(("side", "found"), [(8, 8), (28, 28), (32, 32), (50, 48), (100, 96), (250, 224), (256, 256)])
 def test_a_size_no_network_can_make_is_rounded_down(side, found):
     assert size_of([(True, (side, side))]) == found
+
+
+def test_facts_of_a_relative_name_are_those_of_the_current_folder(tmp_path: Path, monkeypatch) -> None:
+    for folder, size in (("one", 8), ("two", 16)):
+        (tmp_path / folder / "pictures").mkdir(parents=True)
+        Image.new("L", (size, size)).save(tmp_path / folder / "pictures/a.png")
+    found = []
+    for folder in ("one", "two", "one"):
+        monkeypatch.chdir(tmp_path / folder)
+        found.append(find_facts("pictures")["image_size"])
+    assert found == [8, 16, 8]
