@@ -15,12 +15,12 @@ def remembered(most: int) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         @lru_cache(maxsize=most)
-        def known(here: str, *arguments: Any) -> Any:
-            return function(*arguments)
+        def known(here: str, *arguments: Any, **named: Any) -> Any:
+            return function(*arguments, **named)
 
         @wraps(function)
-        def asked(*arguments: Any) -> Any:
-            return known(os.getcwd(), *arguments)
+        def asked(*arguments: Any, **named: Any) -> Any:
+            return known(os.getcwd(), *arguments, **named)
 
         asked.cache_clear = known.cache_clear  # type: ignore[attr-defined]
         return asked  # type: ignore[return-value]
