@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,11 +48,13 @@ def job(config: Config, folder: Path | None) -> Job:
 
 def check(config: Config, folder: Path | None) -> tuple[Plan, str | None]:
     """The plan of a job, and a line where it has nothing left to do. Raises UserError for what its parts refuse."""
-    asked, choice = job(config, folder), None
+    asked = job(config, folder)
+    planned = plan(asked.config, asked.trust, state=asked.state, pixels=False)
+    for line in planned.memory.warning(planned.device, asked.config):  # before steps are played to be measured
+        print(f"ganrun: note: {line}", file=sys.stderr)
     if config["dry_run"] and asked.state is None:
         settings, choice = settled(asked.config, asked.trust, pixels=False)
-        asked = asked._replace(config=settings)
-    planned = plan(asked.config, asked.trust, choice, asked.state, pixels=False)
+        planned = plan(settings, asked.trust, choice, pixels=False)
     if not config["dry_run"]:  # what decoding finds is refused before there is a folder, too
         require_batch(asked.config, parts.load_dataset(asked.config, asked.trust))
     return planned, ended(asked, folder)
