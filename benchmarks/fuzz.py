@@ -40,7 +40,7 @@ def main() -> int:
     with open(out / "hang.txt", "w") as hung:
         for kind, count in (("line", args.lines), ("checkpoint", args.checkpoints)):
             for number, case in enumerate(fuzzing.cases(args.seed, count, here, kind)):
-                faulthandler.dump_traceback_later(3 * fuzzing.SECONDS, exit=True, file=hung)
+                faulthandler.dump_traceback_later(2 * fuzzing.HANG, exit=True, file=hung)
                 code, seconds, wrong = fuzzing.offence(case, here)
                 counts.setdefault(case.kind.strip(), Counter())[str(code)] += 1
                 slowest = max(slowest, seconds)

@@ -54,7 +54,7 @@ def main() -> int:
             if args.processes:
                 code, said, wrong = alone(line.argv, line.key, here)
             else:
-                code, said, wrong = mistakes.offence(line, here)
+                code, said, wrong = mistakes.offence(line, here, mistakes.SECONDS)
             slowest = max(slowest, (time.monotonic() - started, " ".join(line.argv)))
             codes.setdefault(line.command, Counter())[str(code)] += 1
             log.write(f"{line.key}={line.value[:40]} [{code}] {said.strip()[:300]}\n")

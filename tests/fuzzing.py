@@ -25,7 +25,7 @@ from PIL import Image
 from ganrun import checkpoint
 from ganrun.cli import main
 
-SECONDS, LINES = 20, 4
+HANG, LINES = 120, 4  # seconds: no machine is so slow that an honest answer takes so long
 ALLOWED = {0, 1, 2, 130}
 MINE = ("o", "o.png", "outputs", "run")  # where a case may write, within `here`
 
@@ -307,10 +307,10 @@ def offence(case: Case, here: Path) -> tuple[int | None, float, str]:
     started = time.monotonic()
     with both_streams(errors):
         try:
-            with alarm(SECONDS):
+            with alarm(HANG):
                 code = main(list(case.words))
         except TooLong:
-            wrong = f"took more than {SECONDS} s"
+            wrong = "does not end"
         except BaseException as error:
             wrong = f"raised {type(error).__name__}: {str(error)[:300]}"
     seconds = time.monotonic() - started

@@ -66,7 +66,6 @@ def test_a_million_members_take_no_memory(here: Path) -> None:
     (here / "many.zip").write_bytes(contents(10**6, 0xFFFF))
     found = measured({"train": [*TRAIN, "dataset.root=many.zip"]}, here)["train"]
     assert found["code"] == 2, found
-    assert found["seconds"] < 10, found
     assert found["MiB"] < 500, found
 
 
@@ -86,7 +85,6 @@ def test_a_ten_gigabyte_member_is_never_unfolded(here: Path) -> None:
     (here / "a.zip").write_bytes(data)
     found = measured({"train": [*TRAIN, "dataset.root=a.zip", "batch_size=1", "out=run"]}, here)["train"]
     assert found["code"] == 0, found
-    assert found["seconds"] < 10, found
     assert found["MiB"] < 500, found
     assert "1 images" in (here / "run/train.log").read_text()
 

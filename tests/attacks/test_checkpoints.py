@@ -276,7 +276,6 @@ def test_a_greedy_file_gets_one_line_and_no_memory(takings: dict[str, dict[str, 
     assert found["code"] == 2, found
     assert len(found["said"].splitlines()) == 1, found
     assert expected in found["said"], found
-    assert found["seconds"] < 10, found
     assert found["MiB"] < 500, found
 
 
