@@ -37,6 +37,12 @@ def test_a_path_comes_back_from_shell_and_hydra_as_it_was(name: str) -> None:
     assert override.value() == name
 
 
+@pytest.mark.parametrize("name", ["数据", "é", "~/data", "a#b", "it's", "a\\b", "x(1)", "007"])
+def test_a_path_needs_no_quotes_for_hydra(name: str) -> None:
+    (override,) = parse_overrides([f"ckpt={meant(name)}"])
+    assert override.value() == name
+
+
 def command(said: str, of: str) -> list[str]:
     """The words of the last hint, as a shell would take them apart."""
     line = [line for line in said.splitlines() if line.startswith(of)][-1]
