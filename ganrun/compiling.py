@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ganrun.batches import Batch
+from ganrun.graphs import Graphs
 from ganrun.proof import disagreement
 from ganrun.systems.system import System
 
@@ -41,16 +42,19 @@ class Proved:
 
     def __init__(self, trainer: Trainer, inner: Callable[[Trainer], Player] | None) -> None:
         self.trainer = trainer
-        self.play_on = inner(trainer).play if inner else trainer.play_step
+        player = inner(trainer) if inner else None
+        self.play_on = player.play if player else trainer.play_step
+        self.raw = player.raw if isinstance(player, Graphs) else next  # where batches come from differs
         self.proved: set[Hashable] = set()
         self.given_up = False
 
     def play(self, batches: Iterator[Batch]) -> None:
         kind = self.trainer.system.kind(self.trainer.step)
-        if self.given_up or kind in self.proved:
+        # None: such a step may keep something outside of tensors, so it cannot be played twice
+        if self.given_up or kind is None or kind in self.proved:
             return self.play_on(batches)
         self.proved.add(kind)
-        self.prove(self.trainer.prepare(next(batches)))
+        self.prove(self.trainer.prepare(self.raw(batches)))
 
     def prove(self, batch: Batch) -> None:
         def plain() -> None:
@@ -62,4 +66,4 @@ class Proved:
             self.given_up = True
             for network in self.trainer.system.differentiated_once().values():
                 network._compiled_call_impl = None  # what Module.compile sets; torch has no way back of its own
-            log.warning(f"compile    given up: a compiled step is not the step: {difference}")
+            log.warning(f"compile    given up: the compiled step gives another result than the plain one: {difference}")

@@ -98,7 +98,7 @@ class Graphs:
         difference = disagreement(self.trainer, quick, self.plainly)
         if difference is not None:
             self.recordings.clear()
-            self.refuse(f"a recorded step is not the step: {difference}")
+            self.refuse(f"the recorded step gives another result than the plain one: {difference}")
 
     def plainly(self) -> None:
         """The step one kernel at a time, where a recording of it is made."""

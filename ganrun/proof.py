@@ -36,6 +36,10 @@ def disagreement(trainer: Trainer, quick: Play, plain: Play) -> str | None:
     reseed(trainer.seed, trainer.step, trainer.stream.rank)
     plain()
     difference = unlike(before, one, Moment(trainer))
+    if trainer.world.size > 1:  # what one rank gives up, all give up: else their weights part
+        apart = torch.tensor(float(difference is not None), device=trainer.device)
+        if trainer.world.mean([apart])[0].item() and difference is None:
+            difference = "it does on another rank"
     if difference is None:
         one.restore()
     return difference

@@ -89,17 +89,17 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
         flip=dataset.flip,
         log_every=config["log"]["every"],
         skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,
-        recorder=recorder_of(config, device),
+        recorder=recorder_of(config, device, bool(system.differentiated_once())),
         world=world,
         accumulate=config.get("accumulate", 1),
         clips=clip_norms(config, system),
     )
 
 
-def recorder_of(config: Config, device: torch.device) -> Callable[[Trainer], Player] | None:
+def recorder_of(config: Config, device: torch.device, compiles: bool) -> Callable[[Trainer], Player] | None:
     """What plays the steps in place of the trainer's own `play_step`, if anything does."""
     graphs = Graphs if device.type == "cuda" and config.get("graphs", "auto") else None
-    return partial(Proved, inner=graphs) if config.get("compile") else graphs
+    return partial(Proved, inner=graphs) if config.get("compile") and compiles else graphs
 
 
 def here(hooks: list[Hook], world: World) -> list[Hook]:

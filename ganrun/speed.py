@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganrun import launch
 from ganrun.batches import prepare
 from ganrun.checks import AUTO, LENGTHS
 from ganrun.data.dataset import Dataset
@@ -30,6 +31,7 @@ HOPELESS = (10.0, 3.0)  # times slower after the first pass, and after others: i
 FRAME = 1.25  # a run's step beside its turns: optimizers, weight average, hooks, grids and checkpoints
 PLAYED = (
     *LENGTHS,
+    "accumulate",
     "model",
     "loss",
     "dataset",
@@ -97,7 +99,8 @@ def _choose(config: Config, trust: Sequence[str] | None, pixels: bool) -> Choice
     threads = torch.get_num_threads()
     with restored(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            passes = Passes(build_system(config, trust).to(device), dataset, config["batch_size"])
+            parts = launch.size() * config["accumulate"]  # what is played at once is a part of the batch
+            passes = Passes(build_system(config, trust).to(device), dataset, max(1, config["batch_size"] // parts))
             return measured(config, passes, length)
         finally:
             torch.set_num_threads(threads)
@@ -171,7 +174,7 @@ def doubled(passes: Passes) -> tuple[int, str]:
 def choose_steps(config: Config, passes: Passes, precision: str, minutes: float, choice: Choice) -> None:
     """As many steps as fit into the minutes that the data set suggests, at most its kimg."""
     passes.in_precision(precision)
-    fits = int(60 * minutes / (FRAME * passes.whole_step()))
+    fits = int(60 * minutes / (FRAME * config["accumulate"] * passes.whole_step()))
     most = round(1000 * passes.dataset.kimg / config["batch_size"])
     steps = max(1, min(fits, most))
     choice.settings["steps"] = steps
@@ -255,3 +258,5 @@ class Passes:
     def wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()

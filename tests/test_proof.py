@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganrun import runs
+from ganrun import compiling, runs
+from ganrun.batches import Stream
 from ganrun.checkpoint import plain
 from ganrun.compiling import Proved
 from ganrun.graphs import Graphs, Play
@@ -75,10 +76,31 @@ def test_a_recording_that_is_not_the_step_is_given_up_and_costs_nothing(
         proved = trained(config, tmp_path / "proved", lambda one: Graphs(one, WrongRecorder(one, before, after)))
     lines = [record.getMessage() for record in caplog.records if "graphs" in record.getMessage()]
     assert len(lines) == 1
-    assert "not used: a recorded step is not the step" in lines[0]
+    assert "not used: the recorded step gives another result" in lines[0]
     assert said in lines[0]
     assert differences(plain(eager.state_dict()), plain(proved.state_dict())) == []
     assert eager.logged == proved.logged
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+def test_a_proof_plays_the_batch_of_its_step(gathers: bool, tiny, tmp_path: Path, monkeypatch) -> None:
+    """Recordings that gather do not move the iterator, so whoever stands around them must not ask it."""
+    monkeypatch.setattr(Stream, "resident", gathers)
+    config = tiny("model=dcgan", "loss=wgan_gp", "steps=12", "hooks=quiet", "log.every=100")
+    eager = trained(config, tmp_path / "eager", None)
+    proved = trained(
+        config, tmp_path / "proved", lambda one: Proved(one, lambda trainer: Graphs(trainer, Recorder(trainer)))
+    )
+    assert differences(plain(eager.state_dict()), plain(proved.state_dict())) == []
+
+
+def test_a_step_that_may_keep_something_elsewhere_is_not_played_twice(tiny, tmp_path: Path, monkeypatch) -> None:
+    trainer = runs.assemble(tiny("model=mlp", "steps=3", "hooks=quiet"), tmp_path)
+    trainer.system.kind = lambda step: None
+    monkeypatch.setattr(compiling, "disagreement", lambda *_: pytest.fail("played twice"))
+    trainer.recorder = partial(Proved, inner=None)
+    trainer.fit()
+    assert trainer.step == 3
 
 
 class Doubled(torch.nn.Module):

@@ -150,3 +150,17 @@ def test_train_alone_is_the_demo_and_says_so(tmp_path: Path, monkeypatch, capfd)
     assert main(["train"]) == 0
     assert seen == [("train", ["experiment=digits"])]
     assert "ganrun train experiment=digits" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "images"), [([], 8), (["accumulate=4"], 2)])
+def test_what_is_measured_is_what_is_played_at_once(words: list[str], images: int, machine, tiny, monkeypatch) -> None:
+    sizes = []
+
+    def take(passes: Passes, count: int) -> None:
+        sizes.append(count)
+        passes.batch, passes.images = {"image": torch.empty(0)}, count
+
+    machine(lambda low, threads: 1e-4)
+    monkeypatch.setattr(Passes, "take", take)
+    choose({**tiny(*MLP, "steps=1", *words), "precision": "auto"})
+    assert max(sizes) == images
