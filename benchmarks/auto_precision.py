@@ -22,10 +22,12 @@ from typing import Any
 
 import torch
 
-from ganrun import images, runs, speed
-from ganrun.compose import compose_plain
-from ganrun.parts import load_dataset
-from ganrun.precision import set_precision
+from ganrun.cli.overrides import compose_plain
+from ganrun.common import images
+from ganrun.common.precision import set_precision
+from ganrun.config.builders import load_dataset
+from ganrun.training import runs
+from ganrun.training.planning import measure
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 QUIET = ["hooks=quiet", "device=cpu", "kimg=1000"]
@@ -74,7 +76,7 @@ def measured(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         config = {**compose_plain("train", [f"experiment={name}", *QUIET, *words]), "precision": "auto"}
         load_dataset(config)
         start = time.perf_counter()
-        settled, choice = speed.settled(config)
+        settled, choice = measure.settled(config)
         seconds = time.perf_counter() - start
         trainers = {
             precision: runs.assemble({**settled, "precision": precision}, Path(folder) / precision)

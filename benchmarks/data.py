@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ganrun.batches import Stream
 from ganrun.data.cache import Cache
 from ganrun.data.folder import Folder, make_decoder
 from ganrun.data.listing import list_images
+from ganrun.data.loading.stream import Stream
 
 SIDE, SIZE, BATCH = 64, 32, 64  # pixels of a file, pixels of an image, images of a batch
 BUILT = 10_000  # pictures that a round decodes

@@ -26,11 +26,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun import parts, runs
-from ganrun.compose import compose_plain
+from ganrun.cli.overrides import compose_plain
+from ganrun.common import device
+from ganrun.common.precision import set_precision
+from ganrun.config import builders
 from ganrun.data.dataset import Dataset
-from ganrun.precision import set_precision
-from ganrun.trainer import Trainer
+from ganrun.training import runs
+from ganrun.training.trainer import Trainer
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -77,7 +79,7 @@ class Ganrun:
     """A trainer as `ganrun train` makes it, stopped after so many steps."""
 
     def __init__(self, case: str, batch: int, precision: str, graphs: bool, data: Dataset) -> None:
-        parts.load_dataset = runs.load_dataset = lambda config, trust=None: data  # type: ignore[assignment]
+        builders.load_dataset = runs.load_dataset = lambda config, trust=None: data  # type: ignore[assignment]
         self.trainer: Trainer = runs.assemble(config_of(case, batch, precision, graphs), Path(tempfile.mkdtemp()))
         self.trainer.hooks = []
         if self.trainer.recorder:  # what is recorded stays recorded from one slice to the next
@@ -97,7 +99,7 @@ class ByHand:
     """The same networks in a loop written for this benchmark: `graph` records it, without it is the tutorial's."""
 
     def __init__(self, case: str, batch: int, data: Dataset, graph: bool = False, bf16: bool = False) -> None:
-        system = parts.build_system(config_of(case, batch, "fp32", False)).to(DEVICE)
+        system = builders.build_system(config_of(case, batch, "fp32", False)).to(DEVICE)
         self.G, self.D = copy.deepcopy(system.generator), copy.deepcopy(system.discriminator)
         self.batch, self.graph, self.bf16, self.penalised = batch, graph, bf16, "wgan" in case
         self.turns, self.data = CASES[case][3], data.images.to(DEVICE) if graph else data.images
@@ -218,7 +220,7 @@ def measure(case: str, options: argparse.Namespace) -> dict[str, list[float]]:
     counts = {}
     for name, row in found.items():
         if isinstance(row, Ganrun):
-            parts.set_threads(None)
+            device.set_threads(None)
         row.run(2 if options.tiny else 160)  # past the recordings, and past the first logs
         counts[name] = max(2, int(options.seconds * 1e3 / timed(row, 2 if options.tiny else 20)))
     results: dict[str, list[float]] = {name: [] for name in found}

@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.build import build
+from ganrun.checkpoints.load import load_checkpoint
+from ganrun.checkpoints.restore import restore
+from ganrun.common.images import save_png, to_uint8
+from ganrun.common.seeding import reseed
+from ganrun.config.build import build
 from ganrun.data.damage import Damage
 from ganrun.data.folder import Folder
-from ganrun.images import save_png, to_uint8
-from ganrun.parts import load_checkpoint
-from ganrun.sampling import restore
-from ganrun.seeding import reseed
 
 
 def psnr(a: Tensor, b: Tensor, mask: Tensor | None = None) -> float:

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganrun import checkpoint
-from ganrun.finding import CheckpointError
+from ganrun.checkpoints import checkpoint
+from ganrun.common.errors import CheckpointError
 
 WORDS = "model=mlp model.generator.widths=[16] model.discriminator.widths=[16] dataset=digits device=cpu"
 OFTEN = "threads=1 precision=fp32 checkpoint.every=20 grids.every=50 grids.count=16 log.every=10 resume=auto"

@@ -20,17 +20,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ganrun.average import Average
-from ganrun.batches import Stream
+from ganrun.common.distributed import World
+from ganrun.common.schedules import Constant
+from ganrun.data.loading.stream import Stream
 from ganrun.losses.adversarial import NonSaturating, Wasserstein
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import R1, GradientPenalty
 from ganrun.networks.latents import Normal
 from ganrun.networks.synced import synchronise_
-from ganrun.ranks import World
-from ganrun.schedules import Constant
 from ganrun.systems.gan import GAN
-from ganrun.trainer import Length, Trainer
+from ganrun.training.ema import Average
+from ganrun.training.length import Length
+from ganrun.training.trainer import Trainer
 
 BATCH, PIXELS, LATENT = 16, 16, 4
 LOSSES: dict[str, Callable[[], AdversarialLoss]] = {

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kill import same
 
-from ganrun import checkpoint
+from ganrun.checkpoints import checkpoint
 
 WORDS = "model=mlp model.generator.widths=[16] model.discriminator.widths=[16] dataset=digits device=cpu"
 OFTEN = (

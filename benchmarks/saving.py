@@ -18,10 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ganrun import checkpoint, runs
-from ganrun.compose import check, compose_plain
-from ganrun.hooks.checkpoints import Checkpoints
-from ganrun.trainer import Trainer
+from ganrun.checkpoints import checkpoint
+from ganrun.cli.overrides import check, compose_plain
+from ganrun.training import runs
+from ganrun.training.hooks.checkpoints import Checkpoints
+from ganrun.training.trainer import Trainer
 
 WORDS = ["model=dcgan", "dataset=digits", "device=auto", "threads=1", "precision=fp32"]
 

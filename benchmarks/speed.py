@@ -184,11 +184,12 @@ class Cost(NamedTuple):
 def require_same_networks(name: str, case: Case) -> None:
     """The comparison is void unless the players have the same weights. Raises ValueError."""
     sys.path.insert(0, str(ROOT))
-    from ganrun import compose, parts
+    from ganrun.cli import overrides
+    from ganrun.config import builders
 
-    config = compose.compose_plain("train", [*case.words.split(), "dataset=mnist", f"dataset.image_size={case.size}"])
+    config = overrides.compose_plain("train", [*case.words.split(), "dataset=mnist", f"dataset.image_size={case.size}"])
     with torch.device("meta"):
-        players = parts.build_system(config).players()
+        players = builders.build_system(config).players()
     for player, network in zip(("generator", "discriminator"), case.networks(), strict=True):
         theirs, ours = (
             sorted(tuple(weight.shape) for weight in module.parameters()) for module in (network, players[player])

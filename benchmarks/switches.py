@@ -17,10 +17,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ganrun import parts, runs
-from ganrun.compose import compose_plain
+from ganrun.cli.overrides import compose_plain
+from ganrun.common import device
 from ganrun.networks.doubling import DoublingConv2d
-from ganrun.trainer import Trainer
+from ganrun.training import runs
+from ganrun.training.trainer import Trainer
 
 CASES = {
     "mlp28": ["model=mlp"],
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     args = parser.parse_args()
-    parts.set_threads(1)
+    device.set_threads(1)
     print("| case | CPU ms/step | " + " | ".join(TAKEN_AWAY) + " |")
     print("|---|---:|" + "---:|" * len(TAKEN_AWAY))
     for case in CASES:

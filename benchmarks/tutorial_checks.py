@@ -24,11 +24,11 @@ from judge import CACHED, grey28, kept_judge, look, mnist, scaled
 from torch import Tensor, nn
 from tutorial_data import untinted
 
-from ganrun.album import find_pictures, stem
-from ganrun.applying import STRIPS
+from ganrun.checkpoints.load import load_checkpoint
+from ganrun.checkpoints.restore import restore
+from ganrun.commands.apply.album import find_pictures, stem
+from ganrun.commands.apply.apply import STRIPS
 from ganrun.data.decode import decode_whole
-from ganrun.parts import load_checkpoint
-from ganrun.sampling import restore
 from ganrun.systems.cyclegan import CycleGAN
 from ganrun.systems.vae import VAE
 

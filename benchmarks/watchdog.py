@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ganrun import runs
-from ganrun.compose import check, compose_plain
-from ganrun.hooks.hook import Hook
-from ganrun.hooks.watchdog import Watchdog
-from ganrun.parts import load_dataset
-from ganrun.trainer import Trainer
+from ganrun.cli.overrides import check, compose_plain
+from ganrun.config.builders import load_dataset
+from ganrun.training import runs
+from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.watchdog import Watchdog
+from ganrun.training.trainer import Trainer
 
 SMALL = ["model.generator.base_channels=16", "model.discriminator.base_channels=16"]
 CONDITIONAL = ["model.generator.network.base_channels=16", "model.discriminator.network.base_channels=16"]

@@ -2,7 +2,7 @@
 
 import sys
 
-from ganrun.entry import main
+from ganrun.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ganrun import speed
-from ganrun.compose import check, compose_plain
+from ganrun.cli.overrides import check, compose_plain
+from ganrun.training.planning import measure
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -29,9 +29,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture(autouse=True)
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every precision and number of threads is as fast as any other: no test depends on the machine it runs on."""
-    monkeypatch.setattr(speed.Passes, "fastest", lambda self, candidates, apply: dict.fromkeys(candidates, 1.0))
-    monkeypatch.setattr(speed.Passes, "whole_step", lambda self: 1e-3)
-    monkeypatch.setattr(speed, "KNOWN", {})
+    monkeypatch.setattr(measure.Passes, "fastest", lambda self, candidates, apply: dict.fromkeys(candidates, 1.0))
+    monkeypatch.setattr(measure.Passes, "whole_step", lambda self: 1e-3)
+    monkeypatch.setattr(measure, "KNOWN", {})
 
 
 @pytest.fixture

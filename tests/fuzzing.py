@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ganrun import checkpoint
-from ganrun.cli import main
+from ganrun.checkpoints import checkpoint
+from ganrun.cli.main import main
 
 HANG, LINES = 120, 4  # seconds: no machine is so slow that an honest answer takes so long
 ALLOWED = {0, 1, 2, 130}
@@ -204,7 +204,14 @@ def zipped_again(data: bytes, rng: random.Random) -> bytes:
 
 
 VALUES = [None, -1, 0, 2**62, 2**80, -0.0, float("nan"), 1e308, "", "x" * 5000, "../../evil", "${oc.env:CANARY}", True]
-VALUES += [[], {}, [[[]]], {"_target_": "os.system", "command": "touch canary"}, {"a": {"b": []}}, "ganrun.cli.main"]
+VALUES += [
+    [],
+    {},
+    [[[]]],
+    {"_target_": "os.system", "command": "touch canary"},
+    {"a": {"b": []}},
+    "ganrun.cli.main.main",
+]
 VALUES += [torch.zeros(0), torch.zeros(3, 5), torch.ones((), dtype=torch.int64), torch.full((8,), float("nan")), 3, 0.5]
 VALUES += ["torch.nn.Linear", {"_target_": "torch.nn.Linear", "in_features": 60000, "out_features": 60000}, 4096, 1000]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ganrun.cli import main
-from ganrun.compose import _compose
+from ganrun.cli.main import main
+from ganrun.cli.overrides import _compose
 from tests import fuzzing
 
 SECONDS, LINES, MEGABYTES = 10, 3, 500

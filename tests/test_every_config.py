@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganrun import compose, parts, runs
-from ganrun.build import build, resolve
+from ganrun.checkpoints import load
+from ganrun.cli import overrides
+from ganrun.common.schedules import Schedule
+from ganrun.config import builders
+from ganrun.config.build import build, resolve
+from ganrun.config.tree import conf_folder, description, group_choices
 from ganrun.data.dataset import Dataset
-from ganrun.hooks.hook import Hook
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.pages import conf_folder, description, group_choices
-from ganrun.schedules import Schedule
 from ganrun.systems.system import System
+from ganrun.training import optimizers as optimizers_
+from ganrun.training import runs
+from ganrun.training.hooks.hook import Hook
 from tests.same import differences
 
 CHOICES = group_choices()
@@ -35,39 +39,39 @@ def test_every_choice_of_every_group_composes(group: str, vgg19: list[str], tmp_
     for choice in CHOICES[group]:
         own = [f"dataset.root={tmp_path}"] if choice in ("folder", "t6_faces") else []
         own += vgg19 if choice == "srgan_vgg" else []
-        config = compose.compose_plain("train", [f"{group}={choice}", *own])
-        compose.check("train", config)
+        config = overrides.compose_plain("train", [f"{group}={choice}", *own])
+        overrides.check("train", config)
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["model"]))
 def test_every_model_builds(choice: str, vgg19: list[str]) -> None:
-    config = compose.compose_plain("train", [f"model={choice}", *(vgg19 if choice == "srgan_vgg" else [])])
+    config = overrides.compose_plain("train", [f"model={choice}", *(vgg19 if choice == "srgan_vgg" else [])])
     with torch.device("meta"):
-        assert isinstance(parts.build_system(config), System)
+        assert isinstance(builders.build_system(config), System)
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["loss"]))
 def test_every_loss_builds(choice: str) -> None:
-    config = compose.compose_plain("train", [f"loss={choice}"])
+    config = overrides.compose_plain("train", [f"loss={choice}"])
     assert isinstance(build(config["loss"], AdversarialLoss, "loss"), AdversarialLoss)
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["optimizer"]))
 def test_every_optimizer_builds_for_each_player(choice: str) -> None:
-    config = compose.compose_plain("train", [f"optimizer={choice}", "model=mlp"])
-    optimizers, schedules = parts.build_optimizers(config, parts.build_system(config))
+    config = overrides.compose_plain("train", [f"optimizer={choice}", "model=mlp"])
+    optimizers, schedules = optimizers_.build_optimizers(config, builders.build_system(config))
     assert optimizers.keys() == schedules.keys() == {"generator", "discriminator"}
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["schedule"]))
 def test_every_schedule_builds_and_starts_at_the_full_rate(choice: str) -> None:
-    config = compose.compose_plain("train", [f"schedule={choice}"])
+    config = overrides.compose_plain("train", [f"schedule={choice}"])
     assert build(config["optimizer"]["schedule"], Schedule, "schedule").factor(0.0) == 1.0
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["hooks"]))
 def test_every_set_of_hooks_builds(choice: str, tmp_path: Path) -> None:
-    config = compose.compose_plain("train", [f"hooks={choice}"])
+    config = overrides.compose_plain("train", [f"hooks={choice}"])
     for name, node in config["hooks"].items():
         if node is not None:  # a place for another choice's
             assert isinstance(build(node, Hook, f"hooks.{name}", folder=tmp_path, config=config), Hook)
@@ -76,7 +80,7 @@ def test_every_set_of_hooks_builds(choice: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("choice", sorted(CHOICES["dataset"]))
 def test_every_data_set_names_a_class_and_its_facts(choice: str, tmp_path: Path) -> None:
     pictures(tmp_path)
-    config = compose.compose_plain(
+    config = overrides.compose_plain(
         "train", [f"dataset={choice}", *([f"dataset.root={tmp_path}"] if choice == "folder" else [])]
     )
     resolve(config["dataset"], Dataset, "dataset")
@@ -88,12 +92,12 @@ def test_every_experiment_builds(choice: str, tmp_path: Path) -> None:
     """Its networks, loss and optimizers; its pictures, where they are a user's own, are stand-ins."""
     pictures(tmp_path)
     own = [f"dataset.root={tmp_path}", "dataset.classes=0"] if choice == "t6_faces" else []
-    config = compose.compose_plain("train", [f"experiment={choice}", *own])
+    config = overrides.compose_plain("train", [f"experiment={choice}", *own])
     with torch.device("meta"):
-        system = parts.build_system(config)
-        parts.build_optimizers(config, system)
+        system = builders.build_system(config)
+        optimizers_.build_optimizers(config, system)
     if own:
-        assert len(parts.load_dataset(config)) == 2, "a limit is the most, not the least"
+        assert len(builders.load_dataset(config)) == 2, "a limit is the most, not the least"
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -144,7 +148,7 @@ def plays(words: list[str], tiny, tmp_path: Path) -> None:
         assert all(torch.isfinite(weight).all() for weight in module.parameters())
 
     runs.train({**config, "steps": 6}, tmp_path / "parts")
-    state = parts.load_checkpoint(str(tmp_path / "parts"), "resume")
+    state = load.load_checkpoint(str(tmp_path / "parts"), "resume")
     resumed = runs.train(config, tmp_path / "parts", state=state)
     assert differences(plain(whole), plain(resumed)) == []
 
@@ -187,7 +191,7 @@ def clone(module: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def plain(trainer) -> dict:
-    from ganrun.checkpoint import plain as as_plain
+    from ganrun.checkpoints.checkpoint import plain as as_plain
 
     return as_plain(trainer.state_dict())
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganrun import parts, runs, sampling
-from ganrun.checkpoint import plain
-from ganrun.graphs import Graphs
+from ganrun.checkpoints import load, restore
+from ganrun.checkpoints.checkpoint import plain
+from ganrun.systems import drawing
+from ganrun.training import runs
+from ganrun.training.cuda_graphs import Graphs
 from tests.same import differences
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -43,7 +45,7 @@ def test_resume_is_bit_exact_under_deterministic_algorithms(
         config = tiny("model=dcgan", f"loss={loss}", "steps=12", "hooks=quiet", "device=cuda")
         whole = runs.train(config, tmp_path / "whole")
         runs.train({**config, "steps": 6}, tmp_path / "run")
-        state = parts.load_checkpoint(str(tmp_path / "run"), "resume")
+        state = load.load_checkpoint(str(tmp_path / "run"), "resume")
         resumed = runs.train(config, tmp_path / "run", state=state)
     finally:
         torch.use_deterministic_algorithms(False)
@@ -75,7 +77,7 @@ def test_resume_with_recorded_steps_is_the_unbroken_run(tiny, tmp_path: Path) ->
     config = tiny("model=mlp", "loss=wgan_gp", "steps=60", "log.every=20", "hooks=quiet", "device=cuda")
     whole = runs.train(config, tmp_path / "whole")
     runs.train({**config, "steps": 30}, tmp_path / "run")
-    resumed = runs.train(config, tmp_path / "run", state=parts.load_checkpoint(str(tmp_path / "run"), "resume"))
+    resumed = runs.train(config, tmp_path / "run", state=load.load_checkpoint(str(tmp_path / "run"), "resume"))
     assert resumed.step == whole.step
     for name, tensor in whole.system.state_dict().items():  # a few of its steps were recorded, and are played now
         torch.testing.assert_close(resumed.system.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
@@ -95,15 +97,15 @@ def test_a_step_that_waits_for_the_gpu_is_played_without_a_recording(
 
 def test_a_gpu_run_samples_on_a_cpu(tiny, tmp_path: Path) -> None:
     runs.train(tiny("model=dcgan", "steps=2", "hooks=quiet", "device=cuda"), tmp_path)
-    state = parts.load_checkpoint(str(tmp_path), "ckpt")
-    system = sampling.restore(state)
-    drawn = torch.cat(list(sampling.render(system, sampling.draw(system, 4, seed=0), batch_size=4)))
-    on_gpu = torch.cat(list(sampling.render(system.cuda(), sampling.draw(system, 4, seed=0), batch_size=4)))
+    state = load.load_checkpoint(str(tmp_path), "ckpt")
+    system = restore.restore(state)
+    drawn = torch.cat(list(drawing.render(system, drawing.draw(system, 4, seed=0), batch_size=4)))
+    on_gpu = torch.cat(list(drawing.render(system.cuda(), drawing.draw(system, 4, seed=0), batch_size=4)))
     assert (drawn.int() - on_gpu.int()).abs().max() <= 1, "the same latents, up to rounding"
 
 
 def test_a_bench_sees_how_busy_the_gpu_is(tiny, tmp_path: Path) -> None:
-    from ganrun import bench
+    from ganrun.commands.bench import bench
 
     wishes = {"seconds": 1.0, "warmup": 0.2, "rounds": 2, "naive": True, "step": 200}
     told = bench.measure({**tiny("model=dcgan", "device=cuda"), "bench": wishes}, tmp_path)

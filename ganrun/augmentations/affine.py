@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganrun.augmentations.augmentation import Augmentation, at_least_0, at_most_1, between
 from ganrun.augmentations.pixels import interpolate, places
-from ganrun.bounds import Decay, Share, Weight
+from ganrun.common.bounds import Decay, Share, Weight
 
 
 class Affine(Augmentation):

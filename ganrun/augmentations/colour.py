@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ganrun.augmentations.augmentation import Augmentation, at_least_0, between
-from ganrun.bounds import Weight
+from ganrun.common.bounds import Weight
 
 
 class Colour(Augmentation):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganrun.augmentations.augmentation import Augmentation, at_least_0
-from ganrun.bounds import Natural, Weight
+from ganrun.common.bounds import Natural, Weight
 
 
 class InstanceNoise(Augmentation):

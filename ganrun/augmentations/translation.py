@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganrun.augmentations.augmentation import Augmentation, at_most_1
 from ganrun.augmentations.pixels import look_up, places
-from ganrun.bounds import Share
+from ganrun.common.bounds import Share
 
 
 class Translation(Augmentation):

@@ -22,10 +22,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock, Timeout
 
+from ganrun.common.atomic import UNFINISHED, clear, make_folder, remove, whole, write_text
+from ganrun.common.reading import read_text
 from ganrun.data.decode import Decoder, decode_all
 from ganrun.data.listing import Listing
-from ganrun.reading import read_text
-from ganrun.writing import UNFINISHED, clear, make_folder, remove, whole, write_text
 
 FORMAT = 1  # to be raised whenever the same bytes would be decoded to other pixels
 BLOCK = 2**24  # bytes read at a time for the checksum

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from torchvision.datasets import CelebA as Original
 from torchvision.datasets.utils import download_file_from_google_drive
 
-from ganrun.bounds import Count, Positive, Whole
+from ganrun.common.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.downloads import downloading
 from ganrun.data.folder import load, make_decoder

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
-from ganrun.bounds import At, Pixels, Share, Weight
+from ganrun.common.bounds import At, Pixels, Share, Weight
 
 Radius = Annotated[float, At(0, 128)]  # pixels: a kernel is six times as wide
 Range = Annotated[

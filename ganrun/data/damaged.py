@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ganrun.bounds import Count, Positive, Setting, Whole
+from ganrun.common.bounds import Count, Positive, Setting, Whole
 from ganrun.data.damage import Damage
 from ganrun.data.dataset import Dataset, Size
 

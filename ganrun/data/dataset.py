@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import torch
 from torch import Tensor
 
-from ganrun.bounds import Count, Pixels, Positive, Whole
+from ganrun.common.bounds import Count, Pixels, Positive, Whole
 from ganrun.data.keeping import free_memory
 from ganrun.data.sources import SHOWN
 from ganrun.data.streamed import Streamed, picked

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from ganrun.common.pictures import open_picture
+from ganrun.common.terminal import bar
 from ganrun.data.listing import Listing, is_colour
-from ganrun.pictures import open_picture
-from ganrun.terminal import bar
-from ganrun.workers import FORKS, settle
+from ganrun.data.loading.workers import FORKS, settle
 
 BICUBIC = Image.Resampling.BICUBIC  # Pillow's is antialiased
 BAR_FROM = 2000  # images; fewer are done before a bar is read

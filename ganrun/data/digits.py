@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ganrun.bounds import Count, Positive, Whole
+from ganrun.common.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size
 from ganrun.data.fitting import fitted
 

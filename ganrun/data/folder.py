@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ganrun.bounds import Count, Positive, Whole
+from ganrun.common.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.decode import FITS, Decoder
 from ganrun.data.fitting import check_channels

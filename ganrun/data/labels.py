@@ -106,3 +106,12 @@ def in_order(classes: Collection[str]) -> list[str]:
     """Each class once: as numbers where all are whole numbers, else as words."""
     numbers = all(re.fullmatch(r"-?[0-9]{1,18}", kind) for kind in classes)
     return sorted(set(classes), key=(lambda kind: (int(kind), kind)) if numbers else None)
+
+
+def folder_names(names: list[str]) -> list[str]:
+    """Class names as folders, in the order of the labels once they are sorted, as ImageFolder sorts them."""
+    safe = ["".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(". ") or "_" for name in names]
+    if safe == sorted(safe) and len(set(safe)) == len(safe):
+        return safe
+    width = len(str(len(safe) - 1))
+    return [f"{label:0{width}d}_{name}" for label, name in enumerate(safe)]

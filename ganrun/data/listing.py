@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from ganrun.common.pictures import open_picture
+from ganrun.common.untrusted import printable
 from ganrun.data.labels import in_order, named_classes
 from ganrun.data.remembering import remembered
 from ganrun.data.sizing import Sides, as_setting, found_size, line_about, remember
 from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
-from ganrun.pictures import open_picture
-from ganrun.untrusted import printable
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.bounds import Count, Positive, Setting, Whole
+from ganrun.common.bounds import Count, Positive, Setting, Whole
 from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.decode import Decoder, halved
 from ganrun.data.digits import Digits

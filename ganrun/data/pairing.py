@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ganrun.common.untrusted import printable
 from ganrun.data.listing import Listing, channels_of, list_images, placed, probed, size_of
 from ganrun.data.remembering import remembered
 from ganrun.data.sources import Picture, Source
-from ganrun.untrusted import printable
 
 NAMED = 5  # names of pictures without a partner that are shown
 KIMG = 1000  # thousands of images a run shows when nobody says

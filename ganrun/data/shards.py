@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
+from ganrun.common.atomic import make_folder, write_text
+from ganrun.common.untrusted import MAX_MEMBERS, printable
 from ganrun.data.places import user_cache
 from ganrun.data.sources import Picture, checked_size, is_picture
-from ganrun.untrusted import MAX_MEMBERS, printable
-from ganrun.writing import make_folder, write_text
 
 MAX_HEADER = 2**20  # bytes of one header: a name takes hundreds, and one may claim gigabytes
 MAX_LABEL = 2**16  # bytes of a .cls or .json

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ganrun.pictures import MAX_BYTES
-from ganrun.untrusted import members_of
+from ganrun.common.pictures import MAX_BYTES
+from ganrun.common.untrusted import members_of
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from ganrun.bounds import Count, Positive, Whole
+from ganrun.common.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.downloads import downloading
 from ganrun.data.fitting import fitted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganrun.bounds import Count, Positive, Whole
+from ganrun.common.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.digits import Digits
 from ganrun.data.domains import find_domain_facts, list_domains

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganrun.bounds import Count, Decay, Positive
+from ganrun.common.bounds import Count, Decay, Positive
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import Penalty
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganrun.bounds import Count
+from ganrun.common.bounds import Count
+from ganrun.losses.objective import Objective
 from ganrun.losses.penalties import Penalty, Score, Scored, autocasting
-from ganrun.objective import Objective
 
 
 class AdversarialLoss(nn.Module):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ganrun.bounds import Decay, Setting, Weight
+from ganrun.common.bounds import Decay, Setting, Weight
 
 Score = Callable[[Tensor], Tensor]  # (N, C, H, W) images -> (N,) logits, or (N, ...) a map of them
 

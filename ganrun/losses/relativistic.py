@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.objective import Objective
 from ganrun.losses.penalties import Score
-from ganrun.objective import Objective
 
 
 class Relativistic(AdversarialLoss):

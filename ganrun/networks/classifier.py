@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting, Whole
+from ganrun.common.bounds import Setting, Whole
 from ganrun.networks.sizes import Grid, Size, as_size
 
 LAST = 4  # pixels of the short side at which the halving ends

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting, Whole
+from ganrun.common.bounds import Setting, Whole
 from ganrun.networks.sizes import Size, as_size
 
 

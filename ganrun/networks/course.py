@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting, Share
+from ganrun.common.bounds import Setting, Share
 from ganrun.networks.doubling import DoublingConv2d
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.norms import find_norm

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting
+from ganrun.common.bounds import Setting
 from ganrun.networks.init import init_normal_
 from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.norms import find_norm

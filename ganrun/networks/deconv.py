@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting
+from ganrun.common.bounds import Setting
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.sizes import Size, cells
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting
+from ganrun.common.bounds import Setting
 
 
 class Latent(nn.Module, ABC):

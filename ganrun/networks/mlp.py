@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting, Share
+from ganrun.common.bounds import Setting, Share
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.sizes import Size, as_size
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting, Whole
+from ganrun.common.bounds import Setting, Whole
 from ganrun.networks.norms import find_norm
 from ganrun.networks.sizes import Size, as_size
 

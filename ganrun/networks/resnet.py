@@ -7,7 +7,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from ganrun.bounds import At, Setting
+from ganrun.common.bounds import At, Setting
 from ganrun.networks.anysize import cut_back, padded
 from ganrun.networks.init import init_normal_
 from ganrun.networks.norms import Norm, find_norm

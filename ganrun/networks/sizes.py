@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
-from ganrun.bounds import Pixels
+from ganrun.common.bounds import Pixels
 
 Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
 Grid = tuple[int, int]  # height, width

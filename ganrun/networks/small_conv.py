@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting
+from ganrun.common.bounds import Setting
 from ganrun.networks.deconv import doubling
 from ganrun.networks.init import init_glorot_
 from ganrun.networks.norms import find_norm

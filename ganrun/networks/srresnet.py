@@ -7,7 +7,7 @@ from typing import Annotated
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganrun.bounds import At, Setting
+from ganrun.common.bounds import At, Setting
 from ganrun.networks.init import init_normal_
 
 

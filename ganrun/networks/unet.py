@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganrun.bounds import Setting, Share
+from ganrun.common.bounds import Setting, Share
 from ganrun.networks.anysize import cut_back, padded
 from ganrun.networks.init import init_normal_
 from ganrun.networks.norms import Norm, find_norm

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
-from ganrun.bounds import At, Weight, Whole
+from ganrun.common.bounds import At, Weight, Whole
 from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.objective import Objective
 from ganrun.losses.penalties import Score
-from ganrun.objective import Objective
 from ganrun.systems.gan import GAN, Fakes
 from ganrun.systems.system import Batch
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganrun.bounds import At, Setting, Weight
+from ganrun.common.bounds import At, Setting, Weight
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.objective import Objective, side_by_side
+from ganrun.losses.objective import Objective, side_by_side
 from ganrun.systems.gan import once, refuse_batchnorm
 from ganrun.systems.pool import ImagePool
 from ganrun.systems.system import Batch, Turn

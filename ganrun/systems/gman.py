@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
-from ganrun.bounds import At, Weight
+from ganrun.common.bounds import At, Weight
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.objective import Objective, side_by_side
+from ganrun.losses.objective import Objective, side_by_side
 from ganrun.systems.gan import GAN, Fakes
 from ganrun.systems.system import Batch, Turn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ganrun.bounds import Weight
+from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.translation import Translation
 

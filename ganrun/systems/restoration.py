@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ganrun.bounds import Weight
+from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.system import Batch
 from ganrun.systems.translation import Translation, enlarged, psnr

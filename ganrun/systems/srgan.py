@@ -7,9 +7,9 @@ from collections.abc import Hashable, Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganrun.bounds import Natural, Weight
+from ganrun.common.bounds import Natural, Weight
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.objective import Objective
+from ganrun.losses.objective import Objective
 from ganrun.systems.system import Batch, Turn
 from ganrun.systems.translation import Translation, psnr
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ganrun.objective import Objective
+from ganrun.losses.objective import Objective
 
 Batch = dict[str, Tensor]
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganrun.bounds import Weight
+from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.objective import Objective
 from ganrun.losses.penalties import Score
-from ganrun.objective import Objective
 from ganrun.systems.gan import Fakes, never_moving, once, refuse_batchnorm
 from ganrun.systems.system import Batch, System, Turn
 

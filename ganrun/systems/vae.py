@@ -7,9 +7,9 @@ from collections.abc import Hashable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ganrun.bounds import Weight
+from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.objective import Objective
+from ganrun.losses.objective import Objective
 from ganrun.systems.system import Batch, System, Turn
 
 

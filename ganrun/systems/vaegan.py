@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ganrun.bounds import Weight
+from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.objective import Objective
+from ganrun.losses.objective import Objective
 from ganrun.systems.gan import refuse_batchnorm
 from ganrun.systems.system import Batch, Turn
 from ganrun.systems.vae import VAE, half_square, sampled

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ganrun import checkpoint
-from ganrun.cli import main
+from ganrun.checkpoints import checkpoint
+from ganrun.cli.main import main
 from tests.fuzzing import HANG, alarm
 
 QUICK = ["dataset.limit=32", "batch_size=4", "grids.count=4", "device=cpu", "steps=1", "hooks.console.seconds=0"]

@@ -55,7 +55,7 @@ def limit() -> None:
 
 
 def one(words: list[str]) -> dict[str, Any]:
-    from ganrun.cli import main
+    from ganrun.cli.main import main
 
     forget_the_peak()
     before, errors = memory("VmRSS"), io.StringIO()
@@ -72,8 +72,8 @@ def one(words: list[str]) -> dict[str, Any]:
 if __name__ == "__main__":
     import torch
 
-    from ganrun import applying, plan, sampling  # noqa: F401  (what they take is not the file's fault)
-    from ganrun.cli import main
+    from ganrun.cli.main import main
+    from ganrun.commands import sample  # noqa: F401  (what they take is not the file's fault)
 
     main(["train", "model=mlp", "dry_run=true", "steps=1"])  # nor what the first run of anything takes
     torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ganrun import checkpoint
+from ganrun.checkpoints import checkpoint
 
 State = dict[str, Any]
 RESNET = {"_target_": "ganrun.networks.resnet.ResNetTranslator", "channels": 1, "image_size": 8, "base_channels": 4}

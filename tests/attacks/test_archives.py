@@ -1,7 +1,7 @@
 """Archives made by someone else: read in place, never unpacked, their names never believed.
 
 `../`, absolute names, links, encryption, lying sizes and macOS's litter: tests/data/test_listing.py, test_folder.py;
-what `apply` writes for such names: tests/test_applying.py.
+what `apply` writes for such names: tests/commands/test_apply.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from conftest import QUICK, SMALL
 from greed import measured
 from PIL import Image
 
-from ganrun.cli import main
+from ganrun.cli.main import main
+from ganrun.common.untrusted import MAX_MEMBERS, members_of
 from ganrun.data.listing import list_images
-from ganrun.untrusted import MAX_MEMBERS, members_of
 
 TRAIN = ["train", "model=mlp", *QUICK, *SMALL, "dataset=folder", "dataset.image_size=8", "dataset.channels=3"]
 

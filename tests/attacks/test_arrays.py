@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from greed import measured
 
-from ganrun import arrays, picture_sets
-from ganrun.cli import main
-from ganrun.limits import SETTING
+from ganrun.cli.main import main
+from ganrun.common.limits import SETTING
+from ganrun.evaluation import npz_files, picture_sets
 
 Refused = Callable[..., str]
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
@@ -118,13 +118,13 @@ def test_members_elsewhere_in_the_archive_are_not_its_images(here: Path, refused
 
 
 def test_an_archive_that_lies_about_sizes_gets_no_more_than_the_file_has(here: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(arrays, "FLOOR", 100)
+    monkeypatch.setattr(npz_files, "FLOOR", 100)
     packed(here / "a.npz", images=np.zeros((100, 32, 32, 1), np.uint8))
     data = bytearray((here / "a.npz").read_bytes())
     at = data.rfind(b"PK\1\2") + 20
     data[at : at + 4] = struct.pack("<I", 2**31)  # what the table of contents says of the stored size
     (here / "a.npz").write_bytes(data)
-    with arrays.opened(here / "a.npz") as found, pytest.raises(ValueError, match="would unfold"):
+    with npz_files.opened(here / "a.npz") as found, pytest.raises(ValueError, match="would unfold"):
         found.read("images")
 
 

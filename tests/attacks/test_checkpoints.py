@@ -14,9 +14,9 @@ import torch
 from greed import measured
 from payloads import GREEDY, Calls, changed, members_of, sealed, write, zip_of
 
-from ganrun import checkpoint
-from ganrun.cli import main
-from ganrun.finding import CheckpointError
+from ganrun.checkpoints import checkpoint
+from ganrun.cli.main import main
+from ganrun.common.errors import CheckpointError
 
 Refused = Callable[..., str]
 SAMPLE = ["sample", "ckpt=a.pt", "n=2", "device=cpu", "out=made.png"]
@@ -37,10 +37,10 @@ EVIL = [
     "torch.load",
     "torch.hub.load",
     "torch.nn.modules.module.torch.hub.load",
-    "ganrun.checkpoint.os.system",
-    "ganrun.parts.torch.hub.load",
+    "ganrun.checkpoints.checkpoint.os.system",
+    "ganrun.config.builders.torch.hub.load",
     "ganrun.data.torchvision_sets.datasets.MNIST",
-    "ganrun.parts.nn.Module.__class__",
+    "ganrun.config.builders.nn.Module.__class__",
     "evil_plugin.Evil",
     "../../evil",
     "..",
@@ -86,7 +86,7 @@ def test_a_config_names_classes_of_ours_only(good: dict[str, Any], here: Path, r
 
 
 @pytest.mark.usefixtures("plugin")
-@pytest.mark.parametrize("target", ["os.system", "ganrun.checkpoint.os.system", "evil_plugin.Evil"])
+@pytest.mark.parametrize("target", ["os.system", "ganrun.checkpoints.checkpoint.os.system", "evil_plugin.Evil"])
 @pytest.mark.parametrize("place", ["discriminator", "latent", "generator.widths", "generator._args_"])
 def test_nor_deeper_inside(good: dict[str, Any], here: Path, refused: Refused, place: str, target: str) -> None:
     node: Any = {"_target_": target, "command": f"touch {here / 'canary'}"}
@@ -97,7 +97,7 @@ def test_nor_deeper_inside(good: dict[str, Any], here: Path, refused: Refused, p
 
 @pytest.mark.usefixtures("plugin")
 @pytest.mark.parametrize("place", ["dataset", "loss", "hooks.x", "optimizer", "optimizer.schedule"])
-@pytest.mark.parametrize("target", ["os.system", "ganrun.checkpoint.os.system", "evil_plugin.Evil"])
+@pytest.mark.parametrize("target", ["os.system", "ganrun.checkpoints.checkpoint.os.system", "evil_plugin.Evil"])
 def test_nor_beside_the_model_of_a_run_that_is_resumed(
     good: dict[str, Any], here: Path, refused: Refused, place: str, target: str
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from conftest import QUICK, SMALL
 from payloads import changed, write
 
-from ganrun.cli import main
+from ganrun.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "open({!r}, 'w')\n"
@@ -24,7 +24,7 @@ def installed(here: Path, *words: str, **environment: str) -> subprocess.Complet
     """`ganrun` as pip installs it: a script elsewhere (`python -m ganrun` would look around here first)."""
     script = here.parent / "bin/ganrun"
     script.parent.mkdir(exist_ok=True)
-    script.write_text("import sys\nfrom ganrun.cli import main\nsys.exit(main())\n")
+    script.write_text("import sys\nfrom ganrun.cli.main import main\nsys.exit(main())\n")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
         [sys.executable, str(script), *words], cwd=here, env=env, capture_output=True, text=True, timeout=120

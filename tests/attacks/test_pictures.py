@@ -18,8 +18,8 @@ from conftest import QUICK, SMALL
 from greed import measured
 from PIL import Image
 
-from ganrun import checkpoint
-from ganrun.cli import main
+from ganrun.checkpoints import checkpoint
+from ganrun.cli.main import main
 
 TRAIN = ["train", "model=mlp", *QUICK, *SMALL, "dataset=folder", "dataset.root=in", "dataset.image_size=8"]
 

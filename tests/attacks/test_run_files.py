@@ -19,12 +19,12 @@ from greed import measured
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ganrun import curves, strips
-from ganrun.cli import main
-from ganrun.hooks.best import Best
-from ganrun.images import save_grid
-from ganrun.pictures import MAX_CHUNKS, open_picture
-from ganrun.rows import lines_of, row_of, rows_of
+from ganrun.cli.main import main
+from ganrun.commands.plot import grid_strips, plot
+from ganrun.common.images import save_grid
+from ganrun.common.pictures import MAX_CHUNKS, open_picture
+from ganrun.training.hooks.best import Best
+from ganrun.training.metrics_rows import lines_of, row_of, rows_of
 
 Refused = Callable[..., str]
 GOOD = '{"step": 1, "images": 64, "generator/adversarial": 1.0}\n'
@@ -125,19 +125,19 @@ def test_a_page_has_room_for_so_many_curves_points_and_alarms(run: Path, capsys:
     many = {f"p{number}/loss{number}": 1.0 for number in range(10_000)}
     many |= {f"score/s{number}@1k": 1.0 for number in range(1000)} | {f"alarm/a{n}": 1.0 for n in range(1000)}
     rows(run, json.dumps({"step": 1, "images": 1, **many}) + "\n", *[GOOD] * 9000)
-    page = curves.drawn(curves.rows(run))
-    assert len(page.panels) <= curves.PANELS
-    assert all(len(series) <= curves.SERIES for series in page.panels.values())
-    assert len(curves.alarms(curves.rows(run))) == curves.ALARMS
+    page = plot.drawn(plot.rows(run))
+    assert len(page.panels) <= plot.PANELS
+    assert all(len(series) <= plot.SERIES for series in page.panels.values())
+    assert len(plot.alarms(plot.rows(run))) == plot.ALARMS
     assert main(["plot", "run=run"]) == 0
     assert "are left out" in capsys.readouterr().out
 
 
 def test_a_long_series_is_thinned_out_evenly_and_its_last_point_stays() -> None:
     found = ({"step": step, "images": 1000 * step, "generator/adversarial": float(step)} for step in range(9001))
-    page = curves.drawn(found)
+    page = plot.drawn(found)
     points = page.panels["losses"]["generator/adversarial"]
-    assert len(points) <= curves.MOST + 1
+    assert len(points) <= plot.MOST + 1
     assert points[0] == (0.0, 0.0)
     assert points[-1] == (9000.0, 9000.0)
     assert {round(after[0] - before[0]) for before, after in itertools.pairwise(points)} == {8}
@@ -182,7 +182,7 @@ def test_what_is_no_file_is_not_waited_for(run: Path, name: str, kind: str, refu
         best.start(1)
         assert best.name == ""
     else:
-        assert strips.strip_of(run, 4, 4) is None
+        assert grid_strips.strip_of(run, 4, 4) is None
 
 
 def test_a_hundred_megabytes_in_one_line_take_no_memory(run: Path) -> None:
@@ -214,9 +214,9 @@ def test_a_hundred_megabytes_in_one_line_take_no_memory(run: Path) -> None:
 )  # fmt: skip
 def test_a_grid_that_tells_of_impossible_cells_is_left_out(run: Path, columns: object, lines: object) -> None:
     told_grid(run / "grids/step_000001.png", columns, lines)
-    assert strips.geometry(run / "grids/step_000001.png") is None
+    assert grid_strips.geometry(run / "grids/step_000001.png") is None
     told_grid(run / "grids/step_000002.png", 64, 64, (1, 1))
-    assert strips.strip_of(run, 4, 10) is None
+    assert grid_strips.strip_of(run, 4, 10) is None
 
 
 def test_a_huge_grid_takes_no_more_memory_than_its_few_cells(run: Path) -> None:
@@ -233,7 +233,7 @@ def test_grids_that_are_cut_otherwise_than_the_last_are_left_out(run: Path) -> N
     for step, columns in ((1, 4), (2, 2), (3, 2)):
         save_grid(pictures, run / f"grids/step_{step:06d}.png", columns)
     (run / f"grids/step_{'9' * 200}.png").write_bytes((run / "grids/step_000001.png").read_bytes())
-    found = strips.strip_of(run, 2, 9)
+    found = grid_strips.strip_of(run, 2, 9)
     assert found is not None
     assert found.steps == [2, 3]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import QUICK, SMALL
 
-from ganrun import folders, strange
-from ganrun.cli import main
+from ganrun.cli.main import main
+from ganrun.common import folder_safety, folders
 
 WORDS = ["device=cpu"]
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes as Unix has them")
@@ -180,7 +180,7 @@ def test_an_honest_run_goes_on_in_a_folder_that_the_user_links_to(run: Path, her
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the members came after they were looked for."""
     monkeypatch.setattr(folders, "refuse_strange", lambda *_: None)
-    monkeypatch.setattr(strange, "refuse_strange", lambda *_: None)
+    monkeypatch.setattr(folder_safety, "refuse_strange", lambda *_: None)
 
 
 @pytest.mark.usefixtures("unseen")
@@ -227,7 +227,7 @@ def test_checkpoints_behind_a_link_stay_even_so(run: Path, here: Path) -> None:
 def test_checkpoints_is_swapped_for_a_link_while_a_run_goes_on(
     run: Path, victim: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from ganrun.hooks.metrics import MetricsFile
+    from ganrun.training.hooks.metrics import MetricsFile
 
     def swap(self: MetricsFile, trainer: object) -> None:
         if (run / "checkpoints").is_dir() and not (run / "checkpoints").is_symlink():
@@ -275,7 +275,7 @@ def test_a_pipe_or_a_dead_link_called_last_is_not_the_last_run(here: Path, refus
 def test_a_folder_of_a_million_names_is_not_walked_to_its_end(
     run: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
 ) -> None:
-    monkeypatch.setattr(strange, "MAX_MEMBERS", 20)
+    monkeypatch.setattr(folder_safety, "MAX_MEMBERS", 20)
     for number in range(30):
         (run / f"grids/{number}").touch()
     assert "holds more than 20 files" in refused("train", "resume=run", "steps=2")

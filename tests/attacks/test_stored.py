@@ -12,8 +12,8 @@ import torch
 from payloads import changed, write
 from torch import nn
 
-from ganrun import checkpoint, stored
-from ganrun.cli import main
+from ganrun.checkpoints import checkpoint, stored_facts
+from ganrun.cli.main import main
 
 Refused = Callable[..., str]
 SAMPLE = ["sample", "ckpt=a.pt", "n=2", "device=cpu", "out=made.png"]
@@ -52,7 +52,7 @@ def test_sample_looks_at_what_resume_looks_at(
 
 def test_names_of_classes_paint_nothing(good: dict[str, Any], here: Path) -> None:
     state = {**good, "data": {"class_names": ["\x1b[2J", "数据"]}}
-    stored.check_facts(state)
+    stored_facts.check_facts(state)
     assert state["data"]["class_names"] == ["?[2J", "数据"]
 
 
@@ -127,10 +127,10 @@ def test_every_optimizer_goes_on_from_its_own_state(cls: type[torch.optim.Optimi
     network(torch.ones(1, 3)).sum().backward()
     optimizer.step()
     saved = checkpoint.snapshot({"x": optimizer.state_dict()})["x"]
-    stored.check_optimizer(made()[1], saved)
+    stored_facts.check_optimizer(made()[1], saved)
     saved["state"][0] = {name: torch.zeros(5) for name in saved["state"][0]}
     with pytest.raises(ValueError, match="of a weight of"):
-        stored.check_optimizer(made()[1], saved)
+        stored_facts.check_optimizer(made()[1], saved)
 
 
 def test_init_from_a_file_whose_weights_are_text_is_one_line(

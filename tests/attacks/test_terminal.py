@@ -16,9 +16,10 @@ from conftest import QUICK
 from payloads import changed, write
 from PIL import Image
 
-from ganrun import checkpoint, terminal
-from ganrun.cli import main
-from ganrun.untrusted import printable
+from ganrun.checkpoints import checkpoint
+from ganrun.cli.main import main
+from ganrun.common import terminal
+from ganrun.common.untrusted import printable
 
 EVIL = "e\x1b[31m\x9b2J\x07\r\n\x7f\u202eevil\u2066\u2028"
 GOOD = "数据\u3000集 é ‌नम"
@@ -198,7 +199,7 @@ def test_what_ends_in_a_traceback_is_cleaned_too(monkeypatch: pytest.MonkeyPatch
     import subprocess
 
     root = Path(__file__).resolve().parents[2]
-    script = "import sys; from ganrun.cli import main; sys.exit(main(['sample', '--debug', sys.argv[1]]))"
+    script = "import sys; from ganrun.cli.main import main; sys.exit(main(['sample', '--debug', sys.argv[1]]))"
     done = subprocess.run(
         [sys.executable, "-c", script, f"ckpt={EVIL}"],
         cwd=here, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=60,

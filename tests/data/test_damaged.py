@@ -9,14 +9,14 @@ import pytest
 import torch
 import yaml
 
-from ganrun.batches import prepare
+from ganrun.common.seeding import reseed
 from ganrun.data import damage as damage_module
 from ganrun.data.clean import clean_page, damage_scale
 from ganrun.data.damage import LowResolution, Mask, Noise
 from ganrun.data.damaged import Damaged
 from ganrun.data.digits import Digits
+from ganrun.data.loading.stream import prepare
 from ganrun.data.paired import Paired
-from ganrun.seeding import reseed
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DAMAGES = {"noise": Noise(), "mask": Mask(), "low_res": LowResolution()}

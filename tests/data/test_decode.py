@@ -7,10 +7,10 @@ import pytest
 from pictures import encoded, noise
 from PIL import Image
 
+from ganrun.common.pictures import MAX_PIXELS
 from ganrun.data import decode as room
 from ganrun.data.decode import FITS, Decoder, crop, pad, squash
 from ganrun.data.listing import list_images
-from ganrun.pictures import MAX_PIXELS
 
 
 def decoder(channels=3, size=(8, 8), fit=crop):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pictures import noise
 
-from ganrun.cli import main
-from ganrun.compose import compose_plain
+from ganrun.cli.main import main
+from ganrun.cli.overrides import compose_plain
+from ganrun.config.builders import _load_dataset, load_dataset
 from ganrun.data.decode import Decoder
 from ganrun.data.keeping import GLIMPSED, glimpse
-from ganrun.parts import _load_dataset, load_dataset
 
 COUNT = 60
 TINY = ["batch_size=16", "steps=2", "device=cpu", "threads=1", "hooks=quiet"]

@@ -7,12 +7,12 @@ import pytest
 import torch
 from pictures import encoded, noise
 
+from ganrun.common.untrusted import only_reads
 from ganrun.data import keeping as room
 from ganrun.data.dataset import Dataset
 from ganrun.data.folder import Folder
 from ganrun.data.keeping import Keeping
 from ganrun.data.places import user_cache
-from ganrun.untrusted import only_reads
 
 
 @pytest.mark.parametrize(

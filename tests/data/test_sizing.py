@@ -11,14 +11,14 @@ import torch
 from pictures import noise
 from PIL import Image
 
-from ganrun.cli import main
-from ganrun.compose import compose_plain
+from ganrun.cli.main import main
+from ganrun.cli.overrides import compose_plain
+from ganrun.config.builders import build_system, load_dataset
+from ganrun.config.tree import conf_folder
 from ganrun.data.listing import find_facts
 from ganrun.data.sizing import found_size
 from ganrun.networks.dcgan import start_grid
-from ganrun.pages import conf_folder
-from ganrun.parts import build_system, load_dataset
-from ganrun.plan import plan
+from ganrun.training.planning.plan import plan
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 import torch
 from pictures import encoded, noise
 
-from ganrun.batches import Stream
 from ganrun.data.folder import Folder
+from ganrun.data.loading.stream import Stream
 from ganrun.data.paired import Paired
 from ganrun.data.sources import Archive, Picture
 from ganrun.data.streamed import Packed

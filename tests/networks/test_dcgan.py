@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.compose import compose_plain
+from ganrun.cli.overrides import compose_plain
+from ganrun.config.builders import build_system
 from ganrun.networks.dcgan import DCGANDiscriminator, DCGANGenerator, start_grid
-from ganrun.parts import build_system
 
 
 def kinds(network, *types):

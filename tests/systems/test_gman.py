@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.losses.adversarial import Wasserstein
+from ganrun.losses.objective import Objective
 from ganrun.losses.penalties import LeCam
 from ganrun.networks.latents import Normal
 from ganrun.networks.mlp import MLPGenerator
-from ganrun.objective import Objective
 from ganrun.systems.gman import GMAN
 
 BATCH = {"image": torch.zeros(3, 1, 4, 4)}

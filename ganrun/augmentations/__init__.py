@@ -1,0 +1,1 @@
+"""Differentiable changes of images that a discriminator sees."""

@@ -1,0 +1,83 @@
+"""Reads the checkpoint that a key such as `ckpt=` or `resume=` names, and refuses what is no run's."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganrun.checkpoints import checkpoint, memory_limit
+from ganrun.checkpoints.find import find, newest
+from ganrun.checkpoints.stored_facts import check_facts, check_going_on
+from ganrun.common import torchrun
+from ganrun.common.errors import CheckpointError, DamagedError, UserError
+from ganrun.common.types import Config
+from ganrun.common.untrusted import check_config
+from ganrun.config.build import FROM_A_FILE, names_only
+from ganrun.config.moved import with_current_names
+from ganrun.config.schema import check_stored
+
+
+def find_checkpoint(reference: str, key: str) -> Path:
+    try:
+        return find(reference)
+    except CheckpointError as error:
+        raise UserError(f"{key}={error}") from None
+
+
+def load_checkpoint(reference: str, key: str) -> Config:
+    """A checkpoint's state with its config; where a run's newest is damaged, of the one before it, and a line says so.
+
+    Its weights are those of its config, wherever that is used and names only ganrun's own. Raises UserError that names
+    the key.
+    """
+    path = find_checkpoint(reference, key)
+    others = newest(path.parent)[1:] if path.name == "last.pt" else []
+    try:
+        state, damage = checkpoint.load(path), None
+    except CheckpointError as error:
+        found = first_whole(others) if isinstance(error, DamagedError) else None
+        if found is None:
+            raise UserError(f"{key}={error}") from None
+        state, damage = found, error
+    check_run(state, path, key)
+    if damage and not torchrun.rank():
+        print(f"ganrun: note: {damage}; taking step {state['progress']['step']} before it", file=sys.stderr)
+    return state
+
+
+def check_run(state: Config, path: Path, key: str) -> None:
+    """Raises UserError unless a state is that of a run, and its weights are those of its config.
+
+    Its config gets today's names of classes that have moved since.
+    """
+    missing = [part for part in ("config", "system", "average", "progress") if not isinstance(state.get(part), dict)]
+    if missing:
+        raise UserError(f"{key}={path} holds no {missing[0]}: it is not the checkpoint of a run")
+    if key == "init_from":  # its weights alone are taken, by networks that are there already
+        return
+    state["config"] = with_current_names(state["config"])
+    try:
+        check_config(state["config"])
+        check_facts(state)
+        check_stored(state["config"], whole=key == "resume")
+        if key == "resume":
+            check_going_on(state)
+    except ValueError as error:
+        raise UserError(f"{key}={path}: {error}") from None
+    if names_only(state["config"].get("model"), FROM_A_FILE):  # others wait for the `trust` of whoever builds them
+        memory_limit.require_fit(state, FROM_A_FILE, key)
+
+
+def first_whole(paths: Sequence[Path]) -> Config | None:
+    """The first that can be read."""
+    for path in paths:
+        with contextlib.suppress(DamagedError):
+            return checkpoint.load(path)
+    return None
+
+
+def trusted(packages: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What a config that came out of a file may name: ganrun, torch.nn, torch.optim, and what the user adds."""
+    return (*FROM_A_FILE, *([packages] if isinstance(packages, str) else packages or ()))

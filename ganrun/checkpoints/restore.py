@@ -1,0 +1,108 @@
+"""Builds the system of a checkpoint and puts its weights in."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ganrun.checkpoints.load import trusted
+from ganrun.checkpoints.memory_limit import require_fit, without_losses
+from ganrun.common.device import pick_device
+from ganrun.common.errors import UserError
+from ganrun.common.types import Config
+from ganrun.config.builders import build_system
+from ganrun.losses.loss import AdversarialLoss
+from ganrun.systems.system import System
+
+MISFITS = (
+    TypeError, LookupError, ValueError, AttributeError, AssertionError, ArithmeticError, RuntimeError,
+)  # fmt: skip
+
+
+def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
+    """The system that a checkpoint describes, with its weights, in eval mode. Raises UserError."""
+    allowed = trusted(trust)
+    require_fit(state, allowed)
+    system = build_system(state["config"], allowed, loss=AdversarialLoss())  # nobody plays: any loss will do
+    try:
+        system.load_state_dict(without_losses(system, state["system"]))
+        if weights == "ema":
+            system.drawn_with().load_state_dict(state["average"])
+    except (RuntimeError, KeyError) as error:
+        raise UserError(f"ckpt: its weights do not fit its own config: {' '.join(str(error).split())[:200]}") from None
+    return answering(system.eval())
+
+
+def answering(system: System) -> System:
+    """The same system, whose parts a file put together: where they do not fit, it says so in one line (UserError)."""
+
+    def guarded(name: str, passed: tuple[type[Exception], ...]) -> None:
+        method = getattr(system, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            try:
+                return method(*args, **options)
+            except passed:
+                raise
+            except MISFITS as error:
+                if wants_memory(error):
+                    raise
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise UserError(f"ckpt: its model cannot {name}: {reason:.200}") from error
+
+        setattr(system, name, call)
+
+    guarded("draw", (UserError, ValueError, RuntimeError))  # what these say is about what was asked for
+    guarded("render", (UserError,))
+    if hasattr(system, "translate"):
+        guarded("translate", (UserError, ValueError))
+    return system
+
+
+def wants_memory(error: Exception) -> bool:
+    return any(words in str(error) for words in ("out of memory", "can't allocate memory"))
+
+
+def pixels_of(state: Mapping[str, Any]) -> int:
+    """How many pixels a picture of this run has, as its config tells."""
+    size = state["config"].get("dataset", {}).get("image_size", 0)
+    return math.prod(size) if isinstance(size, list) else size**2
+
+
+def conditional(path: Path, state: Config, config: Config) -> System:
+    """The system of a checkpoint, on the device. Raises UserError for one that cannot be asked for a class."""
+    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
+    if not getattr(system, "classes", 0):
+        raise UserError(
+            f"ckpt={path}: this model is unconditional and knows no classes; train model=cgan or model=acgan"
+        )
+    return system
+
+
+def fingerprint(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def class_names(state: Config, system: System) -> list[str]:
+    """What its data called the classes; their numbers, where they had no names, or not as many."""
+    known, classes = state.get("data", {}).get("class_names", []), getattr(system, "classes", 0)
+    return known if len(known) == classes else [str(label) for label in range(classes)]
+
+
+def load_weights(system: System, state: Mapping[str, Any]) -> None:
+    """Start from another run's averaged weights; the loss stays fresh. Raises UserError for other networks."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on the meta device only shapes are compared
+            networks = {name: tensor for name, tensor in state["system"].items() if not name.startswith("loss.")}
+            fresh = {name: tensor for name, tensor in system.state_dict().items() if name.startswith("loss.")}
+            system.load_state_dict({**networks, **fresh})
+            system.drawn_with().load_state_dict(state["average"])
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"init_from: that run's networks are not these: {reason}") from None

@@ -1,0 +1,90 @@
+"""resolvers: what interpolations of ganrun's yaml may ask for, ${found:channels}: plain functions, no Hydra, no torch.
+
+What they cannot compute with they hand on: whoever gets it refuses it by the name of its own key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ganrun.common.bounds import Unfit, fitted, shown
+from ganrun.common.limits import NUMBER
+
+
+def found(fact: str, *, _parent_: Mapping[str, Any]) -> Any:
+    """${found:channels} in a data set's yaml: the fact as its files tell it."""
+    from ganrun.data.listing import find_facts
+
+    if "root" not in _parent_:
+        raise ValueError(f"${{found:{fact}}} looks at dataset.root, which this data set has not: write the fact itself")
+    return find_facts(**_some(_parent_, "root", "split", "labelled", "labels"))[fact]
+
+
+def found_pair(fact: str, *, _parent_: Mapping[str, Any]) -> Any:
+    from ganrun.data.pairing import find_pair_facts
+
+    return find_pair_facts(**_some(_parent_, "root", "root_source", "root_target", "split", "swap"))[fact]
+
+
+def found_domains(fact: str, *, _parent_: Mapping[str, Any]) -> Any:
+    from ganrun.data.domains import find_domain_facts
+
+    return find_domain_facts(**_some(_parent_, "root_a", "root_b", "split", "class_a", "class_b"))[fact]
+
+
+def damage_scale(damage: Any, *, _parent_: Mapping[str, Any]) -> Any:
+    from ganrun.data import clean
+
+    damages = _parent_.get("damages")
+    if (
+        not isinstance(damage, str)
+        or not isinstance(damages, Mapping)
+        or not isinstance(damages.get(damage, {}), Mapping)
+    ):
+        return None  # whoever builds the damages refuses them by name
+    return clean.damage_scale(damage, damages)
+
+
+def gamma(image_size: Any, batch_size: Any) -> Any:
+    from ganrun.losses.gamma import default_gamma
+
+    try:
+        return default_gamma(image_size if isinstance(image_size, int) else tuple(image_size), batch_size)
+    except (TypeError, ValueError, OverflowError):
+        return image_size
+
+
+def times(factor: Any, value: Any) -> Any:
+    return factor * value if _is_number(factor) and _is_number(value) else value
+
+
+def plus(one: Any, other: Any) -> Any:
+    return one + other if _is_number(one) and _is_number(other) else one if not _is_number(one) else other
+
+
+def run_folder(out: str | None, model: str | None, loss: str | None) -> str:
+    name = f"{model}-{loss}".replace("/", "_")
+    return out or f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
+
+
+def sweep_folder(out: str | None) -> str:
+    return out or f"outputs/sweeps/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and -NUMBER <= value <= NUMBER
+
+
+def _some(node: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Raises ValueError for what is no place and no name: the files are looked at before any class is built."""
+    some = {key: node.get(key) for key in keys if key in node}
+    for key, value in some.items():
+        switch = key in ("labelled", "swap")
+        try:
+            some[key] = fitted(value, bool | str if switch else str | None)
+        except Unfit:
+            kind = "true, false or auto" if switch else "a path" if key.startswith("root") else "a name"
+            raise ValueError(f"dataset.{key}={shown(value)} must be {kind}") from None
+    return some

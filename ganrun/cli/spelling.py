@@ -1,0 +1,33 @@
+"""spelling: the words of a command line as people write them, made into words that Hydra's grammar reads."""
+
+from __future__ import annotations
+
+import re
+
+from ganrun.common.quoting import meant, quoted
+from ganrun.config.schema import MOVABLE
+
+PATHS = (
+    "ckpt", "resume", "init_from", "run", "input", "out", "target", "synthetic", "test.root", "dataset.cache",
+    "model.perceptual.weights", "features.weights", "real", "fake", "compare", "root", "cache", *MOVABLE,
+)  # fmt: skip
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+
+
+def as_meant(word: str, sweeps: bool) -> str:
+    """epoch=3.pt, x(1).pt and 数据 are fine names, but grammar errors for Hydra; labels=3,7 would be a sweep."""
+    key, equals, value = word.partition("=")
+    if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
+        return f"labels=[{value}]"
+    if key.lstrip("+") in PATHS:
+        return f"{key}{equals}{meant(value)}"
+    foreign = BEYOND_ASCII.search(value) and value[:1] not in "'\"["
+    return f"{key}{equals}{quoted(value)}" if foreign else word
+
+
+def allow_absent(word: str, resumes: bool) -> str:
+    """Two keys need no plus sign: the model knows its players, a stored run whether its data have a root."""
+    absent = word.startswith(("optimizer.players.", "optimizer.players=")) or (
+        resumes and word.partition("=")[0] in MOVABLE
+    )
+    return f"++{word}" if absent else word

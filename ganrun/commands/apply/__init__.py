@@ -1,0 +1,1 @@
+"""`ganrun apply`: a trained network, used on pictures."""

@@ -1,0 +1,1 @@
+"""`ganrun bench`: images a second, and where the time goes."""

@@ -1,0 +1,152 @@
+"""NaiveLoop: the training loop of the usual tutorial, for any system and loss: what `ganrun bench` compares with.
+
+Each picture goes through Pillow, ToTensor and Normalize on its own, in a DataLoader; optimizers are torch's default
+ones; float32 in torch's own memory layout; each backward pass computes everybody's gradients; every term is fetched and
+printed at every step. Networks, batch and mathematics are the run's own: it shares fakes where the config says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils import data
+from torchvision import transforms
+
+from ganrun.common.pictures import open_picture
+from ganrun.common.types import Config
+from ganrun.config.builders import build_system
+from ganrun.data.dataset import Dataset, chosen
+from ganrun.data.folder import Folder
+from ganrun.data.listing import list_images
+from ganrun.training.optimizers import build_optimizers
+
+Item = dict[str, Tensor]
+PATIENCE = 120  # seconds for one batch
+WORKERS = 2 if (os.cpu_count() or 1) > 1 else 0  # of the DataLoader, as tutorials have it
+
+
+class Pictures(data.Dataset[Item]):
+    """The items of a data set that lies in memory, each made a Pillow image first, as torchvision's MNIST does."""
+
+    def __init__(self, source: Dataset) -> None:
+        self.source = source
+        self.tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Item:
+        """-> (C, H, W) float images in [-1, 1], and () labels."""
+        item = {name: value[0] for name, value in self.source.take(torch.tensor([index])).items()}
+        return self.finished({name: pillow(value) if value.ndim == 3 else value for name, value in item.items()})
+
+    def finished(self, item: dict[str, Any]) -> Item:
+        mirrored = self.source.flip and torch.rand(()) < 0.5
+        for name, value in item.items():
+            if isinstance(value, Image.Image):
+                turned = value.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else value
+                item[name] = self.tensor(turned)
+        return item
+
+
+class Files(Pictures):
+    """The pictures of a folder, each decoded again whenever it is its turn, as torchvision's ImageFolder does."""
+
+    def __init__(self, source: Dataset, node: Config) -> None:
+        super().__init__(source)
+        listing = list_images(node["root"], node.get("split"), node.get("labelled", "auto"), node.get("labels"))
+        self.listing = listing.pick(chosen(len(listing), node.get("limit")).tolist())
+        self.mode = "L" if source.channels == 1 else "RGB"
+        short = min(source.image_size)
+        self.cut = transforms.Compose([transforms.Resize(short), transforms.CenterCrop(source.image_size)])
+
+    def __getitem__(self, index: int) -> Item:
+        with open_picture(self.listing.source.read(self.listing.pictures[index])) as image:
+            item: dict[str, Any] = {"image": self.cut(image.convert(self.mode))}
+        if self.listing.labels is not None:
+            item["label"] = torch.tensor(self.listing.labels[index])
+        return self.finished(item)
+
+
+def pillow(image: Tensor) -> Image.Image:
+    """(C, H, W) uint8 -> a grey or coloured picture."""
+    array = image.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def pictures(source: Dataset, node: Config) -> Pictures:
+    """Files where the data are a folder of sound pictures, else what lies in memory."""
+    if isinstance(source, Folder) and Path(str(node["root"])).is_dir():
+        files = Files(source, node)
+        if len(files.listing) == len(source):
+            return files
+    return Pictures(source)
+
+
+class NaiveLoop:
+    """The same game from the same first weights, played the naive way. Close it: its workers are processes."""
+
+    def __init__(
+        self, config: Config, source: Dataset, device: torch.device, trust: Sequence[str] | None = None
+    ) -> None:
+        self.source, self.device, self.batch_size, self.step = source, device, config["batch_size"], 0
+        self.system = build_system(config, trust).to(device).train()
+        self.optimizers, _ = build_optimizers(config, self.system, trust)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                if group.get("fused"):
+                    group["fused"] = None  # ganrun's choice; None is torch's default
+        self.loader = data.DataLoader(
+            pictures(source, config["dataset"]),
+            self.batch_size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=WORKERS,
+            timeout=PATIENCE if WORKERS else 0,  # else a worker that cannot answer stops everything without a word
+            persistent_workers=WORKERS > 0,  # kinder than the habit: small data would else start them all the time
+        )
+        self.batches = self.epochs()
+        self.printed = open(os.devnull, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  closed in close
+
+    def epochs(self) -> Iterator[Item]:
+        while True:
+            yield from self.loader
+
+    def play(self) -> None:
+        """One step: every turn of the system."""
+        batch = {name: value.to(self.device) for name, value in next(self.batches).items()}
+        batch = self.source.transform(batch)
+        for turn in self.system.turns(self.step):
+            self.optimizers[turn.player].zero_grad()
+            objective = turn.objective(batch)
+            objective.total.backward()
+            self.optimizers[turn.player].step()
+            self.system.after_turn(turn.player)
+            said = {name: value.item() for name, value in {**objective.terms, **objective.monitors}.items()}
+            print(self.step, turn.player, said, file=self.printed, flush=True)
+        self.step += 1
+
+    def workers_cpu(self) -> float:
+        """CPU seconds of the loader's processes so far; 0 where the system does not tell."""
+        total = 0
+        for worker in getattr(self.loader._iterator, "_workers", ()):
+            with contextlib.suppress(OSError):  # no /proc
+                fields = (
+                    Path(f"/proc/{worker.pid}/stat")
+                    .read_text(encoding="utf-8", errors="replace")
+                    .rsplit(")", 1)[1]
+                    .split()
+                )
+                total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK") if total else 0.0
+
+    def close(self) -> None:
+        del self.batches, self.loader  # ends the workers
+        self.printed.close()

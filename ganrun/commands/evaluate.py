@@ -1,0 +1,204 @@
+"""evaluation: `ganrun eval`, how near a run's pictures, or a set of pictures, are to real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.restore import pixels_of, restore
+from ganrun.common import images
+from ganrun.common.device import pick_device, set_threads, threads_for
+from ganrun.common.distributed import World
+from ganrun.common.errors import UserError, nearest
+from ganrun.common.folders import check_writable
+from ganrun.common.precision import set_precision
+from ganrun.common.terminal import bar
+from ganrun.common.types import Config
+from ganrun.data.dataset import Dataset
+from ganrun.evaluation.metrics.neighbours import nearest as nearest_of
+from ganrun.evaluation.paired_scores import picture_scores
+from ganrun.evaluation.path_lengths import path_lengths
+from ganrun.evaluation.picture_sets import like_reals, read_set, refuse_unlike
+from ganrun.evaluation.reals import balanced, data_of, say
+from ganrun.evaluation.results import Result, read, table, write
+from ganrun.evaluation.scorer import Scorer, file_hash, images_of, picked, too_few_for
+from ganrun.evaluation.scores import SCORES
+from ganrun.systems.drawing import draw, help_to_draw, render
+from ganrun.systems.translation import PictureToPicture
+
+SHOWN, NEIGHBOURS = 16, 5  # samples in the picture of nearest training pictures, and how many beside each
+
+
+# -- the command ----------------------------------------------------------------------------------------------------
+
+
+def check(config: Config) -> Path | None:
+    """Before anything is drawn: what is named is there, the scores exist, the place is free. Raises UserError."""
+    pick_device(config["device"])
+    for name in names_of(config["scores"]) or ():
+        if name == "lpips":
+            raise UserError(
+                "scores=lpips: its networks must be downloaded: ganrun apply, then the package lpips on that"
+            )
+        if name not in SCORES and name != "all":
+            raise UserError(f"scores={name} is unknown; {nearest(name, [*SCORES, 'all'])}")
+    for place in listed(config["compare"]):
+        read(place)
+    for path in checkpoints(config):
+        load_checkpoint(str(path), "ckpt")
+    for key in ("real", "fake"):
+        if config[key] is not None and not Path(str(config[key])).expanduser().exists():
+            raise UserError(f"{key}={config[key]}: there is no such folder, .zip or .npz")
+    if config["out"] is None:
+        return None
+    out = Path(str(config["out"])).expanduser()
+    if out.suffix != ".json" or out.is_dir():
+        raise UserError(f"out={out}: scores are written as JSON: out=x.json")
+    if out.exists() and not config["overwrite"]:
+        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out.parent)
+    return out
+
+
+def evaluate(config: Config, world: World | None = None) -> str:
+    """Score what the page `eval` names. Returns the lines to print; `out`, where given, has been written.
+
+    The ranks of `world` share the drawing of a run's samples; the first one looks at them.
+    """
+    world = world or World()
+    set_precision("fp32", pick_device(config["device"]))
+    config = {**config, "scores": names_of(config["scores"])}
+    if config["compare"] is not None:
+        results = [result for place in listed(config["compare"]) for result in read(place)]
+    elif config["real"] is not None:
+        results = [of_sets(config)]
+    else:
+        results = [result for path in checkpoints(config) if (result := of_run(config, path, world))]
+    if not world.first:
+        return ""
+    if config["out"] is not None and config["compare"] is None:
+        write(results, Path(str(config["out"])).expanduser())
+    return "\n".join(table(results) if len(results) > 1 else results[0].lines())
+
+
+def names_of(scores: str | list[str] | None) -> list[str] | None:
+    return [scores] if isinstance(scores, str) else scores
+
+
+def listed(value: Any) -> list[str]:
+    return [] if value is None else [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def checkpoints(config: Config) -> list[Path]:
+    """What `ckpt` names: a checkpoint, a run, last, some of these in a list, or the folder of a sweep."""
+    found: list[Path] = []
+    for reference in listed(config["ckpt"]):
+        folder = Path(reference).expanduser()
+        jobs = sorted(folder.glob("*/checkpoints/last.pt")) if folder.is_dir() else []
+        own = (folder / "checkpoints").is_dir() or (folder / "last.pt").is_file()
+        found += jobs if jobs and not own else [find_checkpoint(reference, "ckpt")]
+    return found
+
+
+# -- a run ----------------------------------------------------------------------------------------------------------
+
+
+def of_run(config: Config, path: Path, world: World | None = None) -> Result | None:
+    """The scores of one checkpoint; None on the ranks that only helped to draw. Raises UserError."""
+    world = world or World()
+    state = load_checkpoint(str(path), "ckpt")
+    set_threads(threads_for(config["threads"], state), pixels_of(state))
+    device = pick_device(config["device"])
+    system = restore(state, config["weights"], config["trust"]).to(device)
+    reals, train, origin = data_of(config, state)
+    origin |= {"weights": config["weights"], "batchnorm": "running statistics"}
+    about = {"checkpoint": str(path), "checkpoint_sha256": file_hash(path), "step": state["progress"]["step"]}
+    about["images"] = state["progress"]["images"]
+    if isinstance(system, PictureToPicture):
+        if not world.first:
+            return None
+        return picture_scores(config, system, reals, origin, about)
+    if "image" not in reals.take(torch.tensor([0])):
+        raise UserError(f"ckpt={path}: this model draws single pictures, but its data are none")
+    labels = balanced(system, picked(reals, config["n_real"], config["seed"]), path)
+    inputs = draw(system, config["n"], config["seed"], labels)
+    drawn = render(system, inputs, config["batch_size"], world)
+    if not world.first:
+        help_to_draw(drawn)
+        return None
+    scorer = scorer_of(config, reals, train, device, origin)
+    too_few_for(scorer, config["n"])
+    drawn = with_progress(drawn, config["n"])
+    values = scorer.score(drawn, inputs.get("label"), path_lengths(system, config) if "latent" in inputs else None)
+    if config["out"] is not None and {"copying", "all"} & {*(config["scores"] or ())}:
+        spread = torch.linspace(0, config["n"] - 1, min(SHOWN, config["n"])).long()
+        shown = next(render(system, {name: part[spread] for name, part in inputs.items()}, SHOWN))
+        save_nearest(scorer, shown, Path(str(config["out"])).expanduser())
+    return result_of(scorer, values, config["n"], about)
+
+
+def result_of(scorer: Scorer, values: dict[str, float], count: int, about: Config) -> Result:
+    floors = scorer.floor(count)
+    say(dict.fromkeys(scorer.notes))
+    scorer.notes.clear()
+    return Result(about, values, floors, scorer.floor_is(count), scorer.protocol(count), scorer.settings(count))
+
+
+_scorers: dict[str, Scorer] = {}  # the last one: runs of a sweep are often compared with the same pictures
+
+
+def scorer_of(config: Config, reals: Dataset, train: Dataset | None, device: torch.device, origin: Config) -> Scorer:
+    kept = {key: config[key] for key in ("scores", "seed", "n_real", "features", "kid", "splits", "tstr", "cache")}
+    key = json.dumps([kept, origin, str(device), id(reals), id(train)], default=str)
+    if key not in _scorers:
+        _scorers.clear()
+        _scorers[key] = Scorer(config, reals, train, device, origin)
+        accuracy = _scorers[key].network.about.get("accuracy")
+        if accuracy is not None:
+            say([f"features of {_scorers[key].network.name}, {accuracy:.2%} right on pictures it did not learn from"])
+    return _scorers[key]
+
+
+def with_progress(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    with bar(total=count, unit="picture", disable=None, leave=False) as shown:
+        for batch in batches:
+            yield batch
+            shown.update(len(batch))
+
+
+def save_nearest(scorer: Scorer, samples: Tensor, out: Path) -> None:
+    """out.nearest.png: a row a sample, and beside it the training pictures that the network finds most like it."""
+    train, learnt = (scorer.reals, scorer.real) if scorer.train is None else (scorer.train, scorer.learnt())
+    which = nearest_of(scorer.network([samples]).features, learnt.seen.features, min(NEIGHBOURS, len(train)))[1].cpu()
+    rows = [torch.cat([sample[None], train.take(row)["image"]]) for sample, row in zip(samples, which, strict=True)]
+    images.save_png(images.grid(torch.cat(rows), len(rows[0])), out.with_suffix(".nearest.png"))
+
+
+# -- its data -------------------------------------------------------------------------------------------------------
+
+
+# -- two sets of pictures -------------------------------------------------------------------------------------------
+
+
+def of_sets(config: Config) -> Result:
+    """The scores of fake= against real=. Raises UserError."""
+    wish = (config["image_size"], config["channels"])
+    (reals, way), (fakes, other) = (read_set(config[key], key, *wish) for key in ("real", "fake"))
+    refuse_unlike(reals, fakes)
+    device = pick_device(config["device"])
+    set_threads(config["threads"], reals.image_size[0] * reals.image_size[1])
+    origin = {"real": "pictures", "real_split": None, "resizer": way if way == other else f"real: {way}; fake: {other}"}
+    scorer = scorer_of(config, reals, None, device, origin)
+    labels = like_reals(reals, fakes)
+    if fakes.labels is not None and reals.labels is not None and labels is None:
+        say(["the fake pictures' classes are not those of the real ones: taken without labels"])
+    fakes = picked(Dataset(fakes.images, labels, reals.class_names), config["n"], config["seed"])
+    too_few_for(scorer, len(fakes))
+    values = scorer.score(images_of(fakes), fakes.labels)
+    return result_of(scorer, values, len(fakes), {"real": str(config["real"]), "fake": str(config["fake"])})

@@ -1,0 +1,31 @@
+"""info: what a bug report needs to say about a machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from ganrun import __version__
+from ganrun.common.versions import EXTRAS, PACKAGES, devices, version
+
+
+def report() -> str:
+    """Versions, devices and extras, a line each."""
+    _leave_a_removed_folder()
+    lines = [f"ganrun       {__version__}", f"python       {platform.python_version()} on {platform.platform()}"]
+    lines += [f"{name:<12} {version(name) or 'missing'}" for name in PACKAGES]
+    lines += [f"device       {line}" for line in devices()]
+    for extra, packages in EXTRAS.items():
+        there = all(version(package) for package in packages)
+        lines.append(
+            f"[{extra}]".ljust(13) + ("installed" if there else f"not installed: pip install 'ganrun[{extra}]'")
+        )
+    return "\n".join(lines)
+
+
+def _leave_a_removed_folder() -> None:
+    """Nothing is looked for here, but torch's libraries end a process whose current folder is gone."""
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir(os.sep)

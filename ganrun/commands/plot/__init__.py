@@ -1,0 +1,1 @@
+"""`ganrun plot`: the curves of runs as one figure."""

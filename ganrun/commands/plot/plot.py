@@ -1,0 +1,202 @@
+"""curves: a run's numbers against thousands of images, and its samples over time, on one picture by matplotlib."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganrun.checkpoints.find import find
+from ganrun.commands.plot.grid_strips import Strip, strip_of
+from ganrun.common.atomic import whole
+from ganrun.common.errors import CheckpointError, UserError
+from ganrun.common.folder_safety import refuse_strange
+from ganrun.common.folders import check_writable
+from ganrun.common.types import Config
+from ganrun.common.untrusted import printable
+from ganrun.common.versions import INSTALL
+from ganrun.training.metrics_rows import Row, rows_of
+
+Point = tuple[float, float]  # thousands of images, value
+Series = dict[str, list[Point]]  # by name
+METRICS = "metrics.jsonl"
+FORMATS = (".png", ".pdf", ".svg")
+COLUMNS = 2  # of panels
+MOST, SERIES, PANELS, ALARMS = 2000, 24, 30, 100  # points of a curve, curves of a panel, panels, alarms on a page
+LABEL = 60  # letters
+
+
+def check(config: Config) -> Path:
+    """Before drawing: the run has logged, the place is free. Returns it, or raises UserError."""
+    folder = run_folder(str(config["run"]))
+    refuse_strange(folder)
+    if not importlib.util.find_spec("matplotlib"):
+        raise UserError(f"plot needs matplotlib: {INSTALL}")
+    if next(rows(folder), None) is None:
+        raise UserError(f"run={folder} holds no numbers in metrics.jsonl: it has not logged yet, or is not a run")
+    if config["out"] is None:
+        check_writable(folder)
+        return folder / "curves.png"
+    out = Path(str(config["out"])).expanduser()
+    if out.suffix not in FORMATS or not out.parent.is_dir():
+        raise UserError(f"out={out} must be x{', x'.join(FORMATS)} in a folder that exists")
+    if out.exists() and not config["overwrite"]:
+        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_writable(out.parent)
+    return out
+
+
+def plot(config: Config) -> str:
+    """Draw and write. Returns where, and what was left out."""
+    import matplotlib
+
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of fonts, from its import on
+    folder, out = run_folder(str(config["run"])), check(config)
+    strip = strip_of(folder, config["samples"], config["times"])
+    page = drawn(rows(folder))
+    if not page.panels:
+        raise UserError(f"run={folder}: {METRICS} holds numbers, but none that a plot shows, such as losses or scores")
+    title = os.fsencode(folder.name).decode("utf-8", "replace")  # fonts know only text
+    # names by the letter: LaTeX would read them as commands, and a font without Chinese warns on each letter
+    with matplotlib.rc_context({"text.usetex": False}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save(draw(page.panels, alarms(rows(folder)), strip, title), out)
+    lacks = [] if strip else ["without samples, as its grids (if any) do not tell their columns"]
+    notes = "; ".join([*lacks, *page.notes])
+    return ": ".join([printable(str(out)), *([notes] if notes else [])])
+
+
+def run_folder(reference: str) -> Path:
+    """A run's folder, by its name, by a checkpoint in it or as `last`. Raises UserError."""
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return path
+    try:
+        found = find(reference)
+    except CheckpointError as error:
+        raise UserError(f"run={error}") from None
+    return found.parent.parent if found.parent.name == "checkpoints" else found.parent
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """What metrics.jsonl holds of images, but for a line that a kill tore."""
+    return (row for row in rows_of(folder / METRICS) if "images" in row)
+
+
+def panel_of(name: str) -> str | None:
+    """Which panel shows a number; None for those that none shows."""
+    owner, _, own = name.partition("/")
+    if owner == "score":
+        return f"score: {re.split('[@_.]', own)[0]}"  # numbers of one kind share an axis
+    if owner == "alarm" or own in ("", "lr", "weight_norm") or own.endswith("_logit"):
+        return None
+    if owner == "samples":
+        return "samples, of what reals have" if own.startswith("diversity") else None
+    if own == "gradient_norm":
+        return "gradient norms"
+    return "accuracy" if "accuracy" in own else "losses"
+
+
+class Points:
+    """A series of any length as at most MOST points, evenly spaced, and the last one."""
+
+    def __init__(self) -> None:
+        self.kept: list[Point] = []
+        self.every, self.seen, self.last = 1, 0, (0.0, 0.0)
+
+    def add(self, point: Point) -> None:
+        if self.seen % self.every == 0:
+            self.kept.append(point)
+        self.seen, self.last = self.seen + 1, point
+        if len(self.kept) > MOST:
+            self.kept, self.every = self.kept[::2], 2 * self.every
+
+    def shown(self) -> list[Point]:
+        return self.kept if self.kept[-1:] == [self.last] else [*self.kept, self.last]
+
+
+@dataclass
+class Drawn:
+    """{panel: {name: points}}: losses first, scores last; and what was left out of it, a line each."""
+
+    panels: dict[str, Series]
+    notes: list[str]
+
+
+def drawn(found: Iterable[Row]) -> Drawn:
+    """What can be seen on one page of any number of rows."""
+    series: dict[str, dict[str, Points]] = {"losses": {}, "gradient norms": {}, "accuracy": {}}
+    left_out = False
+    for row in found:
+        for name, value in row.items():
+            if (panel := panel_of(name)) is None:
+                continue
+            if name not in series.get(panel, ()):
+                if len(series.get(panel, ())) >= SERIES or (panel not in series and len(series) >= PANELS):
+                    left_out = True
+                    continue
+                series.setdefault(panel, {})[name] = Points()
+            series[panel][name].add((row["images"] / 1000, value))
+    every = max((points.every for own in series.values() for points in own.values()), default=1)
+    notes = [f"of long series every {every}th point is drawn"] if every > 1 else []
+    if left_out:
+        notes.append(f"more than {SERIES} curves on a panel, or {PANELS} panels, are left out")
+    shown = {panel: {name: points.shown() for name, points in own.items()} for panel, own in series.items() if own}
+    return Drawn(shown, notes)
+
+
+def alarms(found: Iterable[Row]) -> list[tuple[float, str]]:
+    """(thousands of images, what it is called) of the first alarms."""
+    names = ((row["images"] / 1000, name) for row in found for name in row if name.startswith("alarm/"))
+    return [(at, name.removeprefix("alarm/")) for at, name in itertools.islice(names, ALARMS)]
+
+
+def draw(shown: Mapping[str, Series], marks: Sequence[tuple[float, str]], strip: Strip | None, title: str) -> Any:
+    """A figure: panels two by two, alarms as dotted lines in the first, the strip of samples below.
+
+    Every name is taken by the letter: what stands between dollar signs is no formula.
+    """
+    from matplotlib.figure import Figure
+
+    lines = -(-len(shown) // COLUMNS)
+    tall = 0.9 * strip.samples if strip else 0.01
+    figure = Figure(figsize=(11, 2.8 * lines + tall), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=[2.8 * lines, tall])
+    above, below = parts
+    for axes, (name, series) in zip(above.subplots(lines, COLUMNS, squeeze=False).flat, shown.items(), strict=False):
+        draw_panel(axes, name, series)
+    for axes in above.axes[len(shown) :]:
+        axes.remove()
+    for at, alarm in marks:
+        axes = above.axes[0]
+        axes.axvline(at, color="grey", linestyle=":")
+        place = {"rotation": 90, "fontsize": "x-small", "transform": axes.get_xaxis_transform()}
+        axes.text(at, 0.02, alarm[:LABEL], parse_math=False, clip_on=True, **place)
+    above.suptitle(printable(title)[:LABEL], fontsize="medium", parse_math=False)
+    if strip:
+        strip.draw(below.subplots())
+    return figure
+
+
+def draw_panel(axes: Any, name: str, series: Series) -> None:
+    for points in series.values():
+        axes.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else None, linewidth=1)
+    axes.set_title(name[:LABEL], fontsize="medium", parse_math=False)
+    axes.set_xlabel("thousands of images")
+    axes.set_yscale("log" if name == "gradient norms" else "linear")
+    labels = [f" {label}" if label.startswith("_") else label for label in series]  # matplotlib leaves out `_name`
+    legend = axes.legend(axes.lines, [label[:LABEL] for label in labels], fontsize="x-small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def save(figure: Any, out: Path) -> None:
+    with whole(out) as file:
+        figure.savefig(file, format=out.suffix[1:], dpi=120, metadata={} if out.suffix == ".pdf" else None)

@@ -1,0 +1,1 @@
+"""`ganrun augment-study`: do drawn pictures help a classifier?"""

@@ -1,0 +1,34 @@
+"""plots: means and their intervals as a picture, drawn by matplotlib, which is an extra."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ganrun.common.atomic import whole
+from ganrun.evaluation.metrics.intervals import interval
+
+
+def plot_arms(values: Mapping[str, Sequence[float]], out: Path, title: str, axis: str) -> None:
+    """One row an arm, the first on top: dots for its values, the mean and its 95 % interval, a line at the first mean.
+
+    Raises ImportError without matplotlib.
+    """
+    from matplotlib.figure import Figure
+
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of fonts, which nobody asked
+    figure = Figure(figsize=(7, 1.2 + 0.4 * len(values)), layout="constrained")
+    axes = figure.subplots()
+    for row, own in enumerate(values.values()):
+        mean, half = interval(own)
+        axes.plot(own, [row] * len(own), "o", color="tab:blue", alpha=0.3, markersize=4)
+        axes.errorbar(mean, row, xerr=half, fmt="o", color="black", capsize=4)
+        if row == 0:
+            axes.axvline(mean, color="grey", linestyle=":", zorder=0)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.invert_yaxis()
+    axes.set_xlabel(axis)
+    axes.set_title(title, fontsize="medium")
+    with whole(out) as file:
+        figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})

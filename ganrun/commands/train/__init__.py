@@ -1,0 +1,1 @@
+"""`ganrun train`."""

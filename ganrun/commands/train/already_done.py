@@ -1,0 +1,78 @@
+"""reached: what is said of a run that has nothing left to do, in the unit that its length is given in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ganrun.config.schema import LENGTHS
+from ganrun.training.length import Length
+
+Config = Mapping[str, Any]
+
+
+@dataclass
+class Reached:
+    """How far a stored run has come: `before` was its length, `now` is the one that is asked for."""
+
+    stored: Config
+    asked: Config
+    progress: Config
+    before: Length
+    now: Length
+    pictures: int  # of an epoch
+
+    @property
+    def nothing_left(self) -> bool:
+        return self.past(self.now)
+
+    @property
+    def at_its_end(self) -> bool:
+        return self.past(self.before)
+
+    def past(self, length: Length) -> bool:
+        if length.steps is None:
+            return self.progress["seconds"] >= 60 * (length.minutes or 0)
+        return self.progress["step"] >= length.steps
+
+    def line(self, run: str) -> str:
+        """Which length is too short, how far the run is, and what goes on with it."""
+        unit = unit_of(self.asked)
+        given = self.asked.get(unit)
+        far, end = self.here(unit), self.end(unit)
+        state = f"{shown(far)} of {shown(end)} {unit}" if end is not None else f"{shown(far)} {unit}"
+        longer = f"{unit}={shown(2 * max(far, end or 0))}"
+        if given is None or given == self.stored.get(unit):
+            end_of_it = f"{run} is at step {self.progress['step']} already, its end ({state}): nothing was done"
+            return f"{end_of_it}; to train longer add a length, such as {longer}"
+        than = "no more" if shown(given) == shown(far) else "less"
+        start = f"{unit}={shown(given)} is {than} than what {run} has reached, {state}: nothing was done"
+        if self.at_its_end:
+            return f"{start}; to train longer give more, such as {longer}"
+        own = unit_of(self.stored)
+        return f"{start}; resume={run} goes on to {shown(self.end(own) or 0)} {own}, and with {longer} further"
+
+    def here(self, unit: str) -> float:
+        """How far it has come."""
+        return self.progress["seconds"] / 60 if unit == "minutes" else self.of_steps(self.progress["step"], unit)
+
+    def end(self, unit: str) -> float | None:
+        """How long it was to be; None where that cannot be said in this unit."""
+        if unit == "minutes" or self.before.steps is None:
+            return self.before.minutes if unit == "minutes" else None
+        return self.of_steps(self.before.steps, unit)
+
+    def of_steps(self, steps: int, unit: str) -> float:
+        images = steps * self.stored["batch_size"]
+        return {"steps": steps, "kimg": images / 1000, "epochs": images / self.pictures}[unit]
+
+
+def unit_of(config: Config) -> str:
+    """The key that gives a run its length; kimg where the data suggest one."""
+    return next((name for name in LENGTHS if config.get(name) is not None), "kimg")
+
+
+def shown(number: float) -> str:
+    """47.04 -> 47, 0.512 -> 0.512, 12500 -> 12500"""
+    return f"{number:.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"

@@ -1,0 +1,48 @@
+"""Picks the device and the number of CPU threads."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from ganrun.common import torchrun
+from ganrun.common.errors import UserError
+from ganrun.common.types import Config
+
+LARGE = 64 * 64  # pixels from which on more than one CPU thread pays
+ALL_THREADS = torch.get_num_threads()
+
+
+def pick_device(name: str) -> torch.device:
+    """auto | cpu | cuda | cuda:1 | mps -> a device that is there. Raises UserError otherwise."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if torchrun.size() > 1 and name in ("auto", "cuda"):
+        return torch.device(f"cuda:{torchrun.local_rank()}" if cuda else "cpu")
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device={name} is unknown: auto, cpu, cuda, cuda:1 or mps") from None
+    if device.type == "cuda" and not (cuda and (device.index or 0) < torch.cuda.device_count()):
+        raise UserError(
+            f"device={name}: this machine shows {torch.cuda.device_count()} CUDA devices; "
+            "device=auto takes what is there"
+        )
+    if device.type == "mps" and not mps:
+        raise UserError(f"device={name}: no such device on this machine; device=auto takes what is there")
+    return device
+
+
+def threads_for(asked: int | None, state: Config) -> int | None:
+    """For drawing from a run: as asked, else what the run measured when it started, at most what this machine has."""
+    stored = state["config"].get("threads")
+    return asked or (min(stored, ALL_THREADS) if stored else None)
+
+
+def set_threads(threads: int | None, pixels: int = LARGE) -> None:
+    """CPU threads as asked; else one for images below 64×64, where threads wait for each other longer than they work
+    (on a busy machine two were measured to be 2 to 25 times slower than one), and torch's own number above.
+    """
+    torch.set_num_threads(threads or (1 if pixels < LARGE and "OMP_NUM_THREADS" not in os.environ else ALL_THREADS))

@@ -1,0 +1,148 @@
+"""folders: where a run may be written, by one process at a time. No torch: a wrong place is said at once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ganrun.common.atomic import HOUR, clear, make_folder, remove
+from ganrun.common.errors import UserError
+from ganrun.common.folder_safety import LEVELS, refuse_strange, refuse_strange_around, what_is_there
+
+log = logging.getLogger("ganrun")
+
+AUTO = "auto"  # resume=auto: start there or go on there
+OURS = ("checkpoints", "status.json", ".lock", ".hydra")  # by one of them a run's folder is known
+START = {".hydra": ("config.yaml", "hydra.yaml", "overrides.yaml"), ".lock": (), "train.log": ()}  # before step 0
+PROBE = ".ganrun-probe-"  # one that a kill left behind does not make a folder somebody else's
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the operating system drops when the process ends, however it ends.
+
+    Raises UserError when another process has it, or when something in the folder would lead our writes elsewhere.
+    """
+    make_folder(folder)
+    refuse_strange(folder)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"out={folder}: another process is training there: wait for it, or choose another folder"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        log.warning("%s cannot be locked (%s): nothing keeps a second process out", folder, error)
+    else:
+        clear_unfinished(folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a killed run was writing. What another command may be writing now waits until it is an hour old."""
+    for name in ("checkpoints", "grids"):
+        clear(folder / name, folder)
+    for name in ("metrics.jsonl", "status.json", "scores.json"):
+        clear(folder, of=name)
+    clear(folder, older=HOUR)
+
+
+def check_folder(folder: Path, resume: str | None) -> None:
+    """Refuse, before Hydra writes, a place that is not for this run, is in use or cannot be written.
+
+    Raises UserError.
+    """
+    if there := what_is_there(folder):
+        raise UserError(f"out={folder} is {there}: a run needs a folder; choose another name")
+    if not folder.is_dir():
+        return check_writable(folder)
+    occupied = is_occupied(folder)
+    if resume is None and occupied and not came_to_nothing(folder):
+        raise UserError(
+            f"out={folder} is not empty: choose another folder, or resume={folder} to go on with a run that is there"
+        )
+    if resume == AUTO and occupied and not any(os.path.lexists(folder / name) for name in OURS):
+        raise UserError(f"out={folder} holds other things than a run: choose another folder")
+    refuse_strange(folder)
+    check_writable(folder)
+    if os.path.lexists(folder / ".lock"):
+        with alone_in(folder):
+            pass
+
+
+def check_sweep(folder: Path, resumes: bool) -> None:
+    """The same for the folder of a sweep, whose jobs have folders in it: Hydra writes there before any job starts."""
+    if resumes and folder.is_dir():
+        refuse_strange(folder, LEVELS)
+    check_writable(folder)
+
+
+def is_occupied(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(not entry.name.startswith(PROBE) for entry in entries)
+
+
+def came_to_nothing(folder: Path) -> bool:
+    """Whether a run was killed there before it had made anything: the same command may start again."""
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(PROBE)}
+    return ".lock" in there and there <= START.keys()
+
+
+@contextlib.contextmanager
+def gone_if_interrupted(folder: Path) -> Iterator[None]:
+    """What an interrupted start has left in `folder` is removed, and `folder` too, where that is all there is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            if came_to_nothing(folder):
+                for name, members in START.items():
+                    for path in (*(folder / name / member for member in members), folder / name):
+                        path.rmdir() if path.is_dir() and not path.is_symlink() else remove(path)
+                folder.rmdir()
+        raise
+
+
+def check_home(key: str, value: str) -> None:
+    """Raises UserError for ~name where there is no such user, and for ~ where this one has no home folder."""
+    if value.startswith("~") and os.path.expanduser(value) == value:
+        raise UserError(f"{key}={value}: {value.split('/')[0]} is no home folder here: write the path in full")
+
+
+def check_current_folder() -> None:
+    """Relative names mean nothing in a folder that was removed under this process. Raises UserError."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError(f"the current folder was removed or cannot be read ({error.strerror}): cd to another") from None
+
+
+def check_writable(target: Path) -> None:
+    """Raises UserError that names the folder which stands in the way."""
+    target = target.absolute()
+    refuse_strange_around(target)
+    there = next(folder for folder in (target, *target.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=there, prefix=PROBE):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"out={target} cannot be written: {there}: {error.strerror}: choose a place of yours with out="
+        ) from None
+
+
+def refuse_suffix(out: Path, *written: str) -> None:
+    """Raises UserError for a place such as x.rar, whose name promises what is not written; v1.5 is a fine folder."""
+    if out.suffix.lower() not in ("", *written) and not out.suffix[1:].isdigit() and not out.is_dir():
+        names = ", ".join(f"x{suffix}" for suffix in written)
+        raise UserError(f"out={out}: {out.suffix} is not written here; {names} or a folder")

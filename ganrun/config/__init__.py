@@ -1,0 +1,1 @@
+"""From plain config values to objects, and what no run could use."""

@@ -1,0 +1,220 @@
+"""build: from a plain node with a `_target_` to the object it names, at either of two levels of trust."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+import traceback
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+
+from ganrun.common.bounds import OF_TORCH, Unfit, fitted, shown
+from ganrun.common.errors import UserError, nearest
+from ganrun.config.moved import current_name
+
+T = TypeVar("T")
+
+PLAIN = (object, str, int, float, bool)  # what no config names by its class
+
+# what a checkpoint's config may name: everything else in it is refused before it is imported
+FROM_A_FILE = ("ganrun", "torch.nn", "torch.optim")
+
+
+def build(
+    node: Mapping[str, Any],
+    expects: type[T],
+    where: str,
+    trust: Sequence[str] | None = None,
+    **given: Any,
+) -> T:
+    """The object that `node` describes: `_target_` names a class, the other keys are its arguments.
+
+    Nested nodes are built first; the type hint of the parameter they go to is what they must be.
+    `given` are further arguments that no config can hold. With `trust=None` the config is the user's own
+    and any importable class will do; otherwise only classes defined under these packages, found out
+    before anything is imported or called. Raises UserError that names the place.
+    """
+    cls = resolve(node, expects, where, trust)
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    hints = _hints(cls)
+    _check_names(cls, {**arguments, **given}, where)
+    plain = {key: value for key, value in arguments.items() if not _describes_an_object(value)}
+    plain = fit(cls, plain, where)  # first: what is inside may have been computed from these
+    inside = {
+        key: _build_inside(value, hints.get(key), f"{where}.{key}", trust)
+        for key, value in arguments.items()
+        if key not in plain
+    }
+    arguments = {**plain, **fit(cls, inside, where)}
+    try:
+        return cls(**arguments, **given)
+    except UserError:
+        raise
+    except (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, OverflowError) as error:
+        message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        raise UserError(f"{where} ({cls.__name__}): {message}") from error
+    except (Exception, SystemExit) as error:
+        ours = _under(cls.__module__ + ".", FROM_A_FILE)
+        if ours and not isinstance(error, (AttributeError, LookupError)):  # a bug; these two, parts put together oddly
+            raise
+        raise UserError(f"{where} ({cls.__name__}): {error if ours else _where_it_broke(error)}") from error
+
+
+def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Each argument as the hint of its parameter in `cls` wants it. Raises UserError for another kind or size."""
+    hints, found = _hints(cls), {}
+    ranges = OF_TORCH if cls.__module__.startswith("torch.optim.") else {}
+    for key, value in arguments.items():
+        try:
+            found[key] = fitted(value, hints.get(key), ranges.get(key))
+        except Unfit as error:
+            raise UserError(f"{where}.{key}={_written(value)} {error}") from None
+    return found
+
+
+def _describes_an_object(value: Any) -> bool:
+    """Whether there is a `_target_` in it."""
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_describes_an_object, value.values()))
+    return isinstance(value, list) and any(map(_describes_an_object, value))
+
+
+def _written(value: Any) -> str:
+    """An object by the name of its class, as nobody wrote it so."""
+    return (
+        shown(value) if isinstance(value, (str, int, float, list, tuple, Mapping, type(None))) else type(value).__name__
+    )
+
+
+def resolve(node: Any, expects: type, where: str, trust: Sequence[str] | None = None) -> Any:
+    """The class that a node names, checked; nothing is called."""
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        raise UserError(f"{where} needs a _target_, the dotted name of a class")
+    target = current_name(node["_target_"])
+    if trust is not None and not _under(target, trust):
+        raise UserError(
+            f"{where}._target_={target} comes from a file and is none of {', '.join(trust)}: "
+            f"if you trust that package, say trust={target.split('.')[0]}"
+        )
+    cls = _locate(target, where)
+    if not isinstance(cls, type) and callable(cls):
+        raise UserError(
+            f"{where}._target_={target} is a function, not a class: write a class, such as Net(torch.nn.Module), "
+            "whose __init__ calls it, and name that one"
+        )
+    if not isinstance(cls, type) or not issubclass(cls, expects):
+        raise UserError(f"{where}._target_={target} is not a {expects.__name__}")
+    # an alias inside a trusted module may lead anywhere: what counts is where the class itself was defined
+    if trust is not None and not _under(cls.__module__ + ".", trust):
+        raise UserError(f"{where}._target_={target} is defined in {cls.__module__}, which is not trusted")
+    return cls
+
+
+def names_only(node: Any, packages: Sequence[str]) -> bool:
+    """Does no `_target_` in a plain node lead out of these packages?"""
+    return next(targets(node, packages), None) is None
+
+
+def targets(node: Any, outside: Sequence[str]) -> Iterator[str]:
+    """What the `_target_`s in a plain node name outside of these packages."""
+    if isinstance(node, list):
+        for item in node:
+            yield from targets(item, outside)
+    if isinstance(node, Mapping):
+        target = node.get("_target_")
+        if target is not None and not _under(str(target), outside):
+            yield str(target)
+        for item in node.values():
+            yield from targets(item, outside)
+
+
+def _locate(target: str, where: str) -> Any:
+    module, _, name = target.rpartition(".")
+    if not module:
+        raise UserError(f"{where}._target_={target} is no dotted name such as package.module.Class")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no answer of ours
+            found = importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"{where}._target_={target} cannot be imported: {error}; with --config-dir DIR classes are also found in "
+            "DIR and beside it"
+        ) from None
+    except (Exception, SystemExit) as error:  # it is the user's own, and may do anything
+        raise UserError(f"{where}._target_={target} cannot be imported: {_where_it_broke(error)}") from None
+    if not hasattr(found, name):
+        classes = [key for key, value in vars(found).items() if isinstance(value, type)]
+        raise UserError(f"{where}._target_={target}: {module} has no {name}; {nearest(name, classes)}")
+    return getattr(found, name)
+
+
+def _where_it_broke(error: BaseException) -> str:
+    """File, line and reason of an error in a user's own code."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}, a SyntaxError"
+    frames = traceback.extract_tb(error.__traceback__)
+    others = (str(Path(__file__).parents[1]), str(Path(os.__file__).parent), "<")  # ours, and what comes with Python
+    own = [frame for frame in frames if not frame.filename.startswith(others) and "site-packages" not in frame.filename]
+    last = (own or frames)[-1]
+    return f"{last.filename}, line {last.lineno}: {what}"
+
+
+def _under(name: str, packages: Sequence[str]) -> bool:
+    return any(name.startswith(f"{package}.") for package in packages)
+
+
+def _build_inside(value: Any, hint: Any, where: str, trust: Sequence[str] | None) -> Any:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            expects = _class_in(hint)
+            if expects is object and trust is not None:  # a file could name a class that downloads or opens things
+                expects = nn.Module
+            return build(value, expects, where, trust)
+        wanted = _class_in(hint)
+        for name, item in value.items() if wanted is not object else ():
+            if not isinstance(item, Mapping) or "_target_" not in item:
+                raise UserError(f"{where}.{name}={shown(item)} must be a {wanted.__name__} with its _target_")
+        return {key: _build_inside(item, hint, f"{where}.{key}", trust) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_build_inside(item, hint, f"{where}[{number}]", trust) for number, item in enumerate(value)]
+    return value
+
+
+def _class_in(hint: Any) -> type:
+    """The class that a hint asks for, inside of `X | None` and `Mapping[str, X]` too; object when it asks for none."""
+    if isinstance(hint, type) and hint is not type(None) and not typing.get_args(hint):
+        return object if hint in PLAIN else hint
+    inside = [_class_in(part) for part in typing.get_args(hint) if part is not type(None)]
+    wanted = [cls for cls in inside if cls is not object]
+    return wanted[0] if wanted else object
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+    except (NameError, TypeError):  # hints that only a type checker can see
+        return {}
+
+
+def _check_names(cls: type, arguments: Mapping[str, Any], where: str) -> None:
+    parameters = inspect.signature(cls).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for key in arguments:
+        if key not in parameters:
+            raise UserError(f"{where}.{key}: {cls.__name__} has no such setting; {nearest(key, parameters)}")
+    for name, parameter in parameters.items():
+        if (
+            parameter.default is parameter.empty
+            and parameter.kind is not parameter.VAR_POSITIONAL
+            and name not in arguments
+        ):
+            raise UserError(f"{where}.{name} is missing: {cls.__name__} needs it")

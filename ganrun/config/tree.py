@@ -1,0 +1,83 @@
+"""The yaml files of conf/ read as text: its groups, their choices and their keys. No Hydra, no torch."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from ganrun.common.types import Config
+
+GROUPS = ("experiment", "dataset", "model", "loss", "optimizer", "schedule", "hooks", "classifier", "features")
+
+
+def conf_folder() -> Path:
+    """ganrun/conf in an installed wheel, conf/ beside ganrun/ in a clone."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+@lru_cache
+def group_choices(config_dir: Path | None = None, page: str = "train") -> dict[str, dict[str, str]]:
+    """{"loss": {"hinge": "its first line", ...}, ...} of ganrun's own configs and the user's, as one page has them."""
+    found: dict[str, dict[str, str]] = {name: {} for name in GROUPS}
+    for folder in (conf_folder(), config_dir):
+        if folder is None:
+            continue
+        for path in sorted(folder.rglob("*.yaml")):
+            *parents, name = path.relative_to(folder).with_suffix("").parts
+            if parents and parents[0] != "hydra" and path.is_file():
+                group = found.setdefault(parents[0], {})
+                group.setdefault("/".join([*parents[1:], name]), description(path))
+    mine = groups_of(page)
+    return {name: found[name] for name in found if name in mine or not (conf_folder() / name).is_dir()}
+
+
+def groups_of(page: str) -> set[str]:
+    """The groups that a page's defaults list takes a choice from."""
+    text = (conf_folder() / f"{page}.yaml").read_text(encoding="utf-8")
+    return set(re.findall(r"^  - (\w+): ", text, re.MULTILINE)).union(*map(groups_of, parents_of(page)))
+
+
+def parents_of(page: str) -> set[str]:
+    """The pages that this one adds to."""
+    text = (conf_folder() / f"{page}.yaml").read_text(encoding="utf-8")
+    return set(re.findall(r"^  - ([a-z]\w*)$", text, re.MULTILINE))
+
+
+def hidden_by_ours(config_dir: Path) -> list[str]:
+    """Files of the user's that ganrun's own of the same name win over."""
+    ours = conf_folder()
+    return [
+        str(path.relative_to(config_dir))
+        for path in sorted(config_dir.rglob("*.yaml"))
+        if (ours / path.relative_to(config_dir)).exists()
+    ]
+
+
+def description(path: Path) -> str:
+    """The first comment line that is neither Hydra's nor the command of a published run."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # whoever loads it says what is wrong with it
+            lines = file.read(4096).splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        if not line.startswith(("# @package", "# ganrun train ")):
+            return line.lstrip("# ").rstrip()
+    return ""
+
+
+@lru_cache
+def keys_of(page: str) -> Config:
+    """What a page's own yaml holds, and those of the pages that it adds to."""
+    content = yaml.safe_load((conf_folder() / f"{page}.yaml").read_text(encoding="utf-8"))
+    found: Config = {}
+    for parent in parents_of(page):
+        found |= keys_of(parent)
+    return found | {key: value for key, value in content.items() if key not in ("defaults", "hydra")}

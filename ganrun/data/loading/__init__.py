@@ -1,0 +1,1 @@
+"""From a data set to batches: a pure function of the seed and the step."""

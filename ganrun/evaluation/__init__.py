@@ -1,0 +1,1 @@
+"""Scores: how near drawn pictures are to real ones."""

@@ -1,0 +1,121 @@
+"""picture_sets: a folder, a .zip or an .npz of `ganrun sample`, as pictures of one size, never resized silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganrun.common.errors import UserError
+from ganrun.common.limits import SETTING, SIDE
+from ganrun.data.dataset import Dataset, Size, as_size
+from ganrun.data.fitting import fitted
+from ganrun.data.folder import Folder
+from ganrun.data.listing import channels_of, list_images, probed
+from ganrun.evaluation.npz_files import Packed, opened
+
+COLOURS = {1: "grey", 3: "colour"}
+RESIZE = "bicubic, the short side scaled and the centre cut"
+
+
+def read_set(place: object, key: str, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
+    """The pictures at `place` and what was done to their sizes. Raises UserError that names `key`.
+
+    image_size and channels of None keep what the pictures have, which must then be the same for all.
+    """
+    path = Path(str(place)).expanduser()
+    try:
+        if path.suffix.lower() == ".npz":
+            return from_arrays(path, image_size, channels)
+        return from_tree(path, image_size, channels)
+    except UserError as error:
+        raise UserError(f"{key}={place}: {error}") from None
+    except (ValueError, OSError) as error:
+        said = str(error).replace("dataset.root", key, 1).replace("dataset.", "")
+        raise UserError(said if said.startswith(f"{key}=") else f"{key}={place}: {said}") from None
+
+
+def from_tree(path: Path, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
+    listing = list_images(path)
+    probes = probed(listing)
+    sizes = sorted({(height, width) for _, (width, height) in probes})
+    if image_size is None and len(sizes) > 1:
+        raise UserError(
+            f"its pictures differ in size ({shown(sizes[0])}, {shown(sizes[-1])}): "
+            f"{way_out(sizes[0])} brings all there ({RESIZE})"
+        )
+    size = as_size(image_size) if image_size is not None else sizes[0] if sizes else (1, 1)
+    data = Folder(str(path), image_size=list(size), channels=channels or channels_of(probes))
+    return data, "none" if sizes == [size] else f"{RESIZE}, to {shown(size)}"
+
+
+def from_arrays(path: Path, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
+    images, labels = arrays(path)
+    size, depth = tuple(images.shape[2:]), images.shape[1]
+    wanted, planes = as_size(image_size) if image_size is not None else (size[0], size[1]), channels or depth
+    if (wanted, planes) != (size, depth):
+        images = fitted(images, wanted, planes)
+    names: list[str] = []
+    if labels is not None:  # as many classes as there are, not as the largest number says
+        numbers, labels = labels.unique(return_inverse=True)
+        names = [str(number) for number in numbers.tolist()]
+    return Dataset(images, labels, names), "none" if wanted == size else f"bicubic, to {shown(wanted)}"
+
+
+def arrays(path: Path) -> tuple[Tensor, Tensor | None]:
+    """(N, C, H, W) uint8 and (N,) int64 or None. Nothing in the file is unpickled. Raises ValueError, OSError."""
+    with opened(path) as packed:
+        if "images" not in packed:
+            raise UserError("it holds no `images`: uint8 (N, H, W, C), as ganrun sample writes them")
+        kind = packed.kind("images")
+        if kind.dtype != np.uint8 or len(kind.shape) != 4 or kind.shape[3] not in (1, 3):
+            raise UserError(f"its images are {kind.dtype} {list(kind.shape)!s:.80}, not uint8 (N, H, W, 1 or 3)")
+        if 0 in kind.shape:
+            raise UserError("it holds no pictures")
+        if max(kind.shape[1:3]) > SIDE:
+            raise UserError(f"its pictures are {shown(kind.shape[1:3])}, larger than {SIDE} pixels a side")
+        labels = classes(packed, kind.shape[0]) if "labels" in packed else None
+        images = packed.read("images")
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
+
+
+def classes(packed: Packed, count: int) -> Tensor:
+    """(N,) int64. Raises UserError for what are no class numbers."""
+    kind = packed.kind("labels")
+    if kind.dtype.kind not in "iu" or kind.shape != (count,):
+        raise UserError(f"its labels are {kind.dtype} {list(kind.shape)!s:.80}, not {count} class numbers")
+    labels = packed.read("labels")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= SETTING:
+        raise UserError(f"its labels go from {low} to {high}: class numbers go from 0 to {SETTING - 1}")
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def refuse_unlike(real: Dataset, fake: Dataset) -> None:
+    """Raises UserError where the two are of another size or colour."""
+    mine, theirs = ((*data.image_size, data.channels) for data in (real, fake))
+    if mine != theirs:
+        raise UserError(
+            f"real= has {COLOURS[mine[2]]} pictures of {shown(mine[:2])}, fake= {COLOURS[theirs[2]]} ones of "
+            f"{shown(theirs[:2])}: {way_out(mine[:2])} channels={mine[2]} brings both there ({RESIZE})"
+        )
+
+
+def like_reals(real: Dataset, fake: Dataset) -> Tensor | None:
+    """(N,) the fakes' labels as classes of the reals; None where either has none, or they are other classes."""
+    if real.labels is None or fake.labels is None:
+        return None
+    places = {name: number for number, name in enumerate(real.class_names)}
+    if not set(fake.class_names) <= places.keys():
+        return None
+    return torch.tensor([places[name] for name in fake.class_names])[fake.labels]
+
+
+def shown(size: tuple[int, ...]) -> str:
+    return "×".join(map(str, size))
+
+
+def way_out(size: tuple[int, ...]) -> str:
+    return f"image_size={size[0] if size[0] == size[1] else f'[{size[0]},{size[1]}]'}"

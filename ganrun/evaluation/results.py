@@ -1,0 +1,205 @@
+"""score_tables: scores with their protocols as lines, as JSON, and side by side where they may stand so."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ganrun.common.atomic import make_folder, write_text
+from ganrun.common.errors import UserError
+from ganrun.common.limits import NUMBER, TEXT
+from ganrun.common.reading import read_text
+from ganrun.common.types import Config
+from ganrun.common.untrusted import is_count, is_number, leaves, printable
+
+FORMAT = 1
+MAX_BYTES, NAME = 2**26, 200  # of a file; letters of a score's name
+WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts")
+
+
+@dataclass
+class Result:
+    """One set of fakes: what it is, {score: value}, {score: value of reference}, and the protocol they share."""
+
+    about: Config
+    values: dict[str, float]
+    references: dict[str, float]
+    reference: str  # what the references are
+    protocol: Config
+    settings: dict[str, Config] = field(default_factory=dict)  # of a score, what it depends on besides
+
+    def name(self, score: str) -> str:
+        """fid -> fid_mnistcnn@10k."""
+        network = self.protocol.get("network")
+        middle = f"_{network}" if network and score not in WITHOUT_NETWORK else ""
+        return printable(f"{score}{middle}@{thousands(self.protocol['n_fake'])}")
+
+    def lines(self) -> list[str]:
+        names = {score: self.name(score) for score in self.values}
+        width = max(map(len, names.values()), default=0)
+        return [f"{names[score]:<{width}}  {short(value)}{self.beside(score)}" for score, value in self.values.items()]
+
+    def beside(self, score: str) -> str:
+        word = "input" if "input" in self.reference else "real"
+        return f"   ({word} {short(self.references[score])})" if score in self.references else ""
+
+    def as_json(self) -> Config:
+        """Every score with the whole of its protocol."""
+        scores = [
+            {
+                "name": self.name(score),
+                "score": score,
+                "value": value if math.isfinite(value) else None,
+                "reference": self.references.get(score),
+                "reference_is": self.reference if score in self.references else None,
+                "protocol": self.protocol | self.settings.get(score, {}),
+            }
+            for score, value in self.values.items()
+        ]
+        return {"about": self.about, "scores": scores}
+
+
+def thousands(count: int) -> str:
+    """10000 -> 10k; 1797 as it is."""
+    return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)
+
+
+def short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+# -- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def write(results: Sequence[Result], path: Path) -> None:
+    """Raises UserError where it cannot be written."""
+    content = {"format": FORMAT, "results": [result.as_json() for result in results]}
+    try:
+        make_folder(path.parent)
+        write_text(path, json.dumps(content, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"out={path} cannot be written: {error.strerror}") from None
+
+
+def read(place: str) -> list[Result]:
+    """What `write` wrote. Raises UserError for anything else."""
+    path = Path(place).expanduser()
+    try:
+        text = read_text(path, MAX_BYTES)
+    except OSError as error:
+        raise UserError(f"compare={place} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"compare={error}") from None
+    try:
+        content = json.loads(text)
+        refuse_strange(content)
+        found = [result_of(node, path) for node in content["results"]]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise UserError(f"compare={place} is not what ganrun eval out=x.json writes") from None
+    if not found:
+        raise UserError(f"compare={place} holds no scores")
+    return found
+
+
+def refuse_strange(content: Any) -> None:
+    """Raises ValueError for what is deeper, more, longer or larger than any table of ours."""
+    for leaf in leaves(content):
+        if (isinstance(leaf, str) and len(leaf) > TEXT) or (type(leaf) is int and abs(leaf) > NUMBER):
+            raise ValueError("no such text or number is written")
+
+
+def result_of(node: Config, path: Path) -> Result:
+    """Raises ValueError, KeyError, TypeError, AttributeError or IndexError for what `as_json` did not make."""
+    scores, about = node["scores"], node["about"]
+    protocol = {key: scores[0]["protocol"][key] for key in shared(score["protocol"] for score in scores)}
+    settings = {
+        named(score): {key: value for key, value in score["protocol"].items() if key not in protocol}
+        for score in scores
+    }
+    values = {named(score): number(score["value"]) for score in scores}
+    references = {named(score): number(score["reference"]) for score in scores if score["reference"] is not None}
+    told = next((str(score["reference_is"]) for score in scores if score["reference_is"]), "")
+    counts = [protocol["n_fake"], *(about[name] for name in ("step", "images") if name in about)]
+    if not isinstance(about, dict) or not all(map(is_count, counts)):
+        raise TypeError("another content")
+    return Result({"from": str(path), **about}, values, references, told, protocol, settings)
+
+
+def named(score: Config) -> str:
+    """Raises ValueError for what is no score's name."""
+    name = score["score"]
+    if not isinstance(name, str) or not 0 < len(name) <= NAME:
+        raise ValueError("a score has a name")
+    return printable(name)
+
+
+def number(value: Any) -> float:
+    """null and nan are what could not be worked out. Raises ValueError for what is no number."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
+    if not is_number(value) and value not in (math.inf, -math.inf):
+        raise ValueError("a score is a number")
+    return float(value)
+
+
+def shared(protocols: Iterable[Config]) -> list[str]:
+    """The keys that say the same in all, in the order of the first."""
+    first, *others = protocols
+    return [key for key in first if all(key in other and other[key] == first[key] for other in others)]
+
+
+# -- side by side ---------------------------------------------------------------------------------------------------
+
+
+def refuse_unlike(results: Sequence[Result]) -> None:
+    """Raises UserError, naming the first difference, where a score of two results has not the same protocol."""
+    first = results[0]
+    for other in results[1:]:
+        for score in [name for name in first.values if name in other.values] or ["none"]:
+            mine, theirs = (dict(flat(one.protocol | one.settings.get(score, {}))) for one in (first, other))
+            for key in [*mine, *theirs]:
+                if mine.get(key) != theirs.get(key):
+                    what = printable(str(key))[:80]
+                    raise UserError(
+                        f"{score} does not compare: {what} is {text(mine.get(key))} for {title(first)} and "
+                        f"{text(theirs.get(key))} for {title(other)}; score both again with the same settings"
+                    )
+
+
+def flat(node: Config, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """{"a": {"b": 1}} -> ("a.b", 1)"""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def table(results: Sequence[Result]) -> list[str]:
+    """A legend of the sets, then a row a score, a column a set. Raises UserError for unlike protocols."""
+    refuse_unlike(results)
+    first = results[0]
+    scores = list(dict.fromkeys(score for result in results for score in result.values))
+    width = max(len(first.name(score)) for score in scores)
+    legend = [f"[{number}] {title(result)}" for number, result in enumerate(results, 1)]
+    heads = [*(f"[{number}]" for number in range(1, len(results) + 1))]
+    word = "input" if "input" in first.reference else "real"
+    rows = [" " * width + "".join(f"{head:>11}" for head in heads) + f"{word:>11}"]
+    for score in scores:
+        cells = [result.values.get(score) for result in results] + [first.references.get(score)]
+        rows.append(f"{first.name(score):<{width}}" + "".join(f"{'' if c is None else short(c):>11}" for c in cells))
+    return [*legend, *rows]
+
+
+def title(result: Result) -> str:
+    about = result.about
+    step = f", step {about['step']}" if "step" in about else ""
+    return printable(f"{about.get('checkpoint') or about.get('fake') or about.get('from')}{step}")[:200]
+
+
+def text(value: object) -> str:
+    return printable(json.dumps(value, ensure_ascii=False))[:80]

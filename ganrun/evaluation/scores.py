@@ -1,0 +1,259 @@
+"""scores: what each name of `scores=` computes from a set of real and a set of fake pictures, and what it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganrun.common.errors import UserError
+from ganrun.common.types import Config
+from ganrun.data.dataset import Dataset
+from ganrun.evaluation.classifier import ALONE, tested, trained
+from ganrun.evaluation.features.extractor import Extractor, Seen
+from ganrun.evaluation.metrics.copying import authentic, copied
+from ganrun.evaluation.metrics.frechet import Gaussian, frechet, gaussian
+from ganrun.evaluation.metrics.inception_score import inception_score
+from ganrun.evaluation.metrics.kernel import kid
+from ganrun.evaluation.metrics.manifolds import manifolds, reach
+from ganrun.evaluation.metrics.path_length import without_extremes
+from ganrun.evaluation.metrics.shares import shares, total_variation
+
+Values = dict[str, float]
+
+
+@dataclass
+class Sample:
+    """Pictures as a network saw them, (N,) int64 labels where there are any, the pictures where they matter."""
+
+    seen: Seen
+    labels: Tensor | None = None
+    data: Dataset | None = None
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.seen.features)
+
+    @cached_property
+    def reach(self) -> Tensor:
+        return reach(self.seen.features)
+
+    @cached_property
+    def gaussian(self) -> Gaussian:
+        return gaussian(self.seen.features)
+
+    def only(self, chosen: Tensor) -> Tensor:
+        """(n, F) the features of some."""
+        return self.seen.features[chosen.to(self.seen.features.device)]
+
+
+@dataclass
+class Pair:
+    """What a score looks at. `train`: the pictures that the generator learnt from; `lengths`: of paths, if it can."""
+
+    real: Sample
+    fake: Sample
+    network: Extractor
+    class_names: list[str]
+    settings: Config
+    train: Callable[[], Sample] | None = None
+    lengths: Callable[[], Tensor] | None = None
+
+    def has(self) -> set[str]:
+        """Which of the needs below are met."""
+        found = {
+            "logits": self.network.named,
+            "classes": self.network.classes == self.class_names != [],
+            "labels": self.real.labels is not None,
+            "fake labels": self.fake.labels is not None and self.real.labels is not None,
+            "training pictures": self.train is not None,
+            "latents": self.lengths is not None,
+        }
+        return {name for name, there in found.items() if there}
+
+
+class Partly(UserError):
+    """A score of several values, of which these pictures can have only those in `found`."""
+
+    def __init__(self, message: str, found: Values) -> None:
+        super().__init__(message)
+        self.found = found
+
+
+NEEDS = {  # what is missing, in the words of the user who lacks it
+    "logits": "a feature network that names classes: features=inception, or labelled data of two classes or more",
+    "classes": "a classifier of these data's classes: features=default, and labelled data of two classes or more",
+    "labels": "labelled real pictures",
+    "fake labels": "labels of the real and of the fake pictures: a conditional run, class folders, or labels in an npz",
+    "training pictures": "the pictures that the generator learnt from, apart from the real ones: ckpt=RUN split=test",
+    "latents": "a run that draws from noise, and a network that sees small changes: ckpt=RUN features=default",
+}
+
+
+# -- one function a name --------------------------------------------------------------------------------------------
+
+
+def fid(pair: Pair) -> Values:
+    return {"fid": frechet(gaussian_of(pair.real, pair), gaussian_of(pair.fake, pair))}
+
+
+def class_fid(pair: Pair) -> Values:
+    """The Fréchet distance of each class alone; the fakes' classes are as asked for, else as the network names them."""
+    real, fake = pair.real.labels, named(pair.fake)
+    assert real is not None
+    found, faults = {}, []
+    for label, name in enumerate(pair.class_names):
+        parts = [sample.only(labels == label) for sample, labels in ((pair.real, real), (pair.fake, fake))]
+        try:
+            too_few(min(map(len, parts)), pair, f" of the class {name}")
+            found[f"fid.{word(name)}"] = frechet(*map(gaussian, parts))
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        more = f" (and so for {len(faults) - 1} other classes)" if len(faults) > 1 else ""
+        raise Partly(f"{faults[0]}{more}", found)
+    return found
+
+
+def kernel_distance(pair: Pair) -> Values:
+    kept = pair.settings["kid"]
+    size = min(kept["size"], len(pair.real), len(pair.fake))
+    return {"kid": kid(pair.real.seen.features, pair.fake.seen.features, kept["subsets"], size)}
+
+
+def variety(pair: Pair) -> Values:
+    assert pair.fake.seen.logits is not None
+    return {"is": inception_score(pair.fake.seen.logits, pair.settings["splits"])}
+
+
+def prdc(pair: Pair) -> Values:
+    return manifolds(pair.real.seen.features, pair.fake.seen.features, pair.real.reach)._asdict()
+
+
+def class_shares(pair: Pair) -> Values:
+    """As the network names the pictures; the distance is to the real labels."""
+    assert pair.fake.seen.logits is not None
+    assert pair.real.labels is not None
+    found = shares(pair.fake.seen.logits.argmax(1).cpu(), len(pair.class_names))
+    away = total_variation(found, shares(pair.real.labels, len(pair.class_names)))
+    names = [f"share.{word(name)}" for name in pair.class_names]
+    return {**dict(zip(names, found.tolist(), strict=True)), "shares_tv": away}
+
+
+def obedience(pair: Pair) -> Values:
+    """How many fakes the network names as they were asked for."""
+    assert pair.fake.seen.logits is not None
+    assert pair.fake.labels is not None
+    return {"label_accuracy": (pair.fake.seen.logits.argmax(1).cpu() == pair.fake.labels).double().mean().item()}
+
+
+def copying(pair: Pair) -> Values:
+    assert pair.train is not None
+    learnt, fake = pair.train().seen.features, pair.fake.seen.features
+    return {"copied": copied(learnt, pair.real.seen.features, fake), "authentic": authentic(learnt, fake)}
+
+
+def path_length(pair: Pair) -> Values:
+    assert pair.lengths is not None
+    return {"ppl": without_extremes(pair.lengths())}
+
+
+def tstr(pair: Pair) -> Values:
+    """Train on synthetic pictures, test on real ones (Esteban et al., 2017, section 4.2)."""
+    return {"tstr": learnt_and_tested(pair, pair.fake, pair.real)}
+
+
+def trts(pair: Pair) -> Values:
+    """Train on real pictures, test on synthetic ones."""
+    return {"trts": learnt_and_tested(pair, pair.train() if pair.train else pair.real, pair.fake)}
+
+
+class Score(NamedTuple):
+    """Its function, what it needs, whether it is computed unasked, whether reals have it."""
+
+    compute: Callable[[Pair], Values]
+    needs: tuple[str, ...] = ()
+    usual: bool = False
+    floor: bool = True
+    pixels: bool = False
+
+
+SCORES = {
+    "fid": Score(fid, usual=True),
+    "kid": Score(kernel_distance, usual=True),
+    "is": Score(variety, ("logits",), usual=True),
+    "prdc": Score(prdc, usual=True),
+    "shares": Score(class_shares, ("classes", "labels"), usual=True),
+    "label_accuracy": Score(obedience, ("classes", "fake labels"), usual=True),
+    "class_fid": Score(class_fid, ("classes", "labels")),
+    "copying": Score(copying, ("training pictures",), floor=False),
+    "ppl": Score(path_length, ("latents",), floor=False),
+    "tstr": Score(tstr, ("fake labels",), pixels=True),
+    "trts": Score(trts, ("fake labels",), floor=False, pixels=True),
+}
+
+
+# -- helpers --------------------------------------------------------------------------------------------------------
+
+
+def too_few(count: int, pair: Pair, which: str = "") -> None:
+    """Raises UserError where a covariance cannot be had."""
+    size = pair.network.size
+    if count <= size:
+        learnt = "accuracy" in pair.network.about
+        fewer = f"fewer features (features.features={max(1, count // 2)}), " if learnt else ""
+        raise UserError(
+            f"a covariance of {size} features ({pair.network.name}) needs more than {size} pictures, and there are "
+            f"{count}{which}: give more (n=, or split= for the real ones), {fewer}or scores=[kid,prdc], which need none"
+        )
+
+
+def gaussian_of(sample: Sample, pair: Pair) -> Gaussian:
+    too_few(len(sample), pair)
+    return sample.gaussian
+
+
+def word(name: str) -> str:
+    """0 - zero -> 0-zero: the name of a class as a part of a score's name."""
+    return "-".join(re.findall(r"\w+", name)) or "_"
+
+
+def named(sample: Sample) -> Tensor:
+    """(N,) labels on the CPU: as asked for, else as the network names them."""
+    if sample.labels is not None:
+        return sample.labels
+    assert sample.seen.logits is not None
+    return sample.seen.logits.argmax(1).cpu()
+
+
+def learnt_and_tested(pair: Pair, learnt: Sample, judged: Sample) -> float:
+    """The accuracy of a `ConvClassifier` that learnt from one set, on the other."""
+    train, test = learnt.data, judged.data
+    assert train is not None
+    assert test is not None
+    facts = {"channels": train.channels, "image_size": list(train.image_size), "classes": train.classes}
+    node = {"_target_": "ganrun.networks.classifier.ConvClassifier", **facts}
+    config = {**pair.settings["tstr"], "classifier": node, "transforms": {}}
+    config["batch_size"] = min(config["batch_size"], len(train))
+    device = pair.network.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        network = trained(config, ALONE, train, pair.settings["seed"], device)
+    return tested(network, test, device)
+
+
+def wanted(names: Iterable[str] | None, has: set[str]) -> list[str]:
+    """The scores to compute: those asked for, or the usual ones that can be. Raises UserError for what cannot."""
+    if names is None:
+        return [name for name, score in SCORES.items() if score.usual and has.issuperset(score.needs)]
+    chosen = list(names)
+    if chosen == ["all"]:
+        return [name for name, score in SCORES.items() if has.issuperset(score.needs)]
+    for name in chosen:
+        if missing := [need for need in SCORES[name].needs if need not in has]:
+            raise UserError(f"scores={name} needs {NEEDS[missing[0]]}")
+    return chosen

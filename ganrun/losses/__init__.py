@@ -1,0 +1,1 @@
+"""Adversarial losses and penalties, from logits to numbers."""

@@ -1,0 +1,68 @@
+"""Draws pictures from a system: one seed, one set of pictures on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from ganrun.common import images
+from ganrun.common.distributed import World
+from ganrun.common.errors import UserError
+from ganrun.common.seeding import mix, reseed
+from ganrun.systems.system import System
+
+DRAWS = -3  # takes the place of the step in the seed of samples
+
+
+def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:
+    """All inputs at once, so that neither batch size nor device changes what a seed means. Raises UserError."""
+    reseed(mix(seed, DRAWS))
+    try:
+        return system.draw(count, labels)
+    except ValueError as error:
+        raise UserError(str(error).splitlines()[0]) from None
+    except RuntimeError:  # torch, of more numbers than there is memory or than it can count
+        raise UserError(f"{count} pictures do not fit into memory: ask for fewer with n= or per_class=") from None
+
+
+def render(
+    system: System, inputs: Mapping[str, Tensor], batch_size: int, world: World | None = None
+) -> Iterator[Tensor]:
+    """Inputs -> (batch, C, H, W) uint8 on the CPU, a batch at a time, in order.
+
+    The ranks of `world` draw in turn, the same batches as one process would; the first gets all, the others nothing
+    (see `help_to_draw`).
+    """
+    world = world or World()
+    count = len(next(iter(inputs.values())))
+    starts = range(0, count, batch_size)
+    own = render_batches(system, inputs, batch_size, starts[world.rank :: world.size])
+    return world.collected(own, [min(batch_size, count - start) for start in starts])
+
+
+def help_to_draw(pictures: Iterator[Tensor]) -> str:
+    """The part of a rank that does not write: draw its share and hand it over. Returns "", as it has nothing to say."""
+    for _ in pictures:
+        pass
+    return ""
+
+
+@torch.inference_mode()
+def render_batches(
+    system: System, inputs: Mapping[str, Tensor], batch_size: int, starts: Iterable[int]
+) -> Iterator[Tensor]:
+    device = device_of(system)
+    for start in starts:
+        part = {name: tensor[start : start + batch_size] for name, tensor in inputs.items()}
+        drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
+        count = len(next(iter(part.values())))
+        if not isinstance(drawn, Tensor) or drawn.ndim != 4 or len(drawn) != count or 0 in drawn.shape:
+            what = list(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
+            raise UserError(f"ckpt: its model makes {what} of {count} inputs, not as many pictures (N, C, H, W)")
+        yield images.to_uint8(drawn)
+
+
+def device_of(system: System) -> torch.device:
+    return next((weight.device for weight in system.parameters()), torch.device("cpu"))

@@ -1,0 +1,1 @@
+"""The loop, what it needs, and what watches it."""

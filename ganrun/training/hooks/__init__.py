@@ -1,0 +1,1 @@
+"""What a run writes and shows while it plays: one class for each file or screen."""

@@ -1,0 +1,82 @@
+"""Best: which checkpoint had the best score so far."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganrun.common.atomic import remove, write_text
+from ganrun.common.reading import read_text
+from ganrun.common.untrusted import is_count, is_number
+
+log = logging.getLogger("ganrun")
+
+LOWER = ("fid", "kid", "shares_tv", "ppl", "copied")
+HIGHER = ("is", "precision", "recall", "density", "coverage", "label_accuracy", "tstr", "trts", "authentic")
+AUTO = "auto"
+MAX_RECORD = 2**16  # bytes of best.json
+
+
+@dataclass
+class Best:
+    """Remembers the best value of `score` ("auto": the first there is) in a file beside best.pt.
+
+    Raises ValueError for a score of which nobody knows which way is better.
+    """
+
+    path: Path
+    score: str
+    name: str = ""
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.score not in (AUTO, *LOWER, *HIGHER):
+            raise ValueError(f"checkpoint.best={self.score} is none of: auto, {', '.join((*LOWER, *HIGHER))}, or null")
+
+    def start(self, step: int) -> None:
+        """What was the best up to `step`; a later one belongs to a future that was given up, and is removed."""
+        self.name = ""
+        kept = self.kept()
+        if kept and kept["step"] <= step:
+            self.name, self.value = kept["score"], float(kept["value"])
+        elif kept:
+            for path in (self.path, self.path.with_suffix(".pt")):
+                remove(path, self.path.parent.parent)
+
+    def kept(self) -> dict[str, Any] | None:
+        """What the file says; None for a file that says anything else."""
+        try:
+            found = json.loads(read_text(self.path, MAX_RECORD))
+            sound = is_count(found["step"]) and is_number(found["value"]) and bool(kind(found["score"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        return found if sound else None
+
+    def beaten(self, scores: Mapping[str, float]) -> bool:
+        """Whether these scores are better than all before; if so, they are the best from now on."""
+        name = next((name for name in scores if kind(name) and self.score in (AUTO, kind(name))), None)
+        if name is None or (self.name == name and not better(name, scores[name], self.value)):
+            return False
+        self.name, self.value = name, scores[name]
+        return True
+
+    def record(self, step: int) -> str:
+        """What `write` is to write, as it is now: a thread writes it, and the next best may have come by then."""
+        return json.dumps({"score": self.name, "value": self.value, "step": step}) + "\n"
+
+    def write(self, record: str) -> None:
+        write_text(self.path, record, self.path.parent.parent)
+
+
+def kind(name: str) -> str:
+    """label_accuracy_mnistcnn@2k -> label_accuracy; "" for an unknown one."""
+    known = [score for score in (*LOWER, *HIGHER) if name == score or name.startswith((f"{score}_", f"{score}@"))]
+    return max(known, key=len, default="")
+
+
+def better(name: str, value: float, than: float) -> bool:
+    return value < than if kind(name) in LOWER else value > than

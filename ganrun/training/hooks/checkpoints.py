@@ -1,0 +1,160 @@
+"""Checkpoints: last.pt is always the newest whole one, beside the last few under their own names."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganrun.checkpoints import checkpoint
+from ganrun.checkpoints.find import step_of
+from ganrun.common import atomic
+from ganrun.common.bounds import Count, Positive
+from ganrun.training.hooks.best import AUTO, Best
+from ganrun.training.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from ganrun.training.trainer import Trainer
+
+log = logging.getLogger("ganrun")
+
+
+class Checkpoints(Hook):
+    """checkpoints/step_001000.pt every `every` steps, at the end, and when a signal asks; last.pt is the newest.
+
+    best.pt is the one with the best score `best` (null: none; auto: the first score that there is), whenever a hook
+    before this one has put scores into trainer.scores.
+
+    The newest `keep` are kept, and with `keep_kimg` the first at or after each multiple of so many thousand images.
+    A step waits for the copy to host memory alone: a thread writes it. Raises OSError when that failed, a step later
+    at the latest.
+    """
+
+    reads = ("checkpoint",)
+
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        every: Count = 1000,
+        keep: Count = 2,
+        keep_kimg: Positive | None = None,
+        best: str | None = None,
+    ) -> None:
+        super().__init__(folder, config)
+        self.every, self.keep, self.keep_kimg = every, keep, keep_kimg
+        self.checkpoints = self.folder / "checkpoints"
+        self.best = Best(self.checkpoints / "best.json", best) if best else None
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")  # starts its thread when there is work
+        self.writing: Future[None] | None = None
+
+    def remarks(self) -> list[str]:
+        section = self.config.get("checkpoint")
+        asked = section.get("best") if isinstance(section, dict) else None
+        scored = self.best is not None and self.config["hooks"].get("scores") is not None
+        if asked in (None, AUTO) or scored:
+            return []
+        return [
+            f"checkpoint.best={ascii(asked).strip(chr(39))} has no effect: nothing scores this run; hooks=scores does"
+        ]
+
+    def on_start(self, trainer: Trainer) -> None:
+        self.saved, self.batch_size = trainer.step, trainer.stream.batch_size
+        self.writing, self.writer = None, ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        later = [path for path in self.numbered() if step_of(path) > trainer.step]
+        here = self.checkpoints / f"step_{trainer.step:06d}.pt"
+        if later and here.exists():
+            point_at(here, "last.pt")  # or a rollback would lead into a future that was given up
+        for path in later:
+            log.warning("%s belongs to a future that was given up at step %d: removed", path.name, trainer.step)
+            remove(path)
+        if self.best:
+            self.best.start(trainer.step)
+
+    def on_step(self, trainer: Trainer) -> None:
+        if self.writing is not None and self.writing.done():
+            self.finish_writing()
+        if self.best and self.best.beaten(trainer.scores) and not trainer.broken():
+            self.save(trainer, self.best.record(trainer.step))
+        elif trainer.step % self.every == 0 or trainer.save_due or trainer.done:
+            self.save(trainer)
+
+    def on_end(self, trainer: Trainer) -> None:
+        if self.saved != trainer.step:
+            self.save(trainer)
+        self.finish_writing()
+        self.writer.shutdown()
+
+    def on_failure(self, trainer: Trainer) -> None:
+        self.writer.shutdown()  # what was copied before things went wrong is written
+
+    def elsewhere(self) -> Hook:
+        return Inspection(self.folder, self.config, self.every)
+
+    def save(self, trainer: Trainer, best: str = "") -> None:
+        self.finish_writing()
+        if not best:  # other ranks do not know of this step, and refuse in the next that all know of
+            trainer.refuse_broken()
+        data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
+        state = checkpoint.snapshot({"config": self.config, "data": data, **trainer.state_dict()})
+        self.writing = self.writer.submit(self.write, state, self.checkpoints / f"step_{trainer.step:06d}.pt", best)
+        self.saved = trainer.step
+
+    def write(self, state: dict[str, Any], path: Path, best: str) -> None:
+        checkpoint.save(state, path, self.folder)
+        point_at(path, "last.pt")
+        if self.best and best:
+            point_at(path, "best.pt")
+            self.best.write(best)
+        for old in self.numbered()[: -self.keep]:
+            if not self.is_milestone(step_of(old)):
+                remove(old)
+
+    def finish_writing(self) -> None:
+        """Wait for the thread. Raises OSError, in one line, when it could not write."""
+        if self.writing is not None:
+            atomic, self.writing = self.writing, None
+            try:
+                atomic.result()
+            except OSError as error:
+                raise OSError(
+                    f"{self.checkpoints}: a checkpoint cannot be written: {error.strerror or error}; those before it "
+                    f"are whole: make room, then go on with resume={self.folder}"
+                ) from None
+
+    def is_milestone(self, step: int) -> bool:
+        """The first regular checkpoint at or after a multiple of `keep_kimg`: a function of the step alone."""
+        if self.keep_kimg is None or step % self.every:
+            return False
+        images = 1000 * self.keep_kimg
+        return step * self.batch_size // images > (step - self.every) * self.batch_size // images
+
+    def numbered(self) -> list[Path]:
+        """step_….pt, oldest first."""
+        return sorted(self.checkpoints.glob("step_*.pt"), key=step_of)
+
+
+class Inspection(Hook):
+    """On the ranks that save nothing: refuses broken weights in the same step as the rank that saves."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], every: int) -> None:
+        super().__init__(folder, config)
+        self.every = every
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.step % self.every == 0 or trainer.save_due or trainer.done:
+            trainer.refuse_broken()
+
+
+def remove(path: Path) -> None:
+    """A file of a run's `checkpoints`; what cannot be removed stays."""
+    try:
+        atomic.remove(path, path.parent.parent)
+    except OSError as error:
+        log.warning("%s could not be removed: %s", path, error.strerror)
+
+
+def point_at(path: Path, name: str) -> None:
+    """Make last.pt or best.pt the same file as `path`, or a copy where there are no hard links; never a torn one."""
+    atomic.same_file(path, name, path.parent.parent)

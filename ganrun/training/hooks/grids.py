@@ -1,0 +1,84 @@
+"""Grids: the same latents drawn again and again, so that pictures of different steps can be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganrun.common import images
+from ganrun.common.bounds import Count, Pictures
+from ganrun.training.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from ganrun.training.trainer import Trainer
+
+EARLY = (1, 50, 100, 200)  # most is decided in the first minutes
+
+
+class Grids(Hook):
+    """grids/step_000050.png at steps 1, 50, 100, 200, then every `every` steps and at the end; grids/real.png once.
+
+    Where the system takes pictures in, a cell shows them beside what it made of them. `verdicts` writes the
+    discriminator's logit under each cell.
+    """
+
+    reads = ("grids",)
+
+    def __init__(
+        self, folder: Path, config: dict[str, Any], every: Count = 500, count: Pictures = 64, verdicts: bool = False
+    ) -> None:
+        super().__init__(folder, config)
+        self.every, self.count, self.verdicts = every, count, verdicts
+
+    def on_start(self, trainer: Trainer) -> None:
+        self.examples = trainer.examples(self.count)
+        self.drawn = trainer.step
+        real = self.folder / "grids" / "real.png"
+        if not real.exists():
+            batch = trainer.prepared(0)
+            if "image" in batch:
+                shown = images.to_uint8(batch["image"][: self.count])
+                images.save_grid(
+                    shown, real, images.columns_for(len(shown)), {"seed": trainer.seed}, inside=self.folder
+                )
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.step in EARLY or trainer.step % self.every == 0 or trainer.done:
+            self.draw(trainer)
+
+    def on_end(self, trainer: Trainer) -> None:
+        if self.drawn != trainer.step:
+            self.draw(trainer)
+
+    def draw(self, trainer: Trainer) -> None:
+        panels = trainer.panels(self.examples)
+        columns = images.columns_for(-(-len(panels[0]) // len(panels)), self.examples.get("label"))
+        path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
+        about = {"step": trainer.step, "images": trainer.images, "seed": trainer.seed}
+        pictures = images.to_uint8(side_by_side(panels))
+        captions = self.captions(trainer)
+        trainer.pictures["grid"] = images.save_grid(pictures, path, columns, about, captions, self.folder)
+        self.drawn = trainer.step
+
+    def captions(self, trainer: Trainer) -> list[str] | None:
+        """The judge's logit of each picture, where it is asked for and there is a judge."""
+        if not self.verdicts:
+            return None
+        thoughts = trainer.verdicts(trainer.render(self.examples), self.examples)
+        return None if thoughts is None else [f"{thought:+.2f}" for thought in thoughts.tolist()]
+
+
+def side_by_side(panels: list[Tensor]) -> Tensor:
+    """(N, C, H, W) each -> (N, C, H, panels·W); small ones are enlarged here, because a grid looks at the whole cell.
+
+    One panel is left to the grid as it is.
+    """
+    if len(panels) == 1:
+        return panels[0]
+    scale = max(1, images.SMALLEST_CELL // max(panels[0].shape[2:]))
+    channels = max(panel.shape[1] for panel in panels)
+    shown = [panel.expand(-1, channels, -1, -1) for panel in panels]
+    return torch.cat(shown, dim=3).repeat_interleave(scale, 2).repeat_interleave(scale, 3)

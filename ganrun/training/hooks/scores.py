@@ -1,0 +1,158 @@
+"""Scores: how near the averaged weights' pictures are to real ones, every so many thousand images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganrun.common import images
+from ganrun.common.bounds import Count, Natural, Positive
+from ganrun.common.errors import UserError
+from ganrun.common.precision import exactly
+from ganrun.evaluation import reals as reals_
+from ganrun.evaluation.features.extractor import Features
+from ganrun.evaluation.results import Result, read, write
+from ganrun.evaluation.scorer import Scorer
+from ganrun.systems import drawing
+from ganrun.training.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from ganrun.training.trainer import Trainer
+
+log = logging.getLogger("ganrun")
+
+KID = {"subsets": 100, "size": 1000}
+TSTR = {"steps": 1000, "batch_size": 64, "lr": 1e-3}
+
+
+class Scores(Hook):
+    """`ganrun eval` of a run that goes on, with `n` samples of the same noise each time.
+
+    Fills trainer.scores, for hooks that come later, with names that carry network and number: fid_mnistcnn@2k.
+    The run's scores.json has each with its protocol. Real pictures, network and samples are those of
+    `ganrun eval ckpt=RUN n=N seed=SEED`, and so are the scores. Where they cannot be had a line says why, and the run
+    goes on.
+    """
+
+    scorer: Scorer | None = None
+    given_up = False
+
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        features: Features,
+        every: Positive = 20.0,
+        n: Count = 2000,
+        scores: Sequence[str] | None = None,
+        split: str | None = None,
+        seed: Natural = 0,
+        batch_size: Count = 64,
+        cache: str | None = None,
+    ) -> None:
+        super().__init__(folder, config)
+        self.said: set[str] = set()
+        if every <= 0 or n < 1 or batch_size < 1:
+            raise ValueError(f"hooks.scores: every={every} kimg, n={n} and batch_size={batch_size} must be above 0")
+        self.every, self.n, self.batch_size, self.path = every, n, batch_size, self.folder / "scores.json"
+        own = str(config["dataset"]["_target_"]).split(".")[0]  # whoever runs this config has read these data already
+        self.asked: dict[str, Any] = {
+            "features": features, "scores": list(scores) if scores else None, "split": split, "seed": seed,
+            "cache": cache, "n_real": None, "splits": 10, "kid": KID, "tstr": TSTR, "root": None, "trust": [own],
+        }  # fmt: skip
+
+    def on_start(self, trainer: Trainer) -> None:
+        if self.scorer is None and not self.given_up:
+            with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
+                self.prepare(trainer)
+        self.results: list[Result] = []
+        with self.tolerated():  # the file may have been damaged
+            before = read(str(self.path)) if self.path.exists() else []
+            self.results = [result for result in before if result.about["step"] <= trainer.step]
+            for result in self.results:
+                del result.about["from"]  # the file's own name
+
+    def prepare(self, trainer: Trainer) -> None:
+        """Real pictures, their features and what they get themselves: once."""
+        reals, train, origin = reals_.data_of(self.asked, {"config": self.config})
+        origin |= {"weights": "ema", "batchnorm": "running statistics"}
+        self.scorer = Scorer(self.asked, reals, train, trainer.device, origin)
+        labels = reals_.balanced(trainer.system, self.scorer.reals, self.folder)
+        self.inputs = drawing.draw(trainer.system, self.n, self.asked["seed"], labels)
+        self.floors = self.scorer.floor(self.n)
+        if self.floors:
+            log.info(f"scores     real pictures get {line(self.result(0, 0, self.floors))}")
+            log.info(f"           {self.scorer.floor_is(self.n)}")
+
+    def on_step(self, trainer: Trainer) -> None:
+        each, batch = 1000 * self.every, trainer.stream.batch_size
+        due = trainer.done or trainer.step * batch // each > (trainer.step - 1) * batch // each
+        if due and not self.given_up and trainer.stopped is None:  # who is asked to stop has no time to look
+            with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
+                self.score(trainer)
+
+    def score(self, trainer: Trainer) -> None:
+        assert self.scorer is not None
+        with trainer.showing():
+            found = self.scorer.score(self.drawn(trainer), self.inputs.get("label"))
+        self.tell(self.scorer.notes)
+        result = self.result(trainer.step, trainer.images, found)
+        trainer.scores.update(named(result))
+        self.results.append(result)
+        write(self.results, self.path)
+        log.info(f"scores     step {trainer.step}  {line(result)}")
+
+    def tell(self, notes: list[str]) -> None:
+        """Which scores these pictures cannot have, once each."""
+        for note in notes:
+            if note not in self.said:
+                log.warning("scores     %s", note)
+        self.said |= set(notes)
+        notes.clear()
+
+    @contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """Looking at a run never ends it: one line says why there are no more scores."""
+        try:
+            yield
+        except (UserError, ValueError, KeyError, OSError, RuntimeError, FloatingPointError) as error:
+            self.given_up = True
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            log.warning("scores     not available: %s; the run goes on without them", reason)
+
+    def drawn(self, trainer: Trainer) -> Iterator[Tensor]:
+        for start in range(0, self.n, self.batch_size):
+            part = {name: tensor[start : start + self.batch_size] for name, tensor in self.inputs.items()}
+            inputs = {name: tensor.to(trainer.device) for name, tensor in part.items()}
+            yield images.to_uint8(trainer.system.render(inputs).float())
+
+    def result(self, step: int, seen: int, found: dict[str, float]) -> Result:
+        assert self.scorer is not None
+        about = {"checkpoint": str(self.folder), "step": step, "images": seen}
+        scorer, count = self.scorer, self.n
+        return Result(about, found, self.floors, scorer.floor_is(count), scorer.protocol(count), scorer.settings(count))
+
+
+def named(result: Result) -> dict[str, float]:
+    """{"fid": 3.1} -> {"fid_mnistcnn@2k": 3.1}: no score without what it depends on."""
+    return {result.name(score): value for score, value in result.values.items()}
+
+
+def line(result: Result) -> str:
+    """fid_mnistcnn@2k 3.1  coverage 0.92: the first name in full; single classes' shares are left to the files."""
+    shown = [(score, value) for score, value in result.values.items() if not score.startswith("share.")]
+    names = [result.name(score) if number == 0 else score for number, (score, _) in enumerate(shown)]
+    return "  ".join(f"{name} {value:.4g}" for name, (_, value) in zip(names, shown, strict=True))
+
+
+@contextmanager
+def randomness_kept(device: torch.device) -> Iterator[None]:
+    """Training's randomness is after the block what it was before."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield

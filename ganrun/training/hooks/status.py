@@ -1,0 +1,35 @@
+"""status.json: whether a run is running, finished, stopped or failed, at which step, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganrun.common.atomic import write_text
+from ganrun.training.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from ganrun.training.trainer import Trainer
+
+
+class Status(Hook):
+    """Kept up to date at every log, for people and schedulers that look from outside."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        write_status(self.folder, "running", trainer.step, alarms=trainer.alarms)
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.logged is not None:
+            write_status(self.folder, "running", trainer.step, alarms=trainer.alarms)
+
+    def on_end(self, trainer: Trainer) -> None:
+        state = "stopped" if trainer.stopped else "finished"
+        write_status(self.folder, state, trainer.step, trainer.stopped, trainer.alarms)
+
+
+def write_status(folder: Path, state: str, step: int, reason: str | None = None, alarms: Sequence[str] = ()) -> None:
+    """Replace status.json as a whole: a reader never sees half of it. `alarms` are in it where there are any."""
+    status = {"state": state, "step": step, "reason": reason, **({"alarms": list(alarms)} if alarms else {})}
+    write_text(folder / "status.json", json.dumps(status) + "\n")

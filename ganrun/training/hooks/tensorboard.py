@@ -1,0 +1,96 @@
+"""TensorBoard: every number, the grids, the speed, and the config as text."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from ganrun.training.hooks.hook import Hook
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from ganrun.training.trainer import Trainer
+
+log = logging.getLogger("ganrun")
+
+
+class TensorBoard(Hook):
+    """Writes event files into the run's folder; a resumed run's curves go on without doubled or missing points.
+
+    Where they cannot be written, one warning says so and the run goes on without them.
+    """
+
+    writer: SummaryWriter | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        with self.tolerated():
+            from torch.utils.tensorboard import SummaryWriter  # a second to import
+
+            # also at step 0: a run that was killed before its first checkpoint has left points, and writes them again
+            # a name that nobody can guess: the writer opens it by name
+            own, purged = f".{secrets.token_hex(8)}", trainer.step + 1 if trainer.step else 0
+            self.writer = SummaryWriter(str(self.folder), purge_step=purged, filename_suffix=own)
+            if not trainer.step:
+                text = json.dumps(self.config, indent=2)
+                self.writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
+        self.marked, self.marked_step = time.monotonic(), trainer.step
+
+    def on_step(self, trainer: Trainer) -> None:
+        if self.writer is None or (trainer.logged is None and not trainer.pictures and not trainer.scores):
+            return
+        with self.tolerated():
+            if trainer.logged is not None:
+                for name, value in {**trainer.logged, **self.running(trainer)}.items():
+                    self.writer.add_scalar(name, value, trainer.step)
+            for name, value in trainer.scores.items():
+                self.writer.add_scalar(f"scores/{name}", value, trainer.images // 1000)
+            for name, picture in trainer.pictures.items():
+                self.writer.add_image(name, picture, trainer.step)
+            self.writer.flush()  # on the disk before a checkpoint that will not write these points again
+
+    def on_end(self, trainer: Trainer) -> None:
+        if self.writer is not None:
+            with self.tolerated():
+                self.writer.close()
+
+    on_failure = on_end
+
+    @contextlib.contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """Logging never ends a run."""
+        try:
+            yield
+        except Exception as error:  # the writer's own thread hands on whatever went wrong in it
+            self.writer = None
+            log.warning("TensorBoard: %s; the run goes on without its curves, metrics.jsonl has the numbers", error)
+
+    def running(self, trainer: Trainer) -> dict[str, float]:
+        """Speed since the last log and the memory's high-water mark."""
+        now = time.monotonic()
+        images = (trainer.step - self.marked_step) * trainer.stream.batch_size
+        speed = images / max(now - self.marked, 1e-9)
+        self.marked, self.marked_step = now, trainer.step
+        if trainer.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated(trainer.device) / 2**20
+        else:
+            memory = most_memory()
+        return {"run/images_per_second": speed, "run/memory_MiB": memory}
+
+
+def most_memory() -> float:
+    """MiB this process ever held; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    # kilobytes on Linux, bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,1 @@
+"""What is known about a run before its first step: its plan, its memory, its speed."""

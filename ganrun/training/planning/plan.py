@@ -1,0 +1,141 @@
+"""plan: what a run is going to be, and everything that can be refused before anything is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from ganrun.checkpoints.load import load_checkpoint
+from ganrun.checkpoints.restore import load_weights
+from ganrun.common import torchrun
+from ganrun.common.device import pick_device, set_threads
+from ganrun.common.errors import UserError
+from ganrun.common.types import Config
+from ganrun.config.build import build
+from ganrun.config.builders import build_system, load_dataset
+from ganrun.config.schema import check_own
+from ganrun.data.dataset import Dataset
+from ganrun.training.hooks.hook import Hook
+from ganrun.training.length import Length, length_of
+from ganrun.training.optimizers import build_optimizers
+from ganrun.training.planning import estimates, memory
+from ganrun.training.planning.measure import Choice
+from ganrun.training.planning.memory import Memory
+from ganrun.training.planning.notes import remarks
+from ganrun.training.planning.trial_steps import rehearse
+
+
+@dataclass
+class Plan:
+    """What a run is going to be."""
+
+    config: Config
+    dataset: Dataset
+    length: Length
+    parameters: dict[str, int]
+    device: torch.device
+    memory: Memory
+    disk: int  # bytes in the run's folder at its end
+    choice: Choice  # what was left open, and measured
+    remarks: list[str]  # about parts that go together oddly
+
+    def lines(self) -> list[str]:
+        size = "×".join(map(str, self.dataset.image_size))
+        epoch = len(self.dataset)
+        classes = self.dataset.classes or "no"
+        colours = f"{self.dataset.channels} channel" + "s" * (self.dataset.channels > 1)
+        steps = self.length.steps
+        total = (
+            f"{steps} steps = {steps * self.config['batch_size'] / 1000:g} kimg = "
+            f"{steps * self.config['batch_size'] / epoch:.1f} epochs"
+            if steps
+            else f"{self.length.minutes:g} minutes"
+        )
+        weights = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
+        ranks = torchrun.size()
+        count = self.config["threads"] or torch.get_num_threads()
+        threads = f", {count} thread" + "s" * (count > 1) if self.device.type == "cpu" else ""
+        return [
+            f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
+            f"parameters  {weights}",
+            f"memory      {self.memory.line(self.device)}",
+            f"disk        about {memory.mebi(self.disk)}: checkpoints, grids, curves",
+            f"length      {total}, batch {self.config['batch_size']}",
+            f"device      {self.device}, {self.config['precision']}{threads}",
+            *self.choice.lines(),
+            *([f"ranks       {ranks}, each with {self.config['batch_size'] // ranks} of a batch"] if ranks > 1 else []),
+            *(f"note        {note}" for note in self.notes()),
+        ]
+
+    def notes(self) -> list[str]:
+        return [*self.memory.warning(self.device, self.config), *self.dataset.notes, *self.remarks]
+
+
+def plan(
+    config: Config,
+    trust: Sequence[str] | None = None,
+    choice: Choice | None = None,
+    state: Mapping[str, Any] | None = None,
+    pixels: bool = True,
+) -> Plan:
+    """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError.
+
+    `state` is that of the checkpoint that the run goes on from. Without `pixels` no more than a few pictures are
+    decoded: broken ones are not noticed.
+    """
+    if trust is None:  # what came out of a file has passed this door already
+        check_own(config)
+    device = pick_device(config["device"])
+    dataset = load_dataset(config, trust, pixels)
+    set_threads(config["threads"], math.prod(dataset.image_size))
+    require_batch(config, dataset)
+    if config["batch_size"] % (parts := torchrun.size() * config.get("accumulate", 1)):
+        raise UserError(
+            f"batch_size={config['batch_size']} is not divisible by {torchrun.size()} ranks × "
+            f"accumulate={config.get('accumulate', 1)}: choose a multiple of {parts}"
+        )
+    with torch.device("meta"):
+        system = build_system(config, trust)
+        optimizers, schedules = build_optimizers(config, system, trust)
+    counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
+    activations = rehearse(config, dataset, trust, sum(counts.values()))
+    hooks = build_hooks(config, Path("."), trust)
+    length = length_of(config, dataset)
+    if length.steps is None and any(schedule.needs_an_end for schedule in schedules.values()):
+        raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
+    if config["init_from"] is not None:
+        load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
+    held, stored = estimates.held(system, system.drawn_with(), optimizers)
+    images = None if length.steps is None else length.steps * config["batch_size"]
+    largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
+    copy = estimates.copies(hooks, stored, length.steps)
+    drawing = estimates.drawing(hooks, dataset.channels, dataset.image_size)
+    read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
+    needs = memory.of_run(dataset, images, held, activations, largest, drawing, copy, read)
+    picture = dataset.channels * math.prod(dataset.image_size)
+    disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
+    said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
+    return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said)
+
+
+def require_batch(config: Config, dataset: Dataset) -> None:
+    """Raises UserError for a batch of more images than there are."""
+    if config["batch_size"] > len(dataset):
+        raise UserError(
+            f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "
+            f"try batch_size={min(64, len(dataset))}"
+        )
+
+
+def build_hooks(config: Config, folder: Path, trust: Sequence[str] | None = None) -> list[Hook]:
+    return [
+        build(node, Hook, f"hooks.{name}", trust, folder=folder, config=config)
+        for name, node in config["hooks"].items()
+        if node is not None
+    ]

@@ -1,0 +1,130 @@
+"""proof: a quicker way to play a step is used once it has given what the plain way gives."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.common.seeding import reseed
+from ganrun.training.tensors import weights_of
+
+if TYPE_CHECKING:
+    from ganrun.training.trainer import Trainer
+
+Play = Callable[[], None]
+
+# The part of a step's change that may differ. A wrong batch, other noise or an old learning rate changes most of it.
+# Rounding changes little, but not nothing: Adam makes a whole step of a tiny gradient whose sign was rounded away.
+TOLERANCE = {"float32": 0.05, "bf16": 0.5}
+MEANS = {"float32": 0.01, "bf16": 0.1}  # by which a logged mean may differ, relative where it is above 1
+
+
+def disagreement(trainer: Trainer, quick: Play, plain: Play) -> str | None:
+    """Play one step both ways from the same state. None where they agree, else what differs, for people.
+
+    The run goes on from what `quick` gave where they agree, else from what `plain` gave. Waits for the device.
+    """
+    before = Moment(trainer)
+    quick()
+    one = Moment(trainer)
+    before.restore()
+    reseed(trainer.seed, trainer.step, trainer.stream.rank)
+    plain()
+    difference = unlike(before, one, Moment(trainer))
+    if trainer.world.size > 1:  # what one rank gives up, all give up: else their weights part
+        apart = torch.tensor(float(difference is not None), device=trainer.device)
+        if trainer.world.mean([apart])[0].item() and difference is None:
+            difference = "it does on another rank"
+    if difference is None:
+        one.restore()
+    return difference
+
+
+class Moment:
+    """Copies of what a step changes: weights, buffers, optimizers and the meter."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.tensors = {name: tensor.detach().clone() for name, tensor in tensors_of(trainer.system)}
+        self.optimizers = {
+            name: [
+                {key: copied(value) for key, value in optimizer.state.get(weight, {}).items()}
+                for weight in weights_of(optimizer)
+            ]
+            for name, optimizer in trainer.optimizers.items()
+        }
+        self.sums = {name: total.clone() for name, total in trainer.meter.sums.items()}
+        self.counts = Counter(trainer.meter.counts)
+
+    def means(self) -> dict[str, float]:
+        return {name: self.sums[name].item() / count for name, count in self.counts.items() if count}
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Write the copies back in place: a recording knows these tensors by their addresses."""
+        for name, tensor in tensors_of(self.trainer.system):
+            tensor.copy_(self.tensors[name])
+        for name, optimizer in self.trainer.optimizers.items():
+            for weight, kept in zip(weights_of(optimizer), self.optimizers[name], strict=True):
+                if kept:
+                    put_back(optimizer.state[weight], kept)
+                else:  # an optimizer makes its state in its first step
+                    optimizer.state.pop(weight, None)
+        for name, total in self.trainer.meter.sums.items():
+            total.copy_(self.sums[name]) if name in self.sums else total.zero_()
+        self.trainer.meter.counts = Counter(self.counts)
+
+
+def tensors_of(system: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from system.named_parameters()
+    yield from system.named_buffers()
+
+
+def copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+
+
+def put_back(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
+    """Tensors that are there keep their places."""
+    for key, value in kept.items():
+        if isinstance(value, Tensor) and isinstance(state.get(key), Tensor):
+            state[key].copy_(value)
+        else:
+            state[key] = copied(value)
+
+
+def unlike(before: Moment, quick: Moment, plain: Moment) -> str | None:
+    """What two ways to play a step have made of the same state; None where only rounding tells them apart."""
+    precision = "bf16" if before.trainer.bf16 else "float32"
+    for player, module in before.trainer.system.players().items():
+        for what, tensors in (("weights", module.parameters()), ("running statistics", module.buffers())):
+            names = names_of(before.trainer.system, tensors)
+            moved, apart = distance(before, plain, names), distance(quick, plain, names)
+            if not apart <= TOLERANCE[precision] * moved + 1e-9:
+                return f"the {what} of {player} differ by {apart / max(moved, 1e-9):.2g} of the step's change"
+    return unlike_means(quick.means(), plain.means(), MEANS[precision])
+
+
+def unlike_means(quick: Mapping[str, float], plain: Mapping[str, float], tolerance: float) -> str | None:
+    for name in sorted(quick.keys() | plain.keys()):
+        one, other = quick.get(name), plain.get(name)
+        if one is None or other is None:
+            return f"{name} is logged one way only"
+        if not abs(one - other) <= tolerance * max(1.0, abs(other)):
+            return f"{name} is {one:.4g}, and {other:.4g} the plain way"
+    return None
+
+
+def names_of(system: nn.Module, tensors: Iterator[Tensor]) -> list[str]:
+    wanted = {id(tensor) for tensor in tensors if tensor.is_floating_point()}
+    return [name for name, tensor in tensors_of(system) if id(tensor) in wanted]
+
+
+def distance(one: Moment, other: Moment, names: list[str]) -> float:
+    """The length of the way from one to the other, over the tensors of these names."""
+    return nn.utils.get_total_norm([one.tensors[name] - other.tensors[name] for name in names]).item()
