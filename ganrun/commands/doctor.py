@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganrun.common.errors import FailedChecks, UserError
 from ganrun.common.log_capture import overheard
-from ganrun.common.seeding import reseed
+from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
 from ganrun.systems.system import Batch, Turn
 from ganrun.training import runs
@@ -27,7 +27,6 @@ from ganrun.training.watch.measures import sight, spread
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 FOR_TRAINING = ("resume", "init_from")
 LATE = 5040 * 10**5  # a step at which all phases of a game have begun
-SAME_NOISE = -7  # takes the place of the step in the seed of the turn that is looked at before and after
 HASHED = 20_000  # pictures that are compared with each other
 NAMED = 5  # files that are named; the others are counted
 FAINT = 3  # levels of 255: a smaller standard deviation is noise on a single colour
@@ -288,7 +287,7 @@ def moving(trainer: Trainer, config: Config, player: str) -> Line:
     if turn is None:
         return Line(WARN, player, "it does not move within 50 steps: look at loss.discriminator_steps")
     before = loss_of(trainer, player, batch)
-    reseed(trainer.seed, SAME_NOISE)
+    reseed(trainer.seed, Purpose.DOCTOR_NOISE)
     trainer.play(turn, [batch])
     after = loss_of(trainer, player, batch)
     change = nn.utils.get_total_norm([new.detach() - was for new, was in zip(weights, old, strict=True)])
@@ -303,7 +302,7 @@ def moving(trainer: Trainer, config: Config, player: str) -> Line:
 
 def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
     """What a player's turn minimises, with the noise that is always the same."""
-    reseed(trainer.seed, SAME_NOISE)
+    reseed(trainer.seed, Purpose.DOCTOR_NOISE)
     for step in range(LATE, LATE + 50):
         for turn in trainer.system.turns(step):
             if turn.player == player:

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from ganrun.common.distributed import World, running_means
 from ganrun.common.schedules import Schedule
-from ganrun.common.seeding import reseed
+from ganrun.common.seeding import Purpose, reseed
 from ganrun.data.loading.stream import Batch, Stream, cut, prepare
 from ganrun.losses.objective import Objective
 from ganrun.systems.system import System, Turn
@@ -28,7 +28,6 @@ from ganrun.training.tensors import finite, state_of, weights_of
 log = logging.getLogger("ganrun")
 
 SMALLEST_DRAWN = 8  # pictures: fewer at once would be slow, and without gradients they take little memory
-EXAMPLES = -1  # takes the place of the step in the seed of fixed examples
 
 
 class Player(Protocol):
@@ -286,7 +285,7 @@ class Trainer:
     def examples(self, count: int) -> Batch:
         """The same inputs for `render` at every call and after every resume; training's randomness is not touched."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            reseed(self.seed, EXAMPLES)
+            reseed(self.seed, Purpose.EXAMPLES)
             examples = self.system.examples(self.prepared(0), count)
         return {name: tensor.to(self.device) for name, tensor in examples.items()}
 
