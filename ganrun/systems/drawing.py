@@ -11,7 +11,6 @@ from ganrun.common import images
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
 from ganrun.common.seeding import Purpose, mix, reseed
-
 from ganrun.systems.system import System
 
 

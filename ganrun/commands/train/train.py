@@ -105,8 +105,8 @@ def run(
             log.info(line)
         trainer = runs.train(asked.config, folder, asked.trust, asked.state, world)
     if not world.first:
-        return trainer.exit_code
+        return trainer.control.exit_code
     translates = hasattr(trainer.system, "translate")
     for line in hints(folder, asked.config, trainer.step, translates, config_dir):
         log.info(line)
-    return trainer.exit_code
+    return trainer.control.exit_code
