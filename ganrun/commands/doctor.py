@@ -16,6 +16,7 @@ from ganrun.common.errors import FailedChecks, UserError
 from ganrun.common.log_capture import overheard
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
+from ganrun.systems.roles import Role
 from ganrun.systems.system import Batch, Turn
 from ganrun.training import runs
 from ganrun.training.planning.measure import Choice, settled
@@ -90,11 +91,12 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
         yield balance(labels.cpu(), getattr(data, "class_names", []))
         yield visible(batch)
     yield from drawing(trainer)
-    judge = next((name for name in trainer.system.players() if name.startswith("discriminator")), None)
+    system = trainer.system
+    judge = next((name for name in system.players() if system.role(name) is Role.DISCRIMINATOR), None)
     if judge is not None:
         yield judging(trainer, config, judge)
     yield from gradients(trainer, config)
-    for player in trainer.system.players():
+    for player in system.players():
         if player != judge:
             yield moving(trainer, config, player)
 

@@ -49,7 +49,7 @@ class Proved:
         self.given_up = False
 
     def play(self, batches: Iterator[Batch]) -> None:
-        kind = self.trainer.system.kind(self.trainer.step)
+        kind = self.trainer.system.graph_key(self.trainer.step)
         # None: such a step may keep something outside of tensors, so it cannot be played twice
         if self.given_up or kind is None or kind in self.proved:
             return self.play_on(batches)

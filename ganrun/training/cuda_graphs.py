@@ -56,7 +56,7 @@ class Graphs:
         self.record = record or CudaRecorder(self.side)
         self.proved: set[Hashable] = set()
         self.refused = refusal(trainer)
-        if self.refused is None and trainer.system.kind(trainer.step) is None:
+        if self.refused is None and trainer.system.graph_key(trainer.step) is None:
             self.refused = f"{type(trainer.system).__name__} does not say which of its steps are alike"
         if self.refused:
             self.say(self.refused)
@@ -67,7 +67,7 @@ class Graphs:
     def play(self, batches: Iterator[Batch]) -> None:
         """One step of the trainer, on its next batch."""
         trainer = self.trainer
-        kind = None if self.refused else trainer.system.kind(trainer.step)
+        kind = None if self.refused else trainer.system.graph_key(trainer.step)
         if kind is None:
             trainer.play_turns(trainer.prepare_batch(self.raw(batches)))
             return

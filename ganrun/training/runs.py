@@ -67,10 +67,10 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     optimizers, schedules = build_optimizers(config, system, trust)
     for part in system.modules():
         if isinstance(part, Penalty):
-            part.autocast = config["precision"] == "bf16_all"
+            part.compute_in_autocast(config["precision"] == "bf16_all")
     if config.get("compile"):
         compile_networks(system)
-    average = Average(system.drawn_with(), config["average"]["half_life"], config["batch_size"])
+    average = Average(system.ema_module(), config["average"]["half_life"], config["batch_size"])
     when_broken = config.get("non_finite", STOP)
     return Trainer(
         system,
@@ -122,7 +122,7 @@ def train(
         state.clear()
     elif config["init_from"] is not None:
         load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
-        trainer.average = Average(trainer.system.drawn_with(), config["average"]["half_life"], config["batch_size"])
+        trainer.average = Average(trainer.system.ema_module(), config["average"]["half_life"], config["batch_size"])
     try:
         with finishing_on_signals(trainer):
             fit(trainer, folder, config.get("non_finite", STOP))

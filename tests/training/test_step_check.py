@@ -97,7 +97,7 @@ def test_a_proof_plays_the_batch_of_its_step(gathers: bool, tiny, tmp_path: Path
 
 def test_a_step_that_may_keep_something_elsewhere_is_not_played_twice(tiny, tmp_path: Path, monkeypatch) -> None:
     trainer = runs.assemble(tiny("model=mlp", "steps=3", "hooks=quiet"), tmp_path)
-    trainer.system.kind = lambda step: None
+    trainer.system.graph_key = lambda step: None
     monkeypatch.setattr(compiling, "disagreement", lambda *_: pytest.fail("played twice"))
     trainer.recorder = partial(Proved, inner=None)
     trainer.fit()

@@ -47,7 +47,7 @@ class TwoWeights(System):
     def after_turn(self, player: str) -> None:
         self.after.append(player)
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.a
 
     def examples(self, batch: Batch, count: int) -> Batch:
@@ -62,7 +62,7 @@ def make(steps: int | None = 4, seed: int = 0, lr: float = 0.25, schedule=None, 
     images = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 1, 2, 2).contiguous()
     optimizers = {name: torch.optim.SGD(module.parameters(), lr) for name, module in system.players().items()}
     schedules = {name: schedule or Constant() for name in optimizers}
-    average = Average(system.drawn_with(), half_life=0, batch_size=2)
+    average = Average(system.ema_module(), half_life=0, batch_size=2)
     length = kwargs.pop("length", None) or Length(steps=steps)
     return Trainer(
         system, Stream(Dataset(images), 2, seed), optimizers, schedules, average, length, hooks, seed=seed, **kwargs
@@ -177,7 +177,7 @@ def test_examples_are_the_same_at_every_call_and_leave_randomness_alone() -> Non
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_pictures_are_drawn_with_the_averaged_weights_in_eval_mode() -> None:
+def test_pictures_are_ema_module_the_averaged_weights_in_eval_mode() -> None:
     trainer = make()
     with torch.no_grad():
         trainer.average.copy["weight"].fill_(3.0)

@@ -63,6 +63,9 @@ class Watchdog(Hook):
         self.samples = Samples.of(trainer, self.count)
         fresh = {k: v for k, v in self.given.items() if self.samples is not None or not v.of_samples_from_noise}
         self.symptoms = copy.deepcopy(fresh)  # a run that went back begins again
+        roles = {player: trainer.system.role(player) for player in trainer.system.players()}
+        for symptom in self.symptoms.values():
+            symptom.begin(roles)
         self.lasting: dict[str, int] = {}  # symptoms that have been told: rows that have shown nothing since
         path = self.folder / "metrics.jsonl"
         for row in rows_of(path, trainer.step):
