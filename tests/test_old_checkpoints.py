@@ -20,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.cli import main
+from ganrun.cli.main import main
 from tests.arithmetic import arithmetic
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
