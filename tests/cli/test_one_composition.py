@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from ganrun.cli.hydra_main import hand_to_hydra
 from ganrun.cli.main import main
 from ganrun.cli.overrides import read_command_line
+from ganrun.commands.train import train
+from ganrun.systems.system import System
+from ganrun.training import runs
+from ganrun.training.planning.systems import Systems
 
 QUICK = ["model=mlp", "steps=1", "precision=fp32", "threads=1", "dataset.limit=64", "batch_size=8", "hooks=quiet"]
 
@@ -105,3 +112,56 @@ def test_a_callback_of_the_users_is_told(tmp_path: Path, monkeypatch, capsys) ->
     assert main(["train", *QUICK, "out=run", "hydra/callbacks=say", "--config-dir", "mine"]) == 0
     said = capsys.readouterr().out
     assert said.index("before 1") < said.index("after")
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The devices on which systems are built from here on."""
+    seen: list[str] = []
+    build = System.__init__
+
+    def counted(self, *arguments, **options):
+        seen.append(torch.empty(0).device.type)
+        build(self, *arguments, **options)
+
+    monkeypatch.setattr(System, "__init__", counted)
+    return seen
+
+
+def test_a_run_builds_its_system_once_for_the_plan_and_once_for_real(builds: list[str]) -> None:
+    """Trial steps and measurements play with copies; a resumed run is compared with its file besides, on meta."""
+    assert main(["train", *QUICK, "out=run", "precision=auto", "threads=null"]) == 0
+    assert builds == ["meta", "cpu"]
+    builds.clear()
+    assert main(["train", *QUICK, "dry_run=true"]) == 0
+    assert builds == ["meta", "cpu"]
+    builds.clear()
+    assert main(["train", "resume=run", "steps=2"]) == 0
+    assert builds == ["meta", "meta", "cpu"]
+
+
+def test_a_checkpoint_that_was_replaced_after_the_check_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["train", *QUICK, "out=run"]) == 0
+    assert main(["train", *QUICK, "out=ahead", "steps=3"]) == 0
+    check = train.check
+
+    def overtaken(config, folder):
+        checked = check(config, folder)
+        Path("ahead/checkpoints/last.pt").replace("run/checkpoints/last.pt")
+        return checked
+
+    monkeypatch.setattr(train, "check", overtaken)
+    began: list[int] = []
+    monkeypatch.setattr(runs, "finishing_on_signals", lambda trainer: began.append(trainer.step) or nullcontext())
+    assert main(["train", "resume=run", "steps=4"]) == 0
+    assert began == [3]
+
+
+def test_what_cannot_be_copied_is_built_again(tiny) -> None:
+    systems = Systems(tiny("model=mlp"))
+    systems.copy()
+    assert systems.real is not None
+    systems.real.lock = threading.Lock()
+    other = systems.copy()
+    weights = zip(systems.take().parameters(), other.parameters(), strict=True)
+    assert all(torch.equal(one, two) and one is not two for one, two in weights)
