@@ -14,7 +14,7 @@ from ganrun.training.cuda_graphs import Graphs
 from ganrun.training.step_check import disagreement
 
 if TYPE_CHECKING:
-    from ganrun.training.trainer import Player, Trainer
+    from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
@@ -40,21 +40,21 @@ class Proved:
     Where the two differ the networks run as they are from then on, and one line says so.
     """
 
-    def __init__(self, trainer: Trainer, inner: Callable[[Trainer], Player] | None) -> None:
+    def __init__(self, trainer: Trainer, inner: Callable[[Trainer], StepRunner] | None) -> None:
         self.trainer = trainer
-        player = inner(trainer) if inner else None
-        self.play_on = player.play if player else trainer.play_step
-        self.raw = player.raw if isinstance(player, Graphs) else next  # where batches come from differs
+        runner = inner(trainer) if inner else None
+        self.play_on = runner.play if runner else trainer.play_step
+        self.raw = runner.raw if isinstance(runner, Graphs) else next  # where batches come from differs
         self.proved: set[Hashable] = set()
         self.given_up = False
 
     def play(self, batches: Iterator[Batch]) -> None:
-        kind = self.trainer.system.kind(self.trainer.step)
+        kind = self.trainer.system.graph_key(self.trainer.step)
         # None: such a step may keep something outside of tensors, so it cannot be played twice
         if self.given_up or kind is None or kind in self.proved:
             return self.play_on(batches)
         self.proved.add(kind)
-        self.prove(self.trainer.prepare(self.raw(batches)))
+        self.prove(self.trainer.prepare_batch(self.raw(batches)))
 
     def prove(self, batch: Batch) -> None:
         def plain() -> None:

@@ -30,6 +30,7 @@ from ganrun.systems.pool import ImagePool
 from ganrun.training import runs
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.planning import plan
+from ganrun.training.record import StepRecord
 from ganrun.training.trainer import Trainer
 from tests.same import differences
 
@@ -71,11 +72,11 @@ def habits(rank: int, size: int) -> dict[str, Any]:
     trainer = trainer_of("R1", "none", world, 20)
     trainer.hooks = [Asks(rank)]
     trainer.fit()
-    found["stopped"] = [trainer.step, trainer.exit_code, trainer.hooks[0].saves]
+    found["stopped"] = [trainer.step, trainer.control.exit_code, trainer.hooks[0].saves]
     world.wishes[1].wait()
 
     trainer = trainer_of("R1", "none", World(rank, size), 20)
-    trainer.skip_limit = 1
+    trainer.guard.limit = 1
     if rank:
         trainer.stream.data.images = trainer.stream.data.images * float("nan")
     with pytest.raises(FloatingPointError, match="1 times in a row"):
@@ -95,13 +96,13 @@ class Asks(Hook):
     def __init__(self, rank: int) -> None:
         self.rank, self.saves = rank, []
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.save_due:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if record.save_due:
             self.saves.append(trainer.step)
         if self.rank == 1 and trainer.step == 3:
-            trainer.save_asked = True
+            trainer.control.save()
         if self.rank == 1 and trainer.step == 6:
-            trainer.stop("enough", exit_code=7)
+            trainer.control.stop("enough", exit_code=7)
 
 
 @pytest.fixture(scope="module", params=[2, 4])
@@ -236,7 +237,7 @@ class Dies(Hook):
     def elsewhere(self) -> Hook:
         return self
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if f"{trainer.step}" == os.environ.get("DIE_AT") and trainer.world.rank == 1 and not launch.restarts():
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -131,11 +131,11 @@ def run(
                 log.info(line)
         trainer = runs.train(job.config, folder, job.trust, job.state, world, systems)
     if not world.first:
-        return trainer.exit_code
+        return trainer.control.exit_code
     translates = hasattr(trainer.system, "translate")
     for line in hints(folder, job.config, trainer.step, translates, config_dir):
         log.info(line)
-    return trainer.exit_code
+    return trainer.control.exit_code
 
 
 def nothing_to_do(checked: Checked, folder: Path) -> str:

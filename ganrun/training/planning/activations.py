@@ -36,7 +36,7 @@ def most_of_a_step(
         with FakeTensorMode(allow_non_fake_inputs=True), torch.random.fork_rng(devices=[]):
             system = without_numbers(on_meta).train()
             batch = {name: torch.empty((batch_size, *shape), dtype=dtype) for name, shape, dtype in shapes}
-            steps = {system.kind(step) or step: step for step in (LATE - 1, LATE)}
+            steps = {system.graph_key(step) or step: step for step in (LATE - 1, LATE)}
             return max(Living().most_of(system, batch, step, accumulate, bf16) for step in steps.values())
     except Exception as error:  # a network that looks at numbers: whatever it makes of there being none
         log.debug("memory: no step without numbers: %s", error)

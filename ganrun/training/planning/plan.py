@@ -116,7 +116,7 @@ def plan(
         raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
     if config["init_from"] is not None:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
-    held, stored = estimates.held(system, system.drawn_with(), optimizers)
+    held, stored = estimates.held(system, system.ema_module(), optimizers)
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
     copy = estimates.copies(hooks, stored, length.steps)
