@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from ganrun.cli.overrides import compose_plain
+from ganrun.cli.composition import compose_plain
 from ganrun.common import images
 from ganrun.common.precision import set_precision
 from ganrun.config.builders import load_dataset

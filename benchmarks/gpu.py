@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.cli.overrides import compose_plain
+from ganrun.cli.composition import compose_plain
 from ganrun.common import device
 from ganrun.common.precision import set_precision
 from ganrun.config import builders

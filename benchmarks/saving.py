@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.checkpoints import checkpoint
-from ganrun.cli.overrides import check, compose_plain
+from ganrun.cli.composition import compose_plain
+from ganrun.config.schema import check
 from ganrun.training import runs
 from ganrun.training.hooks.checkpoints import Checkpoints
 from ganrun.training.record import StepRecord

@@ -184,10 +184,11 @@ class Cost(NamedTuple):
 def require_same_networks(name: str, case: Case) -> None:
     """The comparison is void unless the players have the same weights. Raises ValueError."""
     sys.path.insert(0, str(ROOT))
-    from ganrun.cli import overrides
+    from ganrun.cli import composition
     from ganrun.config import builders
 
-    config = overrides.compose_plain("train", [*case.words.split(), "dataset=mnist", f"dataset.image_size={case.size}"])
+    words = [*case.words.split(), "dataset=mnist", f"dataset.image_size={case.size}"]
+    config = composition.compose_plain("train", words)
     with torch.device("meta"):
         players = builders.build_system(config).players()
     for player, network in zip(("generator", "discriminator"), case.networks(), strict=True):

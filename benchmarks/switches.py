@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ganrun.cli.overrides import compose_plain
+from ganrun.cli.composition import compose_plain
 from ganrun.common import device
 from ganrun.networks.doubling import DoublingConv2d
 from ganrun.training import runs

@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ganrun.cli.overrides import check, compose_plain
+from ganrun.cli.composition import compose_plain
 from ganrun.config.builders import load_dataset
+from ganrun.config.schema import check
 from ganrun.training import runs
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.hooks.watchdog import Watchdog

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ganrun.cli.overrides import check, compose_plain
+from ganrun.cli.composition import compose_plain
+from ganrun.config.schema import check
 from ganrun.training.planning import measure
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

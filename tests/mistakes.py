@@ -16,8 +16,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from ganrun.cli.composition import compose
 from ganrun.cli.main import main
-from ganrun.cli.overrides import _compose
 from tests import fuzzing
 
 SECONDS, LINES, MEGABYTES = 10, 3, 500
@@ -123,7 +123,7 @@ def lines() -> Iterator[Line]:
     seen: set[tuple[str, str, str]] = set()
     for command, words in compositions():
         page = command.replace("-", "_")
-        for key, target in leaves(_compose(page, list(words), None)):
+        for key, target in leaves(compose(page, list(words), None).config):
             own = command if command not in ("bench", "doctor") or key.startswith(f"{command}.") else "train"
             if key.count(".") and own == "augment-study" and key.startswith("dataset."):
                 own = "train"

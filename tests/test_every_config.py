@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ganrun.checkpoints import load
-from ganrun.cli import overrides
+from ganrun.cli import composition
 from ganrun.common.schedules import Schedule
 from ganrun.config import builders
 from ganrun.config.build import build, resolve
+from ganrun.config.schema import check
 from ganrun.config.tree import conf_folder, description, group_choices
 from ganrun.data.dataset import Dataset
 from ganrun.losses.loss import AdversarialLoss
@@ -39,39 +40,39 @@ def test_every_choice_of_every_group_composes(group: str, vgg19: list[str], tmp_
     for choice in CHOICES[group]:
         own = [f"dataset.root={tmp_path}"] if choice in ("folder", "t6_faces") else []
         own += vgg19 if choice == "srgan_vgg" else []
-        config = overrides.compose_plain("train", [f"{group}={choice}", *own])
-        overrides.check("train", config)
+        config = composition.compose_plain("train", [f"{group}={choice}", *own])
+        check("train", config)
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["model"]))
 def test_every_model_builds(choice: str, vgg19: list[str]) -> None:
-    config = overrides.compose_plain("train", [f"model={choice}", *(vgg19 if choice == "srgan_vgg" else [])])
+    config = composition.compose_plain("train", [f"model={choice}", *(vgg19 if choice == "srgan_vgg" else [])])
     with torch.device("meta"):
         assert isinstance(builders.build_system(config), System)
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["loss"]))
 def test_every_loss_builds(choice: str) -> None:
-    config = overrides.compose_plain("train", [f"loss={choice}"])
+    config = composition.compose_plain("train", [f"loss={choice}"])
     assert isinstance(build(config["loss"], AdversarialLoss, "loss"), AdversarialLoss)
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["optimizer"]))
 def test_every_optimizer_builds_for_each_player(choice: str) -> None:
-    config = overrides.compose_plain("train", [f"optimizer={choice}", "model=mlp"])
+    config = composition.compose_plain("train", [f"optimizer={choice}", "model=mlp"])
     optimizers, schedules = optimizers_.build_optimizers(config, builders.build_system(config))
     assert optimizers.keys() == schedules.keys() == {"generator", "discriminator"}
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["schedule"]))
 def test_every_schedule_builds_and_starts_at_the_full_rate(choice: str) -> None:
-    config = overrides.compose_plain("train", [f"schedule={choice}"])
+    config = composition.compose_plain("train", [f"schedule={choice}"])
     assert build(config["optimizer"]["schedule"], Schedule, "schedule").factor(0.0) == 1.0
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES["hooks"]))
 def test_every_set_of_hooks_builds(choice: str, tmp_path: Path) -> None:
-    config = overrides.compose_plain("train", [f"hooks={choice}"])
+    config = composition.compose_plain("train", [f"hooks={choice}"])
     for name, node in config["hooks"].items():
         if node is not None:  # a place for another choice's
             assert isinstance(build(node, Hook, f"hooks.{name}", folder=tmp_path, config=config), Hook)
@@ -80,7 +81,7 @@ def test_every_set_of_hooks_builds(choice: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("choice", sorted(CHOICES["dataset"]))
 def test_every_data_set_names_a_class_and_its_facts(choice: str, tmp_path: Path) -> None:
     pictures(tmp_path)
-    config = overrides.compose_plain(
+    config = composition.compose_plain(
         "train", [f"dataset={choice}", *([f"dataset.root={tmp_path}"] if choice == "folder" else [])]
     )
     resolve(config["dataset"], Dataset, "dataset")
@@ -92,7 +93,7 @@ def test_every_experiment_builds(choice: str, tmp_path: Path) -> None:
     """Its networks, loss and optimizers; its pictures, where they are a user's own, are stand-ins."""
     pictures(tmp_path)
     own = [f"dataset.root={tmp_path}", "dataset.classes=0"] if choice == "t6_faces" else []
-    config = overrides.compose_plain("train", [f"experiment={choice}", *own])
+    config = composition.compose_plain("train", [f"experiment={choice}", *own])
     with torch.device("meta"):
         system = builders.build_system(config)
         optimizers_.build_optimizers(config, system)

@@ -1,23 +1,59 @@
-"""hydra_main: hands a checked command line to Hydra's own main, which makes run folders, sweeps and launches."""
+"""Jobs as Hydra runs them: one checked job here and now, or Hydra's own main for sweeps and for what only shows."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganrun.cli.hydra_messages import ours
 from ganrun.common import terminal
 from ganrun.common.errors import FailedChecks, UserError
-from ganrun.config import tree
+from ganrun.config.tree import conf_folder
+
+if TYPE_CHECKING:
+    from ganrun.cli.overrides import Request
 
 KNOWN_FAILURES = (UserError, FailedChecks, FloatingPointError, OSError)  # their messages say it all
 
 log = logging.getLogger("ganrun")
+
+
+def run_here(request: Request, job: Callable[[Any], None]) -> None:
+    """Run `job` with the composition that was checked: in its folder, logged there, with .hydra/ written.
+
+    Hydra's own main does the same, but composes the line two more times. Raises what `job` raises.
+    """
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.utils import run_job
+    from hydra.errors import HydraException
+    from hydra.types import HydraContext, RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
+    config, loader = request.composition()
+    config.hydra.mode = RunMode.RUN
+    began: list[bool] = []
+
+    def noted(cfg: Any) -> None:
+        began.append(True)
+        job(cfg)
+
+    with known_failures():
+        try:
+            callbacks = Callbacks(config)
+            callbacks.on_run_start(config=config, config_name=request.page)
+            done = run_job(noted, config, "hydra.run.dir", None, HydraContext(loader, callbacks))
+            callbacks.on_run_end(config=config, config_name=request.page, job_return=done)
+            _ = done.return_value  # raises what the job raised
+        except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, ImportError) as error:
+            if began or isinstance(error, UserError):
+                raise
+            raise UserError(f"hydra's own settings: {ours(str(error))}") from None
 
 
 def hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> None:
@@ -28,18 +64,17 @@ def hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> Non
     import hydra
     from hydra.errors import HydraException
 
-    from ganrun.cli import overrides
+    from ganrun.cli import composition
 
-    overrides.register_resolvers()
+    composition.register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here as they are, instead of Hydra's print and exit(1)
     program = Path(sys.argv[0]).name
     before, sys.argv = sys.argv, [program if program != "__main__.py" else "ganrun", *argv]
-    if sys.version_info >= (3, 14):  # argparse there checks help texts that Hydra 1.3 makes lazily
-        argparse.ArgumentParser._check_help = lambda self, action: None  # type: ignore[attr-defined]
     failures: list[Exception] = []
     guarded = keeping(job, failures, logging.ERROR if "--multirun" in argv else logging.DEBUG)
     try:
-        hydra.main(config_path=str(tree.conf_folder()), config_name=page, version_base="1.3")(guarded)()
+        with lazy_help_texts():
+            hydra.main(config_path=str(conf_folder()), config_name=page, version_base="1.3")(guarded)()
     except HydraException as error:
         raise UserError(ours(str(error))) from None
     except SystemExit as end:  # --hydra-help ends so
@@ -57,11 +92,9 @@ def keeping(job: Callable[[Any], None], failures: list[Exception], level: int) -
 
     def guarded(cfg: Any) -> None:
         try:
-            with terminal.cleaned():  # a launcher's worker has streams of its own
+            with terminal.cleaned(), known_failures():  # a launcher's worker has streams of its own
                 job(cfg)
-        except (*KNOWN_FAILURES, RuntimeError) as error:
-            if isinstance(error, RuntimeError):
-                error = out_of_memory(error)
+        except KNOWN_FAILURES as error:
             if os.getpid() != here:  # a launcher's worker: only Hydra can carry the news
                 raise
             log.log(level, f"this job failed: {error}")
@@ -70,11 +103,29 @@ def keeping(job: Callable[[Any], None], failures: list[Exception], level: int) -
     return guarded
 
 
-def out_of_memory(error: RuntimeError) -> OSError:
-    """One line for want of memory; any other RuntimeError is our bug and keeps its traceback."""
-    if "out of memory" in str(error) or "can't allocate memory" in str(error):
-        return OSError("not enough memory for this: try a smaller batch_size, image_size, n or tile")
-    raise error
+@contextlib.contextmanager
+def known_failures() -> Iterator[None]:
+    """Turns a lack of memory into an OSError of one line. Any other RuntimeError is our bug and keeps its traceback."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+            raise OSError("not enough memory for this: try a smaller batch_size, image_size, n or tile") from error
+        raise
+
+
+@contextlib.contextmanager
+def lazy_help_texts() -> Iterator[None]:
+    """From Python 3.14 on argparse checks help texts at once, which Hydra 1.3 makes lazily."""
+    check = getattr(argparse.ArgumentParser, "_check_help", None)
+    if check is None:
+        yield
+        return
+    argparse.ArgumentParser._check_help = lambda self, action: None  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser._check_help = check  # type: ignore[attr-defined]
 
 
 def output_folder() -> Path:

@@ -25,7 +25,7 @@ from ganrun.common.distributed import RanksError, World, lost
 from ganrun.common.errors import UserError
 from ganrun.common.precision import set_precision
 from ganrun.common.types import Config
-from ganrun.config.builders import build_system, load_dataset
+from ganrun.config.builders import load_dataset
 from ganrun.config.schema import AUTO, LENGTHS, MOVABLE, NEWER, WITH_RESUME
 from ganrun.data.loading.stream import Stream
 from ganrun.losses.penalties import Penalty
@@ -40,6 +40,7 @@ from ganrun.training.length import length_of
 from ganrun.training.optimizers import build_optimizers, clip_norms
 from ganrun.training.planning.measure import settled
 from ganrun.training.planning.plan import build_hooks
+from ganrun.training.planning.systems import Systems
 from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
@@ -48,11 +49,18 @@ UNCAPPED = ".max_channels"  # of a network; a run of before it was there goes on
 STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
 
 
-def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, world: World | None = None) -> Trainer:
-    """A trainer at step 0 with all its hooks, for a checked config."""
+def assemble(
+    config: Config,
+    folder: Path,
+    trust: Sequence[str] | None = None,
+    world: World | None = None,
+    systems: Systems | None = None,
+) -> Trainer:
+    """A trainer at step 0 with all its hooks, for a checked config. It gets the real system that `systems` holds."""
+    systems = systems or Systems(config, trust)
     world = world or World()
     if config["precision"] == AUTO:  # `training` has settled it already, and told the user
-        config, _ = settled(config, trust, world)
+        config, _ = settled(config, trust, world, systems=systems)
     if world.first:
         make_folder(folder)
     device = pick_device(config["device"])
@@ -61,7 +69,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     dataset = load_dataset(config, trust).to(device)
     set_threads(config["threads"], math.prod(dataset.image_size))
     set_precision(config["precision"], device)
-    system = build_system(config, trust).to(device).to(memory_format=torch.channels_last)
+    system = systems.take().to(device).to(memory_format=torch.channels_last)
     if world.size > 1 and config.get("ranks", {}).get("batchnorm") == "synchronised":
         synchronise_(system)
     optimizers, schedules = build_optimizers(config, system, trust)
@@ -110,13 +118,14 @@ def train(
     trust: Sequence[str] | None = None,
     state: Config | None = None,
     world: World | None = None,
+    systems: Systems | None = None,
 ) -> Trainer:
     """Train in `folder`, from the start or on from a checkpoint's state. Returns the trainer at its end.
 
     `state` is emptied once it is restored: its tensors would lie in memory beside the trainer's for the whole run.
     The caller holds the folder's lock. Raises FloatingPointError when the numbers went wrong.
     """
-    trainer = assemble(config, folder, trust, world)
+    trainer = assemble(config, folder, trust, world, systems)
     if state is not None:
         restore(trainer, state)
         state.clear()

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from ganrun.checkpoints import checkpoint
-from ganrun.cli import main as cli
 from ganrun.cli import overrides
 from ganrun.cli.main import main
+from ganrun.commands import command
 from ganrun.common.errors import UserError
 from tests.same import differences
 
@@ -656,6 +656,6 @@ def test_debug_shows_the_traceback() -> None:
 
 def test_plot_without_matplotlib_says_so_before_torch_is_imported(monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr(cli, "_check_torch", lambda: pytest.fail("torch was imported first"))
+    monkeypatch.setattr(command, "require_torch", lambda: pytest.fail("torch was imported first"))
     assert main(["plot", "run=anything"]) == 2
     assert capsys.readouterr().err == "ganrun: plot needs matplotlib: pip install 'ganrun[plot]'\n"

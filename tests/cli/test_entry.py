@@ -32,7 +32,7 @@ sys.meta_path.insert(0, Ambush())
 # the process `ganrun`, in which a function sends a signal and makes something else of the interrupt
 TRAPPED = """
 import importlib, os, sys
-from ganrun import entry
+from ganrun.cli import entry
 room, name, number, *sys.argv[1:] = sys.argv[1:]
 module = importlib.import_module(room)
 before = getattr(module, name)
@@ -91,7 +91,7 @@ def test_a_signal_in_the_midst_of_an_import_ends_the_process_without_a_word(at: 
 
 @pytest.mark.parametrize("made_of_it", ["RuntimeError('what a library says')", "OSError", "SystemExit(3)"])
 def test_a_signal_that_a_library_takes_for_an_error_is_still_a_signal(made_of_it: str, tmp_path) -> None:
-    done = trapped(tmp_path, "ganrun.cli.overrides:check", signal.SIGINT, made_of_it)
+    done = trapped(tmp_path, "ganrun.cli.overrides:check_words", signal.SIGINT, made_of_it)
     assert (done.returncode, done.stderr) == (130, "")
 
 
@@ -135,7 +135,7 @@ def test_no_signal_is_lost_and_none_is_shown(moment: str, tmp_path: Path) -> Non
     (tmp_path / "swallows.py").write_text(swallows, encoding="utf-8")
     script = f"""
 import os, signal, sys, time
-from ganrun import cli, entry
+from ganrun.cli import entry, main as cli
 entry.GRACE = 1
 class Falls:
     def __del__(self):
@@ -159,7 +159,8 @@ entry.main()
 
 def test_a_signal_that_was_ignored_stays_ignored(tmp_path) -> None:
     script = (
-        "import os, signal, sys\nfrom ganrun import cli, entry\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "import os, signal, sys\nfrom ganrun.cli import entry, main as cli\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "cli.main = lambda words: os.kill(os.getpid(), signal.SIGINT) or 7\nsys.exit(entry.main())\n"
     )
     assert subprocess.run([sys.executable, "-c", script], env=environment()).returncode == 7
@@ -169,7 +170,7 @@ def test_the_entry_imports_almost_nothing_before_its_handlers_stand() -> None:
     """Anything that it imports is a time in which Ctrl-C is a traceback."""
     script = "import sys; before = set(sys.modules); import ganrun.cli.entry; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True)
-    assert done.stdout.split() == ["ganrun", "ganrun.cli.entry"]
+    assert done.stdout.split() == ["ganrun", "ganrun.cli", "ganrun.cli.entry"]
 
 
 def test_a_start_that_was_killed_may_start_again_in_its_folder(tmp_path: Path, monkeypatch) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ganrun.cli.check_words import _dotted
+from ganrun.cli.composition import compose
 from ganrun.cli.main import main
-from ganrun.cli.overrides import _compose, _dotted
 from ganrun.cli.synonyms import SYNONYMS, meant
 from ganrun.config.tree import group_choices
 
@@ -21,7 +22,7 @@ COMPOSITIONS = (
 
 @lru_cache
 def known() -> frozenset[str]:
-    keys = {key for page, words in COMPOSITIONS for key in _dotted(_compose(page, list(words), None))}
+    keys = {key for page, words in COMPOSITIONS for key in _dotted(compose(page, list(words), None).config)}
     return frozenset(keys | set(group_choices()))
 
 

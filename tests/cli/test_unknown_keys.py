@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
-from ganrun.cli.overrides import compose_plain
 from ganrun.common.errors import UserError
 
 NOISE = "_target_: ganrun.augmentations.instance_noise.InstanceNoise\nsigma: 0.3\n"

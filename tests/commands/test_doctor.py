@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
-from ganrun.cli.overrides import check, compose_plain
 from ganrun.commands import doctor
 from ganrun.commands.doctor import FAIL, OK, WARN, Line
+from ganrun.config.schema import check
 from ganrun.training import runs
 from ganrun.training.trainer import Trainer
 from tests.conftest import shrink

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
-from ganrun.cli.overrides import compose_plain
 from ganrun.commands import evaluate
 from ganrun.common.errors import UserError
 from ganrun.data.dataset import Dataset

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ganrun.cli.grammar import parse_overrides
 from ganrun.cli.main import main
-from ganrun.cli.overrides import parse_overrides
 from ganrun.commands.train.hints import hints
 from ganrun.common.quoting import meant, quoted, typed
 

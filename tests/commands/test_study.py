@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
-from ganrun.cli.overrides import compose_plain
 from ganrun.commands.study import study
 from ganrun.commands.study.material import Material, Synthetic
 from ganrun.commands.study.report import Report

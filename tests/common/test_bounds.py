@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.cli.overrides import compose_plain
+from ganrun.cli.composition import compose_plain
 from ganrun.common.bounds import OF_TORCH, Count, Decay, Pixels, Positive, Setting, Share, Unfit, Weight, fitted, shown
 from ganrun.common.errors import UserError
 from ganrun.config.build import build

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pictures import noise
 
+from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
-from ganrun.cli.overrides import compose_plain
 from ganrun.config.builders import _load_dataset, load_dataset
 from ganrun.data.decode import Decoder
 from ganrun.data.keeping import GLIMPSED, glimpse

@@ -11,8 +11,8 @@ import torch
 from pictures import noise
 from PIL import Image
 
+from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
-from ganrun.cli.overrides import compose_plain
 from ganrun.config.builders import build_system, load_dataset
 from ganrun.config.tree import conf_folder
 from ganrun.data.listing import find_facts

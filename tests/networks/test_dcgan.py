@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.cli.overrides import compose_plain
+from ganrun.cli.composition import compose_plain
 from ganrun.config.builders import build_system
 from ganrun.networks.dcgan import DCGANDiscriminator, DCGANGenerator, start_grid
 

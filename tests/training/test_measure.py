@@ -11,9 +11,10 @@ import torch
 import yaml
 
 from ganrun.checkpoints import checkpoint
-from ganrun.cli import main as cli
+from ganrun.cli import overrides
 from ganrun.cli.main import main
 from ganrun.common import precision
+from ganrun.common.errors import UserError
 from ganrun.training.planning import measure
 from ganrun.training.planning.measure import Passes, choose
 
@@ -145,12 +146,16 @@ def test_the_printed_overrides_repeat_the_run(machine, tmp_path: Path, monkeypat
     assert one == two
 
 
+def stop() -> None:
+    raise UserError("that is enough")
+
+
 def test_train_alone_is_the_demo_and_says_so(tmp_path: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ganrun"])
     seen = []
-    monkeypatch.setattr(cli, "hand_to_hydra", lambda page, job, argv: seen.append((page, argv)))
-    assert main(["train"]) == 0
+    monkeypatch.setattr(overrides, "read_command_line", lambda page, words: seen.append((page, words)) or stop())
+    assert main(["train"]) == 2
     assert seen == [("train", ["experiment=digits"])]
     assert "ganrun train experiment=digits" in capfd.readouterr().err
 

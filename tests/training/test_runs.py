@@ -48,7 +48,7 @@ def test_whole_numbers_in_betas_are_accepted(tiny) -> None:
 
 def test_small_images_get_one_thread_and_a_wish_is_a_wish(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(builders, "ALL_THREADS", 2)
+    monkeypatch.setattr(device, "ALL_THREADS", 2)
     seen = []
     monkeypatch.setattr(torch, "set_num_threads", seen.append)
     device.set_threads(None, 32 * 32)
@@ -59,7 +59,7 @@ def test_small_images_get_one_thread_and_a_wish_is_a_wish(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("asked", "stored", "used"), [(3, 1, 3), (None, 1, 1), (None, 16, 4), (None, None, None)])
 def test_drawing_takes_as_many_threads_as_the_run_had(asked, stored, used, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builders, "ALL_THREADS", 4)
+    monkeypatch.setattr(device, "ALL_THREADS", 4)
     assert device.threads_for(asked, {"config": {"threads": stored}}) == used
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganrun.cli.overrides import check, compose_plain
+from ganrun.cli.composition import compose_plain
 from ganrun.common.errors import UserError
 from ganrun.config.build import build
+from ganrun.config.schema import check
 from ganrun.config.tree import group_choices
 from ganrun.data.dataset import Dataset
 from ganrun.evaluation.features import default

@@ -9,7 +9,7 @@ import pytest
 
 from ganrun.checkpoints import load
 from ganrun.checkpoints.checkpoint import plain
-from ganrun.cli import overrides
+from ganrun.cli import composition
 from ganrun.commands import evaluate
 from ganrun.evaluation.results import read
 from ganrun.training import runs
@@ -31,7 +31,7 @@ def scored(tiny, tmp_path: Path) -> Path:
 
 
 def test_a_run_scores_itself_as_eval_would(scored: Path) -> None:
-    page = overrides.compose_plain("eval", [f"ckpt={scored}", "n=40", "scores=[kid,prdc]", "features=random_conv"])
+    page = composition.compose_plain("eval", [f"ckpt={scored}", "n=40", "scores=[kid,prdc]", "features=random_conv"])
     (later,) = (evaluate.of_run(page, path) for path in evaluate.checkpoints(page))
     last = read(str(scored / "scores.json"))[-1]
     assert last.about["step"] == 20
