@@ -1,4 +1,4 @@
-"""proof: a recorded or compiled step is used once it has given what the plain step gives, and given up otherwise."""
+"""A recorded or compiled step is used if it gives the result of the usual step, and given up otherwise."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class WrongRecorder(Recorder):
     [
         (None, no_generator, "the weights of generator differ"),
         (other_noise, None, "differ"),
-        (None, nothing_logged, "the plain way"),
+        (None, nothing_logged, "in the usual way"),
     ],
 )
 def test_a_recording_that_is_not_the_step_is_given_up_and_costs_nothing(
