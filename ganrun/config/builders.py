@@ -51,7 +51,7 @@ def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool
             dataset = build(node, Dataset, "dataset", trust)
         if not pixels:
             dataset.take(torch.arange(FEW) % len(dataset))  # what is wrong with these is said now
-    dataset.notes, dataset.faults, dataset.more_faults = notes, notes.warnings, notes.more
+    dataset.add_notes(notes, notes.warnings, notes.more)
     if "image_size" in node and as_size(node["image_size"]) != dataset.image_size:
         raise UserError(f"dataset.image_size={node['image_size']}, but the data have {list(dataset.image_size)}")
     for fact in ("channels", "classes"):

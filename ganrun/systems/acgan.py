@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Unpack
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganrun.augmentations.augmentation import Augmentation
-from ganrun.common.bounds import At, Weight, Whole
+from ganrun.common.bounds import Weight, Whole
 from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.systems.gan import GAN, Fakes
+from ganrun.systems.gan import GAN, Fakes, GANOptions
 from ganrun.systems.system import Batch
 
 
@@ -35,22 +34,9 @@ class ACGAN(GAN):
         classes: Whole,
         class_weight: Weight = 0.1,
         fake_class_weight: Weight = 0.0,
-        share_fakes: bool = True,
-        augmentation: Augmentation | None = None,
-        feature_matching: Weight = 0.0,
-        generator_steps: Annotated[int, At(1, 1000)] = 1,
+        **options: Unpack[GANOptions],
     ) -> None:
-        super().__init__(
-            generator,
-            discriminator,
-            latent,
-            loss,
-            share_fakes,
-            classes,
-            augmentation,
-            feature_matching,
-            generator_steps,
-        )
+        super().__init__(generator, discriminator, latent, loss, classes=classes, **options)
         self.class_weight, self.fake_class_weight = class_weight, fake_class_weight
 
     turns = GAN.turns  # the turns below depend on the step as those of GAN do

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated, TypedDict, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,15 @@ from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 Fakes = Callable[[Batch], Tensor]
 Made = TypeVar("Made")
+
+
+class GANOptions(TypedDict, total=False):
+    """What every game like `GAN` can be told: subclasses take these as `**options`, and `GAN` has their defaults."""
+
+    share_fakes: bool
+    augmentation: Augmentation | None
+    feature_matching: Weight
+    generator_steps: Annotated[int, At(1, 1000)]
 
 
 class GAN(System):

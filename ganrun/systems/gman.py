@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Annotated, cast
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
-from ganrun.augmentations.augmentation import Augmentation
-from ganrun.common.bounds import At, Weight
+from ganrun.common.bounds import Weight
 from ganrun.losses.discriminate import Discriminate, OnePass
 from ganrun.losses.loss import AdversarialLoss, joint_key
 from ganrun.losses.objective import Objective, side_by_side
-from ganrun.systems.gan import GAN, Fakes
+from ganrun.systems.gan import GAN, Fakes, GANOptions
 from ganrun.systems.system import Batch, Turn
 
 
@@ -36,24 +35,14 @@ class GMAN(GAN):
         latent: nn.Module,
         loss: AdversarialLoss,
         hardness: Weight = 1.0,
-        share_fakes: bool = True,
-        augmentation: Augmentation | None = None,
-        generator_steps: Annotated[int, At(1, 1000)] = 1,
+        **options: Unpack[GANOptions],
     ) -> None:
         if len(discriminators) < 2:
             raise ValueError(f"discriminators has only {list(discriminators)}: give two or more, or use model=dcgan")
         if hardness < 0:
             raise ValueError(f"hardness={hardness}, but it is 0 (the mean) or more (towards the hardest)")
         all_of_them = nn.ModuleDict(dict(discriminators))
-        super().__init__(
-            generator,
-            all_of_them,
-            latent,
-            loss,
-            share_fakes,
-            augmentation=augmentation,
-            generator_steps=generator_steps,
-        )
+        super().__init__(generator, all_of_them, latent, loss, **options)
         self.loss = Losses({name: copy.deepcopy(loss) for name in all_of_them})  # type: ignore[assignment]
         self.hardness = hardness
 

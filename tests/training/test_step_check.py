@@ -135,24 +135,25 @@ def test_a_compiled_network_is_used_only_if_it_computes_the_same(
     state = {"eager": False}
 
     def compiled(*inputs: torch.Tensor) -> torch.Tensor:
-        network.wrong = wrong and not state["eager"] and network._compiled_call_impl is not None
+        network.wrong = wrong and not state["eager"]
         return honest(*inputs)
 
     class Stance:
-        def __init__(self, name: str) -> None: ...
+        """As torch's: a call lasts, a block ends."""
 
-        def __enter__(self) -> None:
-            state["eager"] = True
+        def __init__(self, name: str) -> None:
+            self.before, state["eager"] = state["eager"], name == "force_eager"
+
+        def __enter__(self) -> None: ...
 
         def __exit__(self, *error: object) -> None:
-            state["eager"] = False
+            state["eager"] = self.before
 
     monkeypatch.setattr(torch.compiler, "set_stance", Stance)
     network.forward = compiled
-    network._compiled_call_impl = network._call_impl
     trainer.recorder = partial(Proved, inner=None)
     with caplog.at_level("INFO", "ganrun"):
         trainer.fit()
     assert ("compile    given up" in caplog.text) == wrong
-    assert (network._compiled_call_impl is None) == wrong
+    assert state["eager"] == wrong
     assert differences(plain(eager.state_dict()), plain(trainer.state_dict())) == []
