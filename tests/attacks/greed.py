@@ -18,7 +18,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO, Any
 
-HANG = 600  # seconds: no machine is so slow that an honest answer takes so long
+from tests.waiting import HANG
 
 
 class Other:

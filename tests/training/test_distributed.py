@@ -32,6 +32,7 @@ from ganrun.training.hooks.hook import Hook
 from ganrun.training.planning import plan
 from ganrun.training.trainer import Trainer
 from tests.same import differences
+from tests.waiting import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 4
@@ -182,14 +183,14 @@ def test_synchronised_batchnorm_in_one_process_is_batchnorm(tmp_path: Path) -> N
 
 def test_ranks_that_come_back_do_not_meet_those_of_an_earlier_start() -> None:
     store = dist.HashStore()
-    store.set_timeout(timedelta(seconds=5))
+    store.set_timeout(timedelta(seconds=HANG))
     store.set("hello/1", "of-the-dead")
     names: list[str] = []
     first = threading.Thread(target=lambda: names.append(met(store, 0, 2, 1)))
     first.start()
     store.get("session/1/of-the-dead")  # the first rank has answered the one that is no more
     names.append(met(store, 1, 2, 1))
-    first.join(10)
+    first.join()
     assert len(names) == 2
     assert names[0] == names[1]
 
@@ -249,7 +250,7 @@ def torchrun(words: list[str], cwd: Path, *flags: str, **environment: str) -> su
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
 
 
