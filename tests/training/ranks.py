@@ -1,4 +1,4 @@
-"""Ranks without torchrun: forked from one process that has imported torch, which each of them would take seconds for."""
+"""Ranks without torchrun: forked from one process that has imported torch, which takes each of them seconds."""
 
 from __future__ import annotations
 
