@@ -30,7 +30,7 @@ from ganrun.cli.user_yaml import check_folder
 from ganrun.common.errors import CheckpointError, UserError
 from ganrun.common.limits import SETTINGS
 from ganrun.common.types import Config
-from ganrun.config.schema import CHECKS, LENGTHS, check
+from ganrun.config.schema import KEYS, LENGTHS, check
 from ganrun.config.tree import group_choices
 
 JOBS_CHECKED = 100  # of a sweep, before it starts
@@ -174,7 +174,7 @@ def _clear_other_lengths(request: Request) -> None:
     if len(set(given)) > 1:
         raise UserError(f"{' and '.join(f'{name}=…' for name in given)}: a run has one length, give one of them")
     if given:
-        others = [name for name in LENGTHS if name in CHECKS[request.page] and not request.given(name)]
+        others = [name for name in LENGTHS if name in KEYS[request.page] and not request.given(name)]
         request.add(*(f"{name}=null" for name in others))
 
 
