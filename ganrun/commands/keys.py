@@ -11,7 +11,7 @@ from typing import Any
 
 from ganrun.common.bounds import described
 from ganrun.common.errors import UserError, nearest
-from ganrun.config.comments import Entry, choice_entries, chosen, page_entries
+from ganrun.config.comments import Entry, choice_entries, chosen, page_entries, picked
 from ganrun.config.schema import KEYS, PLAYERS
 from ganrun.config.signatures import hint_of
 from ganrun.config.synonyms import SYNONYMS, Meaning
@@ -48,22 +48,22 @@ class Row:
 
 def find(*words: str) -> str:
     """The keys and choices that fit the words. Raises UserError where there are none."""
-    query, picked, config_dir = _read(words)
+    query, picks, config_dir = _read(words)
     choices = group_choices(config_dir)
     if not query:
-        return _overview(choices) if not picked else _keys_of_choices(picked, config_dir)
-    current = {f"{group}={choice}" for group, choice in chosen("train", picked, config_dir).items()}
+        return _overview(choices) if not picks else _keys_of_choices(picks, config_dir)
+    current = {f"{group}={choice}" for group, choice in chosen("train", picks, config_dir).items()}
     rows = list(_rows(choices, current, config_dir))
     asked = " ".join(query)
     meaning = _meaning(asked)
     found = _search(asked, rows, meaning)
-    picks = _named_choices(asked, choices)
-    if not found and not picks and not meaning and len(query) > 1:
+    named = _named_choices(asked, choices)
+    if not found and not named and not meaning and len(query) > 1:
         others = [word for word in words if word not in query]
         return "\n\n".join(find(word, *others) for word in query)
-    if not found and not picks and not (meaning and meaning.keys):
+    if not found and not named and not (meaning and meaning.keys):
         raise UserError(_nothing(asked, rows, meaning))
-    return "\n".join([*_heading(asked, meaning), *_listed(found, current), *picks])
+    return "\n".join([*_heading(asked, meaning), *_listed(found, current), *named])
 
 
 # -- reading what was asked ---------------------------------------------------------------------------------------
@@ -71,23 +71,15 @@ def find(*words: str) -> str:
 
 def _read(words: Iterable[str]) -> tuple[list[str], dict[str, str], Path | None]:
     """The words to look for, the choices among them, loss=wgan_gp, and the folder of the user's own yaml."""
-    rest, query, picked = list(words), list[str](), dict[str, str]()
-    config_dir = None
+    rest, config_dir = list(words), None
     for flag in ("--config-dir", "-cd"):
         if flag in rest[:-1]:
             at = rest.index(flag)
             config_dir = Path(rest[at + 1]).absolute()
             del rest[at : at + 2]
-    groups = group_choices(config_dir)
-    for word in rest:
-        name, equals, value = word.lstrip("-+~").partition("=")
-        if equals and value and name in groups:
-            if value not in groups[name]:
-                raise UserError(f"{word}: no such choice; {nearest(value, groups[name], 5)}")
-            picked[name] = value
-        elif name.strip():
-            query.append(name.strip())
-    return query, picked, config_dir
+    picks = picked(rest, group_choices(config_dir))
+    names = [word.lstrip("-+~").partition("=")[0].strip() for word in rest if word.partition("=")[0] not in picks]
+    return [name for name in names if name], picks, config_dir
 
 
 def _normal(text: str) -> str:
@@ -224,9 +216,9 @@ def _nothing(asked: str, rows: list[Row], meaning: Meaning | None) -> str:
     return f"keys {asked[:80]}: no key, comment or choice has this word{told}; ganrun keys lists all"
 
 
-def _keys_of_choices(picked: dict[str, str], config_dir: Path | None) -> str:
+def _keys_of_choices(picks: dict[str, str], config_dir: Path | None) -> str:
     lines: list[str] = []
-    for group, choice in picked.items():
+    for group, choice in picks.items():
         for entry in choice_entries(group, choice, config_dir).values():
             if entry.default:
                 hint = hint_of(entry.target, entry.key.rpartition(".")[2]) if entry.target else None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
+from ganrun.common.errors import UserError, nearest
 from ganrun.config.tree import conf_folder, groups_of, parents_of
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -62,14 +63,26 @@ def choice_path(group: str, choice: str, config_dir: Path | None = None) -> Path
     return next((path for path in paths if path.is_file()), None)
 
 
-def chosen(page: str, picked: dict[str, str], config_dir: Path | None = None) -> dict[str, str]:
+def picked(words: Iterable[str], groups: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The choices among the words of a command line, {"loss": "hinge"}. Raises UserError for one that is not there."""
+    found: dict[str, str] = {}
+    for word in words:
+        group, equals, choice = word.lstrip("+").partition("=")
+        if equals and choice and group in groups:
+            if choice not in groups[group]:
+                raise UserError(f"{group}={choice[:80]}: no such choice; {nearest(choice[:80], groups[group], 5)}")
+            found[group] = choice
+    return found
+
+
+def chosen(page: str, picks: Mapping[str, str], config_dir: Path | None = None) -> dict[str, str]:
     """The choice of each group: what was picked, else what an experiment, loss or model brings, else the default."""
     choices: dict[str, str] = {}
     for name in [*sorted(parents_of(page)), page]:
         choices |= dict(CHOSEN.findall(_defaults_of(_text(conf_folder() / f"{name}.yaml"))))
     known = groups_of(page)
-    choices = {group: choice for group, choice in choices.items() if group in known} | picked
-    experiment = _brought("experiment", choices.get("experiment", ""), config_dir) | picked
+    choices = {group: choice for group, choice in choices.items() if group in known} | dict(picks)
+    experiment = _brought("experiment", choices.get("experiment", ""), config_dir) | dict(picks)
     choices |= experiment  # its choices win over what its model and loss bring
     for group in ("dataset", "model", "loss"):
         choices |= _brought(group, choices.get(group, ""), config_dir) | experiment

@@ -74,3 +74,31 @@ def test_it_needs_neither_torch_nor_hydra() -> None:
         "sys.exit(bool({'torch', 'hydra', 'omegaconf'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "there", "not_there"),
+    [
+        ("train model=cyclegan", ["model.pool_size=50", "dataset.root_a=null", "is  ", "dataset=unpaired"], ["latent"]),
+        (
+            "train model=mlp loss=wgan",
+            ["model.generator.widths=", "loss.clip=0.01", "optimizer.alpha"],
+            ["cycle_weight"],
+        ),
+        ("train hooks=scores", ["hooks.scores.batch_size=64"], ["often used beside"]),
+        ("doctor model=gman", ["model.hardness=1", "keys of every doctor"], ["cycle_weight"]),
+        ("train", ["often used beside the keys below", "batch_size: 64"], ["model.pool_size"]),
+    ],
+)
+def test_help_of_a_composition_shows_its_own_keys(
+    line: str, there: list[str], not_there: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*line.split(), "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(text in out for text in there)
+    assert not any(text in out for text in not_there)
+
+
+def test_help_of_a_choice_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "model=cyclgan", "--help"]) == 2
+    assert "model=cyclgan: no such choice; nearest: cyclegan" in capsys.readouterr().err
