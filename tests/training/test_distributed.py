@@ -214,7 +214,7 @@ def as_rank_1_of_2(monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "line"),
     [
         ("train -m seed=0,1", "rank 1: -m starts many runs"),
-        ("train ranks.batchnorm=global", "rank 1: ranks.batchnorm=global is unknown"),
+        ("train ranks.batchnorm=global", "rank 1: ranks.batchnorm=global must be per_rank | synchronised"),
         ("train device=cuda:0", "rank 1: device=cuda:0 with 2 ranks: leave device=auto"),
         ("apply ckpt=x input=y out=z", "rank 1: apply is the work of one process"),
     ],
