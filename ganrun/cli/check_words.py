@@ -11,11 +11,11 @@ from omegaconf import DictConfig, ListConfig
 from ganrun.cli.composition import compose, without_hydra
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import PATHS
-from ganrun.cli.synonyms import meant
 from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_home
 from ganrun.config.schema import MOVABLE
+from ganrun.config.synonyms import meant
 from ganrun.config.tree import group_choices
 
 if TYPE_CHECKING:

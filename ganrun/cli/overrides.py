@@ -25,12 +25,12 @@ from ganrun.cli.check_words import check_words
 from ganrun.cli.composition import Composition, checked_plain, compose, in_our_words
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import allow_absent, as_meant
-from ganrun.cli.synonyms import undashed
 from ganrun.cli.user_yaml import check_folder
 from ganrun.common.errors import CheckpointError, UserError
 from ganrun.common.limits import SETTINGS
 from ganrun.common.types import Config
-from ganrun.config.schema import CHECKS, LENGTHS, check
+from ganrun.config.schema import KEYS, LENGTHS, check
+from ganrun.config.synonyms import undashed
 from ganrun.config.tree import group_choices
 
 JOBS_CHECKED = 100  # of a sweep, before it starts
@@ -174,7 +174,7 @@ def _clear_other_lengths(request: Request) -> None:
     if len(set(given)) > 1:
         raise UserError(f"{' and '.join(f'{name}=…' for name in given)}: a run has one length, give one of them")
     if given:
-        others = [name for name in LENGTHS if name in CHECKS[request.page] and not request.given(name)]
+        others = [name for name in LENGTHS if name in KEYS[request.page] and not request.given(name)]
         request.add(*(f"{name}=null" for name in others))
 
 

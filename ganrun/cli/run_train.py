@@ -43,7 +43,7 @@ def run_train(words: list[str]) -> int:
     if torchrun.launched():
         return _train_together(request)
     configs = list(request.configs())
-    folder = _folder_of(request, configs[0])
+    folder = folder_of(request, configs[0])
     if folder is None:  # of a sweep's jobs, or outputs/...: only Hydra will know
         for out in {config["out"] or "outputs" for config in configs}:
             check_sweep(Path(str(out)).expanduser(), resumes=out != "outputs")
@@ -131,7 +131,7 @@ def _checked_folder(request: Request, config: Config) -> str:
     """The folder of a run that may start; "" where there is nothing to do, and a line or a plan has said so."""
     from ganrun.commands.train import train
 
-    folder = (_folder_of(request, config) or overrides.new_folder(request)).absolute()
+    folder = (folder_of(request, config) or overrides.new_folder(request)).absolute()
     check_folder(folder, config["resume"])
     checked = train.check(config, folder)
     if config["dry_run"] or checked.end:
@@ -140,7 +140,7 @@ def _checked_folder(request: Request, config: Config) -> str:
     return str(folder)
 
 
-def _folder_of(request: Request, config: Config) -> Path | None:
+def folder_of(request: Request, config: Config) -> Path | None:
     """Where the run is or will be; None while only Hydra knows. What `resume` may not be given with is refused."""
     out = Path(str(config["out"])).expanduser() if config["out"] is not None else None
     if config["resume"] == "auto" and out is None:

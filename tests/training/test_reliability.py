@@ -318,7 +318,7 @@ def test_skipping_ends_when_it_does_not_help(tiny, tmp_path: Path) -> None:
 def test_a_folder_has_one_writer_and_a_dead_one_does_not_count(tmp_path: Path, capfd) -> None:
     assert main([*AUTO, "steps=2"]) == 0
     holder = "import time, filelock; lock = filelock.FileLock('run/.lock'); lock.acquire(); print(1, flush=True); "
-    other = subprocess.Popen([sys.executable, "-c", holder + "time.sleep(60)"], stdout=subprocess.PIPE)
+    other = subprocess.Popen([sys.executable, "-c", holder + "time.sleep(3600)"], stdout=subprocess.PIPE)
     other.stdout.readline()
     for words in (["train", "resume=run", "steps=4"], [*AUTO, "steps=4"]):
         assert main(words) == 2

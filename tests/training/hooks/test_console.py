@@ -164,7 +164,7 @@ def on_a_terminal(columns: int, **more: str) -> list[str]:
     with contextlib.suppress(OSError):  # the end, on Linux
         while part := os.read(ours, 65536):
             said += part
-    assert process.wait(60) == 0
+    assert process.wait() == 0
     os.close(ours)
     assert b"\x1b" not in said
     return [part.rstrip() for part in re.split(r"[\r\n]+", said.decode()) if part.strip()]
