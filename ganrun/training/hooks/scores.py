@@ -95,9 +95,8 @@ class Scores(Hook):
     def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         each, batch = 1000 * self.every, trainer.stream.batch_size
         due = trainer.done or trainer.step * batch // each > (trainer.step - 1) * batch // each
-        if (
-            due and not self.given_up and trainer.control.stopped is None
-        ):  # a run that was asked to stop must not take longer
+        # a run that was asked to stop must not take longer
+        if due and not self.given_up and trainer.control.stopped is None:
             with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
                 self.score(trainer, record)
 
