@@ -42,7 +42,9 @@ def threads_for(asked: int | None, state: Config) -> int | None:
 
 
 def set_threads(threads: int | None, pixels: int = LARGE) -> None:
-    """CPU threads as asked; else one for images below 64×64, where threads wait for each other longer than they work
-    (on a busy machine two were measured to be 2 to 25 times slower than one), and torch's own number above.
+    """CPU threads as asked; else one for images below 64×64, and torch's own number above.
+
+    A new run measures its number instead. This rule is for what is not measured: drawing, evaluation, and runs saved
+    before there was a measurement. For small images two threads were 2 to 25 times slower than one on a busy machine.
     """
     torch.set_num_threads(threads or (1 if pixels < LARGE and "OMP_NUM_THREADS" not in os.environ else ALL_THREADS))

@@ -29,6 +29,11 @@ def local_rank() -> int:
     return number("LOCAL_RANK")
 
 
+def local_size() -> int:
+    """The number of processes of this run on this machine."""
+    return max(1, number("LOCAL_WORLD_SIZE", 1)) if launched() else 1
+
+
 def restarts() -> int:
     """How often `--max-restarts` has begun anew."""
     return number("TORCHELASTIC_RESTART_COUNT")
