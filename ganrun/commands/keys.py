@@ -14,7 +14,7 @@ from ganrun.common.errors import UserError, nearest
 from ganrun.config.comments import Entry, choice_entries, chosen, page_entries, picked
 from ganrun.config.schema import KEYS, PLAYERS
 from ganrun.config.signatures import hint_of
-from ganrun.config.synonyms import SYNONYMS, Meaning
+from ganrun.config.synonyms import SYNONYMS, Meaning, meaning_of
 from ganrun.config.tree import group_choices, groups_of, parents_of
 
 SHOWN_IN_FULL = 12  # keys; of those that fit less well only the names are listed
@@ -55,7 +55,7 @@ def find(*words: str) -> str:
     current = {f"{group}={choice}" for group, choice in chosen("train", picks, config_dir).items()}
     rows = list(_rows(choices, current, config_dir))
     asked = " ".join(query)
-    meaning = _meaning(asked)
+    meaning = meaning_of(asked)
     found = _search(asked, rows, meaning)
     named = _named_choices(asked, choices)
     if not found and not named and not meaning and len(query) > 1:
@@ -84,12 +84,6 @@ def _read(words: Iterable[str]) -> tuple[list[str], dict[str, str], Path | None]
 
 def _normal(text: str) -> str:
     return re.sub(r"[\s_\-.]+", " ", text.lower()).strip()
-
-
-def _meaning(asked: str) -> Meaning | None:
-    """What other programs mean by this word."""
-    plain = _normal(asked)
-    return SYNONYMS.get(plain.replace(" ", "_")) or SYNONYMS.get(plain.replace(" ", ""))
 
 
 # -- the keys that there are --------------------------------------------------------------------------------------

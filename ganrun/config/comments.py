@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from ganrun.common.errors import UserError, nearest
-from ganrun.config.tree import conf_folder, groups_of, parents_of
+from ganrun.config.tree import conf_folder, group_choices, groups_of, parents_of
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 NOT_KEYS = ("defaults", "hydra", "_target_")
@@ -73,6 +73,17 @@ def picked(words: Iterable[str], groups: Mapping[str, Mapping[str, str]]) -> dic
                 raise UserError(f"{group}={choice[:80]}: no such choice; {nearest(choice[:80], groups[group], 5)}")
             found[group] = choice
     return found
+
+
+def choices_with(page: str, key: str, config_dir: Path | None = None) -> str:
+    """The choices of a command that have a key: "loss=wgan|wgan_gp"; "" where none has."""
+    found = [
+        f"{group}={'|'.join(names)}"
+        for group, choices in group_choices(config_dir, page).items()
+        if group != "experiment"  # these only give values to keys of others
+        and (names := [name for name in choices if key in choice_entries(group, name, config_dir)])
+    ]
+    return " or ".join(found)
 
 
 def chosen(page: str, picks: Mapping[str, str], config_dir: Path | None = None) -> dict[str, str]:

@@ -97,8 +97,8 @@ def plan(
     require_batch(config, dataset)
     if config["batch_size"] % (parts := torchrun.size() * config.get("accumulate", 1)):
         raise UserError(
-            f"batch_size={config['batch_size']} is not divisible by {torchrun.size()} ranks × "
-            f"accumulate={config.get('accumulate', 1)}: choose a multiple of {parts}"
+            f"batch_size={config['batch_size']} is not divisible by {_divisor(config)}: choose a multiple of {parts}, "
+            f"such as batch_size={-(-config['batch_size'] // parts) * parts}"
         )
     with torch.device("meta"):
         system = build_system(config, trust)
@@ -122,6 +122,12 @@ def plan(
     disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
     return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said)
+
+
+def _divisor(config: Config) -> str:
+    """What a batch is divided by, in the user's words: the ranks, the parts of gradient accumulation, or both."""
+    ranks, parts = torchrun.size(), f"accumulate={config.get('accumulate', 1)}"
+    return parts if ranks == 1 else f"{ranks} ranks × {parts}"
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:
