@@ -11,11 +11,11 @@ from omegaconf import DictConfig, ListConfig
 from ganrun.cli.composition import compose, without_hydra
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import PATHS
+from ganrun.cli.ways_out import instead, no_such_choice, not_a_group
 from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_home
 from ganrun.config.schema import MOVABLE
-from ganrun.config.synonyms import meant
 from ganrun.config.tree import group_choices
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _first_composition(request: Request, choices: list[Override], groups: Mappin
 def _check_choices(override: Override, known: Mapping[str, str]) -> None:
     for value in values_of(override, {name_of(override): known}):
         if value.strip("'\"") not in known:
-            raise UserError(f"{name_of(override)}={shown(value)}: no such choice; {nearest(value[:80], known, 5)}")
+            raise UserError(no_such_choice(name_of(override), value, known))
 
 
 def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping
     node: Any = known
     for depth, name in enumerate(parents):
         if not isinstance(node, DictConfig) or name not in node:
-            if clause := meant(last, lambda other: _there(other, known, groups)):
+            if clause := instead(page, key, lambda other: _there(other, known, groups)):
                 raise UserError(f"{key}: no such key; {clause}")
             beside = ".".join(parents[:depth])
             raise UserError(f"{key}: there is no {name} in {beside or page}; {_nearest_key(name, node, known, groups)}")
@@ -78,7 +78,7 @@ def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping
             return
     if not isinstance(node, DictConfig) or last not in node.keys():  # noqa: SIM118  `in` overlooks keys whose value is ???
         plus = f"; +{key}=… hands a setting that is not listed to the class" if parents else ""
-        clause = meant(last, lambda other: _there(other, known, groups))
+        clause = instead(page, key, lambda other: _there(other, known, groups))
         raise UserError(f"{key}: no such key; {clause or _nearest_key(last, node, known, groups) + plus}")
     _check_kind(key, node._get_node(last), override)
 
@@ -98,8 +98,7 @@ def _check_kind(key: str, node: Any, override: Override) -> None:
         return
     names = [str(name) for name in node]
     if not isinstance(value, Mapping):
-        such = f", such as {key}.{names[-1]}=…" if names else ""
-        raise UserError(f"{key}={shown(override.get_value_element_as_str())} must be a group of settings{such}")
+        raise UserError(not_a_group(key, override.get_value_element_as_str(), node))
     for name in map(str, value):
         if names and name not in names:
             raise UserError(f"{key}.{name}: no such key; {nearest(name, names)}; +{key}.{name}=… adds it")

@@ -23,6 +23,7 @@ from ganrun.cli import resolvers
 from ganrun.cli.hydra_messages import ours
 from ganrun.cli.unknown_keys import placed, refuse_strays
 from ganrun.cli.user_yaml import check_yaml
+from ganrun.cli.ways_out import needed
 from ganrun.common.atomic import write_text
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
@@ -139,7 +140,7 @@ def plain(config: DictConfig) -> Config:
                 raise UserError(str(cause)) from None  # raised by a resolver of ours, which says it better
         key = getattr(error, "full_key", None)
         if "Missing mandatory value" in str(error):
-            raise UserError(f"{key} is needed: {key}=…") from None
+            raise UserError(needed(str(key))) from None
         raise UserError(f"{key}: {ours(str(error).splitlines()[0])}") from None
     assert isinstance(container, dict)
     return placed(with_current_names({str(key): value for key, value in container.items()}))

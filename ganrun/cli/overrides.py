@@ -26,6 +26,7 @@ from ganrun.cli.composition import Composition, checked_plain, compose, in_our_w
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import allow_absent, as_meant
 from ganrun.cli.user_yaml import check_folder
+from ganrun.cli.ways_out import several_values
 from ganrun.common.errors import CheckpointError, UserError
 from ganrun.common.limits import SETTINGS
 from ganrun.common.types import Config
@@ -80,7 +81,7 @@ class Request:
 
     def _checked(self, composed: DictConfig) -> Config:
         config = checked_plain(self.page, composed)
-        check(self.page, config)
+        check(self.page, config, self.overrides)
         return config
 
     def composition(self) -> Composition:
@@ -106,7 +107,7 @@ class Request:
             if not override.is_sweep_override():
                 sweeps.append([f"{key}={override.get_value_element_as_str()}"])
             elif not self.multirun:
-                raise UserError(f"{override.input_line}: several values need -m (a sweep), or quotes if they are one")
+                raise UserError(several_values(key, str(override.input_line).partition("=")[2], self._groups()))
             elif override.is_discrete_sweep():
                 sweeps.append([f"{key}={value}" for value in values_of(override, self._groups())])
             # other sweeps belong to a sweeper plug-in that will choose the values; Hydra's own refuses them

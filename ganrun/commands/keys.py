@@ -11,10 +11,10 @@ from typing import Any
 
 from ganrun.common.bounds import described
 from ganrun.common.errors import UserError, nearest
-from ganrun.config.comments import Entry, choice_entries, chosen, page_entries, picked
+from ganrun.config.comments import SHARED, Entry, choice_entries, chosen, page_entries, picked
 from ganrun.config.schema import KEYS, PLAYERS
 from ganrun.config.signatures import hint_of
-from ganrun.config.synonyms import SYNONYMS, Meaning
+from ganrun.config.synonyms import SYNONYMS, Meaning, meaning_of
 from ganrun.config.tree import group_choices, groups_of, parents_of
 
 SHOWN_IN_FULL = 12  # keys; of those that fit less well only the names are listed
@@ -55,7 +55,7 @@ def find(*words: str) -> str:
     current = {f"{group}={choice}" for group, choice in chosen("train", picks, config_dir).items()}
     rows = list(_rows(choices, current, config_dir))
     asked = " ".join(query)
-    meaning = _meaning(asked)
+    meaning = meaning_of(asked)
     found = _search(asked, rows, meaning)
     named = _named_choices(asked, choices)
     if not found and not named and not meaning and len(query) > 1:
@@ -86,19 +86,14 @@ def _normal(text: str) -> str:
     return re.sub(r"[\s_\-.]+", " ", text.lower()).strip()
 
 
-def _meaning(asked: str) -> Meaning | None:
-    """What other programs mean by this word."""
-    plain = _normal(asked)
-    return SYNONYMS.get(plain.replace(" ", "_")) or SYNONYMS.get(plain.replace(" ", ""))
-
-
 # -- the keys that there are --------------------------------------------------------------------------------------
 
 
 def _rows(choices: dict[str, dict[str, str]], current: set[str], config_dir: Path | None) -> Iterator[Row]:
     yield from _command_rows()
     merged: dict[str, Row] = {}
-    pairs = [(group, choice) for group in choices if group not in ALIKE for choice in choices[group]]
+    pairs = [(group, choice) for group, names in choices.items() if group not in ALIKE for choice in names]
+    pairs = [(group, choice) for group, choice in pairs if not choice.startswith(SHARED)]
     for group, choice in sorted(pairs, key=lambda pair: f"{pair[0]}={pair[1]}" not in current):  # the current one first
         for entry in choice_entries(group, choice, config_dir).values():
             row = merged.setdefault(entry.key, Row(entry, None))
@@ -183,7 +178,7 @@ def _named_choices(asked: str, choices: dict[str, dict[str, str]]) -> list[str]:
         f"{group}={name}  {words}"
         for group, ones in choices.items()
         for name, words in ones.items()
-        if _has(_normal(f"{group} {name}"), plain) or _has(_normal(words), plain)
+        if not name.startswith(SHARED) and (_has(_normal(f"{group} {name}"), plain) or _has(_normal(words), plain))
     ]
 
 

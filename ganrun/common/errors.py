@@ -23,7 +23,8 @@ class FailedChecks(Exception):
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
     """A clause that names what was probably meant: "nearest: hinge, minimax"; every choice when none is near."""
     known = sorted(choices)
-    close = difflib.get_close_matches(word, known, n=count, cutoff=0.5)
+    lower = {name.lower(): name for name in reversed(known)}
+    close = [lower[name] for name in difflib.get_close_matches(word.lower(), lower, n=count, cutoff=0.5)]
     if close:
         return f"nearest: {', '.join(close)}"
     return f"there is: {', '.join(known)}" if known else "there is nothing to choose from"

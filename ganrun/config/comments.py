@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
 from ganrun.common.errors import UserError, nearest
-from ganrun.config.tree import conf_folder, groups_of, parents_of
+from ganrun.config.tree import conf_folder, group_choices, groups_of, parents_of
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 NOT_KEYS = ("defaults", "hydra", "_target_")
 PACKAGE = re.compile(r"^# @package (\S+)", re.MULTILINE)
 CHOSEN = re.compile(r"^  - (?:override )?/?(\w+)(?:@\S+)?: ([\w/]+)", re.MULTILINE)  # of a defaults list
-PARENT = re.compile(r"^  - ([a-z]\w*)\s*(?:#.*)?$", re.MULTILINE)
+PARENT = re.compile(r"^  - ([a-z][\w/]*)(?:@_here_)?\s*(?:#.*)?$", re.MULTILINE)
+SHARED = "shared/"  # what several choices of a group have in common; no choice by itself
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,13 @@ def choice_entries(group: str, choice: str, config_dir: Path | None = None) -> d
     path = choice_path(group, choice, config_dir)
     if path is None:
         return {}
+    own = {entry.key: entry for entry in entries(path, group)}
+    target = next((entry.target for entry in own.values() if entry.target and entry.key.count(".") == 1), "")
     found: dict[str, Entry] = {}
     for parent in PARENT.findall(_defaults_of(_text(path))):
-        if parent != choice:
-            found |= choice_entries(group, parent, config_dir)
-    return found | {entry.key: entry for entry in entries(path, group)}
+        for key, entry in (choice_entries(group, parent, config_dir) if parent != choice else {}).items():
+            found[key] = entry if entry.target else replace(entry, target=target)
+    return found | own
 
 
 def choice_path(group: str, choice: str, config_dir: Path | None = None) -> Path | None:
@@ -73,6 +76,21 @@ def picked(words: Iterable[str], groups: Mapping[str, Mapping[str, str]]) -> dic
                 raise UserError(f"{group}={choice[:80]}: no such choice; {nearest(choice[:80], groups[group], 5)}")
             found[group] = choice
     return found
+
+
+def choices_with(page: str, key: str, config_dir: Path | None = None) -> str:
+    """The choices of a command that have a key: "loss=wgan|wgan_gp"; "" where none has."""
+    found = [
+        f"{group}={'|'.join(names)}"
+        for group, choices in group_choices(config_dir, page).items()
+        if group != "experiment"  # these only give values to keys of others
+        and (names := [name for name in choices if _has_key(group, name, key, config_dir)])
+    ]
+    return " or ".join(found)
+
+
+def _has_key(group: str, choice: str, key: str, config_dir: Path | None) -> bool:
+    return not choice.startswith(SHARED) and key in choice_entries(group, choice, config_dir)
 
 
 def chosen(page: str, picks: Mapping[str, str], config_dir: Path | None = None) -> dict[str, str]:

@@ -37,13 +37,23 @@ def _argument(module: str, name: str, argument: str) -> tuple[str, ast.expr] | N
     if cls is None:
         origin = _imports(module).get(name)
         return _argument(origin, name, argument) if origin else None
+    others = [base.id for base in cls.bases if isinstance(base, ast.Name)]
     for node in cls.body:
+        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == argument and "TypedDict" in others:
+            return module, node.annotation
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             for one in (*node.args.args, *node.args.kwonlyargs):
                 if one.arg == argument and one.annotation:
                     return module, one.annotation
-    bases = (_argument(module, base.id, argument) for base in cls.bases if isinstance(base, ast.Name))
-    return next((found for found in bases if found), None)
+            others += _unpacked(node)
+    return next((found for other in others if (found := _argument(module, other, argument))), None)
+
+
+def _unpacked(function: ast.FunctionDef) -> list[str]:
+    """The TypedDict whose keys a function takes by `**options: Unpack[Options]`."""
+    options = function.args.kwarg.annotation if function.args.kwarg else None
+    found = options.slice if isinstance(options, ast.Subscript) else None
+    return [found.id] if isinstance(found, ast.Name) else []
 
 
 def _hint(node: ast.expr, module: str) -> Any:

@@ -28,6 +28,7 @@ from ganrun.cli.main import main
         ("loss=wgan clip", ["loss.clip=0.01", "with loss=wgan"]),
         ("loss=wgan_gp", ["loss.discriminator_steps=5", "with loss=wgan_gp"]),
         ("model=cyclegan pool", ["model.pool_size=50", "a whole number from 0 up"]),
+        ("share_fakes", ["true or false", "with model=dcgan|"]),
         ("amp imgsz", ["precision=auto", "dataset.image_size="]),
         ("dropout", ["ganrun has no setting for dropout of all networks", "model.discriminator.dropout="]),
         ("", ["train: steps epochs", "loss= dragan | hinge", "bench: keys of train"]),

@@ -88,6 +88,7 @@ def test_a_default_and_a_comment_are_read_as_the_file_has_them() -> None:
         ("ganrun.networks.dcgan.DCGANGenerator", "image_size", "a number of pixels, or [height, width]"),
         ("ganrun.systems.gan.GAN", "share_fakes", "true or false"),
         ("ganrun.systems.pix2pix.Pix2Pix", "l1_weight", "a number from 0 up"),
+        ("ganrun.systems.acgan.ACGAN", "generator_steps", "a whole number from 1 to 1000"),
         ("torch.optim.Adam", "lr", "a number above 0"),
         ("torch.optim.Adam", "betas", "a list of 2, each a number from 0 to below 1"),
     ],

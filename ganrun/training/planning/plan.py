@@ -102,8 +102,8 @@ def plan(
     require_batch(config, dataset)
     if config["batch_size"] % (parts := torchrun.size() * config.get("accumulate", 1)):
         raise UserError(
-            f"batch_size={config['batch_size']} is not divisible by {torchrun.size()} ranks × "
-            f"accumulate={config.get('accumulate', 1)}: choose a multiple of {parts}"
+            f"batch_size={config['batch_size']} is not divisible by {_divisor(config)}: choose a multiple of {parts}, "
+            f"such as batch_size={-(-config['batch_size'] // parts) * parts}"
         )
     systems = systems or Systems(config, trust)
     system = systems.on_meta
@@ -138,6 +138,12 @@ def require_short_list(nbytes: int) -> None:
             f"model: its checkpoints would list {nbytes / MAX_PICKLE:.1f} times as many tensors as a checkpoint may "
             "have: choose networks with fewer layers"
         )
+
+
+def _divisor(config: Config) -> str:
+    """What a batch is divided by, in the user's words: the ranks, the parts of gradient accumulation, or both."""
+    ranks, parts = torchrun.size(), f"accumulate={config.get('accumulate', 1)}"
+    return parts if ranks == 1 else f"{ranks} ranks × {parts}"
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:
