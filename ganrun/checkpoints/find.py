@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ganrun.common.errors import CheckpointError
-from ganrun.common.reading import kind
+from ganrun.common.regular_files import kind
 
 
 def find(reference: str | os.PathLike[str], runs: str | os.PathLike[str] = "outputs") -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganrun.checkpoints import checkpoint, memory_limit
 from ganrun.checkpoints.find import find, newest
-from ganrun.checkpoints.stored_facts import check_facts, check_going_on
+from ganrun.checkpoints.stored_facts import check_facts, check_resumable
 from ganrun.common import torchrun
 from ganrun.common.errors import CheckpointError, DamagedError, UserError
 from ganrun.common.types import Config
@@ -37,7 +37,7 @@ def load_checkpoint(reference: str, key: str) -> Config:
     try:
         state, damage = checkpoint.load(path), None
     except CheckpointError as error:
-        found = first_whole(others) if isinstance(error, DamagedError) else None
+        found = first_undamaged(others) if isinstance(error, DamagedError) else None
         if found is None:
             raise UserError(f"{key}={error}") from None
         state, damage = found, error
@@ -63,14 +63,14 @@ def check_run(state: Config, path: Path, key: str) -> None:
         check_facts(state)
         check_stored(state["config"], whole=key == "resume")
         if key == "resume":
-            check_going_on(state)
+            check_resumable(state)
     except ValueError as error:
         raise UserError(f"{key}={path}: {error}") from None
     if names_only(state["config"].get("model"), FROM_A_FILE):  # others wait for the `trust` of whoever builds them
         memory_limit.require_fit(state, FROM_A_FILE, key)
 
 
-def first_whole(paths: Sequence[Path]) -> Config | None:
+def first_undamaged(paths: Sequence[Path]) -> Config | None:
     """The first that can be read."""
     for path in paths:
         with contextlib.suppress(DamagedError):

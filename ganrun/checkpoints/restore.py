@@ -23,7 +23,7 @@ MISFITS = (
 )  # fmt: skip
 
 
-def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
+def load_system(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
     """The system that a checkpoint describes, with its weights, in eval mode. Raises UserError."""
     allowed = trusted(trust)
     require_fit(state, allowed)
@@ -34,10 +34,10 @@ def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | N
             system.drawn_with().load_state_dict(state["average"])
     except (RuntimeError, KeyError) as error:
         raise UserError(f"ckpt: its weights do not fit its own config: {' '.join(str(error).split())[:200]}") from None
-    return answering(system.eval())
+    return with_one_line_errors(system.eval())
 
 
-def answering(system: System) -> System:
+def with_one_line_errors(system: System) -> System:
     """The same system, whose parts a file put together: where they do not fit, it says so in one line (UserError)."""
 
     def guarded(name: str, passed: tuple[type[Exception], ...]) -> None:
@@ -73,9 +73,9 @@ def pixels_of(state: Mapping[str, Any]) -> int:
     return math.prod(size) if isinstance(size, list) else size**2
 
 
-def conditional(path: Path, state: Config, config: Config) -> System:
+def load_conditional_system(path: Path, state: Config, config: Config) -> System:
     """The system of a checkpoint, on the device. Raises UserError for one that cannot be asked for a class."""
-    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
+    system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     if not getattr(system, "classes", 0):
         raise UserError(
             f"ckpt={path}: this model is unconditional and knows no classes; train model=cgan or model=acgan"
@@ -83,7 +83,7 @@ def conditional(path: Path, state: Config, config: Config) -> System:
     return system
 
 
-def fingerprint(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """The SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -64,7 +64,7 @@ def check_shape(dataset: Any) -> None:
         raise ValueError("its config's dataset.clean is no group of settings")
 
 
-def check_going_on(state: State) -> None:
+def check_resumable(state: State) -> None:
     """Raises ValueError for what no optimizer and no meter leaves behind: a run cannot go on from it."""
     optimizers, meter = state.get("optimizers"), state.get("meter")
     if not isinstance(optimizers, dict) or not optimizers or not isinstance(meter, dict):
@@ -105,14 +105,14 @@ def check_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         if name in SWITCHES:
             if not isinstance(theirs.get(name), (bool, type(None))):
                 raise ValueError(f"its optimizer's {name} is neither true nor false")
-        elif name not in MOVING and name in theirs and as_saved(theirs[name]) != as_saved(value):
+        elif name not in MOVING and name in theirs and as_list(theirs[name]) != as_list(value):
             raise ValueError(f"its optimizer has {name}={theirs[name]!s:.80}, its config {value!s:.80}")
-    fresh = {shape: remembered(optimizer, shape) for shape in {weight.shape for weight in weights}}
+    fresh = {shape: expected_state(optimizer, shape) for shape in {weight.shape for weight in weights}}
     for number, kept in saved["state"].items():
         check_moments(kept, fresh[weights[number].shape], weights[number].shape)
 
 
-def as_saved(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
@@ -130,7 +130,7 @@ def check_moments(kept: Mapping[str, Any], fresh: Mapping[str, Any] | None, shap
             raise ValueError(f"its optimizer's {name} is {found!s:.80}, of a weight of {list(shape)}")
 
 
-def remembered(optimizer: Optimizer, shape: tuple[int, ...]) -> dict[str, Any] | None:
+def expected_state(optimizer: Optimizer, shape: tuple[int, ...]) -> dict[str, Any] | None:
     """What one of torch's optimizers keeps after a step of a weight of this shape; None where nobody knows.
 
     It is tried out, on the meta device: no memory, no arithmetic.

@@ -32,10 +32,10 @@ from ganrun.config.tree import conf_folder
 
 def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
     """${dataset_page:mnist}: another data set's page, with the wishes of the node that asks."""
-    from ganrun.data.clean import clean_page
+    from ganrun.data.clean import clean_node
 
     settings: Any = OmegaConf.to_container(_parent_, resolve=False)
-    return OmegaConf.create(clean_page(source, settings, [conf_folder()]), parent=_parent_)
+    return OmegaConf.create(clean_node(source, settings, [conf_folder()]), parent=_parent_)
 
 
 def register_resolvers() -> None:

@@ -69,7 +69,7 @@ class World:
             if weight.grad is not None:
                 weight.grad.copy_(mean)
 
-    def agreed(self, wishes: Sequence[float]) -> list[float]:
+    def max_over_ranks(self, wishes: Sequence[float]) -> list[float]:
         """The largest of all ranks' wishes, number by number, as they were one call ago: so nobody waits for them.
 
         They go through host memory by gloo, beside the step; no device is synchronised.
@@ -118,7 +118,7 @@ class World:
         if self.size > 1:
             dist.all_reduce(torch.zeros(1))  # on the host: no device is waited for
 
-    def said_by_first(self, say: Callable[[], str], about: str = "folder") -> str:
+    def from_first_rank(self, say: Callable[[], str], about: str = "folder") -> str:
         """What the first rank says about one thing, on all ranks."""
         if self.store is None or self.size == 1:
             return say()
@@ -126,7 +126,7 @@ class World:
             self.store.set(f"said/{self.session}/{about}", say())
         return self.store.get(f"said/{self.session}/{about}").decode()
 
-    def kept(self, key: str, make: Callable[[], str]) -> str:
+    def same_after_restart(self, key: str, make: Callable[[], str]) -> str:
         """What the first rank made when the ranks were started first; they find it again after each restart."""
         if self.store is None:
             return make()
@@ -187,7 +187,7 @@ def _joined(device: str, minutes: float) -> Iterator[World]:
     if torchrun.size() == 1:
         yield World(store=store)
         return
-    session = met(store, torchrun.rank(), torchrun.size(), minutes)
+    session = rendezvous(store, torchrun.rank(), torchrun.size(), minutes)
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
     timeout = timedelta(minutes=minutes)
     dist.init_process_group(
@@ -239,7 +239,7 @@ def _store(minutes: float) -> Any:
     )
 
 
-def met(store: dist.Store, rank: int, size: int, minutes: float) -> str:
+def rendezvous(store: dist.Store, rank: int, size: int, minutes: float) -> str:
     """A name that the ranks of this start share, and no earlier start had.
 
     torch itself keeps the addresses of an earlier start in the same store, under the same keys: a rank that came back

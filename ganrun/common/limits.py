@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NUMBER = 2**64 - 1  # any whole number, seeds among them: what fits into 64 bits
+INTEGER = 2**64 - 1  # any whole number, seeds among them: what fits into 64 bits
 SETTING = 2**20  # a whole number that sizes a network: channels, widths, blocks, a latent
 SIDE = 2**14  # pixels of a picture's side
 COUNT = 2**16  # pictures in a grid, samples of a hook

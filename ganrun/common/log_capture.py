@@ -23,7 +23,7 @@ class Lines(list[str]):
 
 
 @contextlib.contextmanager
-def overheard(logger: str) -> Iterator[Lines]:
+def captured_log(logger: str) -> Iterator[Lines]:
     """What is logged within the block, as lines: data are read before there is a run, and a log, to say it in."""
     lines = Lines()
     listener = logging.Handler(logging.INFO)

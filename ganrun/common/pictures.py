@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from ganrun.common.reading import read_regular
+from ganrun.common.regular_files import read_regular
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # never EPS, which starts Ghostscript
 MAX_PIXELS = 64 * 10**6  # a 170 KB .png may unfold to half a gigabyte

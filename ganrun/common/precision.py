@@ -52,7 +52,7 @@ def bf16_units(device: torch.device) -> str | None:
 
 
 @contextlib.contextmanager
-def restored() -> Iterator[None]:
+def settings_kept() -> Iterator[None]:
     """After this block all that is set here is as it was before."""
     places = (
         (torch.backends.mkldnn.matmul, "fp32_precision"),  # type: ignore[attr-defined]
@@ -69,17 +69,17 @@ def restored() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
+def ieee_float32(device: torch.device) -> Iterator[None]:
     """Within this block float32 is IEEE's, whatever a run has chosen: for numbers that others compare with theirs."""
-    with restored():
+    with settings_kept():
         set_precision("fp32", device)
         yield
 
 
 @contextlib.contextmanager
-def as_torch_has_it() -> Iterator[None]:
+def torch_defaults() -> Iterator[None]:
     """Within this block nothing here has been set: what a loop gets that knows no switches."""
-    with restored():
+    with settings_kept():
         allow_in_products("none")
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
         torch.backends.cudnn.benchmark = False

@@ -21,7 +21,7 @@ MAX_ITEMS = 500_000
 LARGEST = 1e100  # what is larger is no loss and no score, and matplotlib has no axis for it
 MAX_CONTENTS, MAX_MEMBERS = 64 * 2**20, 400_000  # of a .zip: a million would take 12 s and 500 MB to list
 COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-MOST = {  # place of a whole number -> the most that it may be; elsewhere it is limits.NUMBER. A float is no size
+MOST = {  # place of a whole number -> the most that it may be; elsewhere it is limits.INTEGER. A float is no size
     r"(^|\.)image_size(\[\d+\])?$": limits.SIDE,
     r"^threads$": limits.THREADS,
     r"^(grids|hooks\..*)\.(count|n)$": limits.COUNT,
@@ -133,7 +133,7 @@ def _wrong(place: str, value: Any) -> str | None:
         return None if math.isfinite(value) else "is no finite number"
     if not isinstance(value, int):
         return f"is a {type(value).__name__}"
-    most = next((most for pattern, most in MOST.items() if re.search(pattern, place)), limits.NUMBER)
+    most = next((most for pattern, most in MOST.items() if re.search(pattern, place)), limits.INTEGER)
     if abs(value) <= most:
         return None
     hint = f" (where it is no size, write it as {float(value)!r})" if most == limits.SETTING and value < 10**15 else ""
@@ -180,7 +180,7 @@ def printable(text: str, keep: str = "") -> str:
 
 def is_count(value: Any) -> bool:
     """A whole number from 0 to what 64 bits hold; true and 1.0 are none."""
-    return type(value) is int and 0 <= value <= limits.NUMBER
+    return type(value) is int and 0 <= value <= limits.INTEGER
 
 
 def is_number(value: Any) -> bool:

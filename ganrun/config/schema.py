@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from ganrun.common.bounds import At, Unfit, fitted, shown
 from ganrun.common.errors import UserError, nearest
-from ganrun.common.limits import COUNT, NUMBER, SETTING, SIDE, STEPS, TEXT, THREADS
+from ganrun.common.limits import COUNT, INTEGER, SETTING, SIDE, STEPS, TEXT, THREADS
 from ganrun.common.types import Config
 from ganrun.common.untrusted import first_wrong, printable
 
@@ -40,7 +40,7 @@ def _like(hint: Any) -> Any:
     return wrong
 
 
-def _whole(low: int = 1, null: bool = False, most: int = NUMBER) -> Any:
+def _whole(low: int = 1, null: bool = False, most: int = INTEGER) -> Any:
     hint = Annotated[int, At(low, most)]
     return _like(hint | None if null else hint)
 

@@ -51,7 +51,7 @@ class Graphs:
         self.recordings: dict[Hashable, tuple[Recording, Counter[str]]] = {}
         self.seen: Counter[Hashable] = Counter()
         self.inputs: Batch = {}  # where the recordings read a step's batch, or its indices
-        self.gathers = trainer.stream.resident and trainer.stream.data.plain
+        self.gathers = trainer.stream.on_device and trainer.stream.data.has_no_transform
         self.side = torch.cuda.Stream(trainer.device) if trainer.device.type == "cuda" else None
         self.record = record or CudaRecorder(self.side)
         self.proved: set[Hashable] = set()
@@ -117,7 +117,7 @@ class Graphs:
             new = {"indices": trainer.stream.indices(trainer.step)}
         else:  # damage may draw on the CPU: data that are changed on their way are finished before the replay
             raw = next(batches)
-            new = raw if trainer.stream.data.plain else trainer.prepare(raw)
+            new = raw if trainer.stream.data.has_no_transform else trainer.prepare(raw)
         for name, tensor in new.items():
             if name in self.inputs:
                 self.inputs[name].copy_(tensor, non_blocking=True)
@@ -127,7 +127,7 @@ class Graphs:
     def batch(self) -> Batch:
         """The inputs as the turns see them; making it is recorded too."""
         trainer = self.trainer
-        if not trainer.stream.data.plain:
+        if not trainer.stream.data.has_no_transform:
             return dict(self.inputs)
         return trainer.prepare(trainer.stream.data.take(self.inputs["indices"]) if self.gathers else self.inputs)
 

@@ -194,7 +194,7 @@ class Trainer:
         save, self.save_asked = self.save_asked, False
         stop = 1 + self.stop_asked[1] if self.stop_asked else 0
         back = 1 + self.back_asked[1] if self.back_asked else 0
-        agreed = self.world.agreed([stop, save, seconds if self.length.minutes is not None else 0, back])
+        agreed = self.world.max_over_ranks([stop, save, seconds if self.length.minutes is not None else 0, back])
         self.save_due, self.seconds = bool(agreed[1]), max(self.seconds, agreed[2])
         if agreed[0] and not self.stopped:
             self.stopped, self.exit_code = self.stop_asked or ("stopped with another rank", int(agreed[0]) - 1)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ganrun.common import torchrun
 from ganrun.common.device import ALL_THREADS, pick_device, set_threads
 from ganrun.common.distributed import World
-from ganrun.common.precision import bf16_units, restored, set_precision
+from ganrun.common.precision import bf16_units, set_precision, settings_kept
 from ganrun.common.types import Config
 from ganrun.config.builders import build_system, load_dataset
 from ganrun.config.schema import AUTO, LENGTHS
@@ -75,9 +75,9 @@ def settled(
     world = world or World()
 
     def ask() -> str:
-        return world.kept("speed", lambda: json.dumps(asdict(choose(config, trust, pixels))))
+        return world.same_after_restart("speed", lambda: json.dumps(asdict(choose(config, trust, pixels))))
 
-    choice = Choice(**json.loads(world.said_by_first(ask, "speed")))
+    choice = Choice(**json.loads(world.from_first_rank(ask, "speed")))
     return {**config, **choice.settings}, choice
 
 
@@ -99,7 +99,7 @@ def _choose(config: Config, trust: Sequence[str] | None, pixels: bool) -> Choice
     if config["precision"] not in (AUTO, "bf16", "bf16_all") and config["threads"] is not None and length is None:
         return Choice()
     threads = torch.get_num_threads()
-    with restored(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with settings_kept(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             parts = torchrun.size() * config["accumulate"]  # what is played at once is a part of the batch
             passes = Passes(build_system(config, trust).to(device), dataset, max(1, config["batch_size"] // parts))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.common.reading import read_regular, read_text
+from ganrun.common.regular_files import read_regular, read_text
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
