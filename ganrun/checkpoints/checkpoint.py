@@ -48,7 +48,7 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], inside: Path | 
 
 
 class Sha256Writer:
-    """Hands a zip on to `file` piece by piece, so that no copy of it lies in memory, and ends it with its SHA-256.
+    """Writes a zip to `file` in pieces, without a copy in memory, and appends its SHA-256 as the zip comment.
 
     The last two bytes are held back: they say how long the comment is. What `file` raises is raised by `end`, because
     torch's writer does not stop well in the middle.
@@ -77,7 +77,7 @@ class Sha256Writer:
                 self.error = error
 
     def flush(self) -> None:
-        """Nothing waits here."""
+        """Nothing is buffered here."""
 
     def end(self) -> None:
         """Raises OSError for what could not be written."""
@@ -112,7 +112,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> di
         _check_state(state, len(data))
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be opened safely: {printable(str(error))}") from None
-    except Exception as error:  # whatever the reader trips over; torch's own words advise to trust the file
+    except Exception as error:  # any error of torch's reader; its message would advise to trust the file
         raise CheckpointError(f"{path} cannot be opened safely: {type(error).__name__}") from None
     if not isinstance(state, dict) or type(state.get("format_version")) is not int:
         raise CheckpointError(f"{path} is not a checkpoint of ganrun")
@@ -150,7 +150,7 @@ def _builtin_key(key: Any, where: str) -> str | int:
 
 
 def _check_state(state: Any, stored: int) -> None:
-    """Raises ValueError for parts that `save` never wrote, and for tensors larger than the `stored` bytes they came in.
+    """Raises ValueError for types that `save` never writes, and for tensors larger than the `stored` bytes of the file.
 
     A tensor of stride 0 declares a billion elements in a kilobyte.
     """

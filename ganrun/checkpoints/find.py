@@ -1,4 +1,4 @@
-"""finding: which file a checkpoint's name means. No torch: a wrong name is said at once."""
+"""Finds the file that a checkpoint's name means. No torch, so that errors appear at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the checkpoint that a key such as `ckpt=` or `resume=` names, and refuses what is no run's."""
+"""Reads the checkpoint that a key such as `ckpt=` or `resume=` names, and checks that a run saved it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_run(state: Config, path: Path, key: str) -> None:
     missing = [part for part in ("config", "system", "average", "progress") if not isinstance(state.get(part), dict)]
     if missing:
         raise UserError(f"{key}={path} holds no {missing[0]}: it is not the checkpoint of a run")
-    if key == "init_from":  # its weights alone are taken, by networks that are there already
+    if key == "init_from":  # only its weights are used, and the networks exist already
         return
     state["config"] = with_current_names(state["config"])
     try:
@@ -71,7 +71,7 @@ def check_run(state: Config, path: Path, key: str) -> None:
 
 
 def first_undamaged(paths: Sequence[Path]) -> Config | None:
-    """The first that can be read."""
+    """The first checkpoint that is not damaged; None if all are."""
     for path in paths:
         with contextlib.suppress(DamagedError):
             return checkpoint.load(path)
@@ -79,5 +79,5 @@ def first_undamaged(paths: Sequence[Path]) -> Config | None:
 
 
 def trusted(packages: str | Sequence[str] | None) -> tuple[str, ...]:
-    """What a config that came out of a file may name: ganrun, torch.nn, torch.optim, and what the user adds."""
+    """Packages whose classes a config from a file may name: ganrun, torch.nn, torch.optim, and `packages`."""
     return (*FROM_A_FILE, *([packages] if isinstance(packages, str) else packages or ()))

@@ -1,4 +1,4 @@
-"""writing: the only place that makes files. They are there as a whole or not at all, and where they were meant to be.
+"""atomic: the only module that creates files. A file is complete or absent, and never outside its folder.
 
 A folder that somebody else made may hold links with the names that we are about to write. So a folder is held open
 while something is made in it, no link is followed below a folder that the user named, and what is not finished has a
@@ -91,7 +91,7 @@ class OpenFolder:
         return os.open(self.path(name), flags, 0o666, dir_fd=self.descriptor)
 
     def state(self, name: str) -> os.stat_result:
-        """Of the name itself, were it a link."""
+        """Does not follow links."""
         return os.stat(self.path(name), dir_fd=self.descriptor, follow_symlinks=False)
 
     def replace(self, old: str, new: str) -> None:
@@ -126,7 +126,7 @@ def descended(name: str, held: int, make: bool) -> int:
 
 
 def named(error: OSError, folder: Path) -> OSError:
-    """The same error, which says what is wrong with which folder."""
+    """The same error with a message that names the folder."""
     if os.path.islink(folder) or isinstance(error, NotADirectoryError):
         return NotADirectoryError(error.errno, "is a link, or no folder", str(folder))
     return OSError(error.errno, error.strerror, str(folder))
@@ -137,10 +137,10 @@ def named(error: OSError, folder: Path) -> OSError:
 
 @contextlib.contextmanager
 def atomic_write(path: Path, inside: Path | None = None, durable: bool = False) -> Iterator[BinaryIO]:
-    """A new file to write to. It takes the place of `path` when the block ends well, else it is removed.
+    """A new file to write to. It replaces `path` when the block ends without an error; otherwise it is deleted.
 
     With `inside` the folders between it and `path` are made where they are missing; else the folder must be there.
-    `durable` waits until the disk has it.
+    `durable` waits until the data are on the disk (fsync).
     """
     with OpenFolder(path.parent, inside) as place:
         temporary = unguessable(path.name)
@@ -170,7 +170,7 @@ def write_text(path: Path, text: str, inside: Path | None = None) -> None:
 
 
 def same_file(path: Path, name: str, inside: Path | None = None) -> None:
-    """Give `path` a second name beside it, or make a copy where there are no hard links; never a torn one."""
+    """Create a hard link `name` beside `path`, or an atomic copy where hard links are not supported."""
     with OpenFolder(path.parent, inside) as place:
         temporary = unguessable(name)
         try:
@@ -192,7 +192,7 @@ def copied(place: OpenFolder, name: str, new: str) -> None:
 
 
 def unguessable(name: str) -> str:
-    """The name of what is not finished: hidden, and known to nobody before it is there."""
+    """A hidden temporary name that nobody can guess before the file exists."""
     return f".{name}.{secrets.token_hex(8)}.part"
 
 
@@ -202,7 +202,7 @@ def unguessable(name: str) -> str:
 def append(path: Path, inside: Path | None = None, newline: str | None = None) -> IO[str]:
     """A text file to add lines to, new or old. Raises OSError for a link, a pipe, or a file that has a second name."""
     with OpenFolder(path.parent, inside) as place:
-        with contextlib.suppress(FileNotFoundError):  # said clearly; what comes between here and there, is below
+        with contextlib.suppress(FileNotFoundError):  # for a clear message; the check after opening is the safe one
             if problem := unfit(place.state(path.name)):
                 raise OSError(errno.EINVAL, problem, str(path))
         descriptor = place.open(path.name, APPENDED)
@@ -213,7 +213,7 @@ def append(path: Path, inside: Path | None = None, newline: str | None = None) -
 
 
 def unfit(found: os.stat_result) -> str | None:
-    """Why nothing may be added to what `stat` saw; None where it may."""
+    """Why nothing may be appended to a file with this stat result; None if appending is safe."""
     if not stat.S_ISREG(found.st_mode):
         return f"is {kind(found.st_mode)}, not a file"
     return "has a second name elsewhere (a hard link)" if found.st_nlink > 1 else None
@@ -228,15 +228,15 @@ def make_folder(folder: Path, parents: bool = True) -> None:
 
 
 def remove(path: Path, inside: Path | None = None) -> None:
-    """A link is removed itself, never what it leads to. Nothing happens where there is nothing."""
+    """Delete a file. A link is deleted, never its target. A missing file is no error."""
     with contextlib.suppress(FileNotFoundError), OpenFolder(path.parent, inside, make=False) as place:
         place.unlink(path.name)
 
 
 def clear(folder: Path, inside: Path | None = None, older: float = 0.0, of: str = "*") -> None:
-    """Remove what killed processes left unfinished for at least `older` seconds: regular files with our names alone.
+    """Delete temporary files of killed processes that are at least `older` seconds old. Other files stay.
 
-    `of` is the file that was to be; "*": any.
+    `of` is the name of the intended file; "*" means any file.
     """
     with contextlib.suppress(OSError), OpenFolder(folder, inside, make=False) as place:
         for name in place.names():

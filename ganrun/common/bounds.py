@@ -16,7 +16,7 @@ SHOWN = 80  # letters of a value in a message
 
 @dataclass(frozen=True)
 class At:
-    """A range for a hint, `Annotated[int, At(1)]`: its ends belong to it, `above` and `below` do not.
+    """A range for a hint, `Annotated[int, At(1)]`: `least` and `most` are inclusive, `above` and `below` exclusive.
 
     A text beside it, `Annotated[..., "pixels, or [height, width]"]`, says in words what is wanted.
     """

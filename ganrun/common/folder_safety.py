@@ -1,4 +1,4 @@
-"""strange: what a run's folder may not hold, because it would lead our writes elsewhere. Nothing is written here."""
+"""Refuses links and special files in a run's folder that would redirect writes to another place. Writes nothing."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SIGNS = ("checkpoints/last.pt", "last.pt", "metrics.jsonl", "status.json", ".hyd
 ABOVE = 4  # folders above a place that are looked at
 LEVELS = 6  # of a sweep's folder
 WAY_OUT = "remove it, or copy the files that you trust into a folder of your own"
+OTHER_DISK = "for another disk, move the whole run there and give that path (a run's folder itself may be a link)"
 
 
 def refuse_unsafe(folder: Path, levels: int = 1) -> None:
@@ -30,7 +31,15 @@ def refuse_unsafe(folder: Path, levels: int = 1) -> None:
         if count >= MAX_MEMBERS:
             raise UserError(f"{folder} holds more than {MAX_MEMBERS:,} files: it is no run's folder; choose another")
         if problem := problem_of(entry):
-            raise UserError(f"{folder}: {name} in it is {problem}, so writing there may lead elsewhere: {WAY_OUT}")
+            raise UserError(
+                f"{folder}: {name} in it is {problem}, so writing there may lead elsewhere: {way_out(entry)}"
+            )
+
+
+def way_out(entry: os.DirEntry[str]) -> str:
+    """What the user can do about a refused entry; a link to a folder may be the user's own."""
+    own = entry.name in OURS and entry.is_symlink() and entry.is_dir()
+    return f"{WAY_OUT}; {OTHER_DISK}" if own else WAY_OUT
 
 
 def members(folder: str | Path, prefix: str, levels: int) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -69,9 +78,10 @@ def _problem_of(entry: os.DirEntry[str]) -> str | None:
 
 
 def refuse_unsafe_around(place: Path) -> None:
-    """The same for the runs' folders in which `place` lies, or which it is; other folders may hold what they like."""
-    place = place.absolute()
-    for folder in (place, *place.parents)[:ABOVE]:
+    """The same check for `place` and the folders above it, where they are folders of runs."""
+    # as written without "..", and as the system sees it: a link may lie on the way
+    roots = (Path(os.path.abspath(place)), Path(os.path.realpath(place)))
+    for folder in dict.fromkeys(folder for root in roots for folder in (root, *root.parents)[: ABOVE + 1]):
         if folder.is_dir() and any(os.path.lexists(folder / sign) for sign in SIGNS):
             refuse_unsafe(folder)
 

@@ -1,4 +1,4 @@
-"""Pictures: from [-1, 1] to bytes, and many of them on one PNG."""
+"""Images: from [-1, 1] to uint8, PNG files and grids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""words: a value as a word of the command line that Hydra, and a shell, read back as it is."""
+"""Quotes a value so that Hydra and a shell read it back unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def quoted(value: str) -> str:
 
 
 def needs_no_quotes(value: str) -> bool:
-    """Whether Hydra takes it as this text without quotes: not as a number, a list or true."""
+    """Whether Hydra reads the value as text without quotes, not as a number, a list or true."""
     return bool(UNQUOTED.fullmatch(value)) and value.lower() not in CONSTANTS and not is_number(value)
 
 
@@ -29,7 +29,7 @@ def is_number(value: str) -> bool:
 
 
 def quoted_path(value: str) -> str:
-    """What stands for a path is text, whatever Hydra's grammar makes of its letters: epoch=3.pt, x(1).pt, 数据.
+    """A path as Hydra reads it: quoted where Hydra's grammar would not read it as text, such as epoch=3.pt or 数据.
 
     Commas, lists, quotes, null, true and false keep their meaning there.
     """

@@ -62,7 +62,7 @@ def test_a_probe_that_a_kill_left_behind_is_nobody_elses(tmp_path: Path) -> None
     folders.check_run_folder(tmp_path, "auto")
     folders.check_run_folder(tmp_path, None)
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match="holds other things than a run"):
+    with pytest.raises(UserError, match="holds other files and no run"):
         folders.check_run_folder(tmp_path, "auto")
 
 
