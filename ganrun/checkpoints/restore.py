@@ -73,7 +73,9 @@ def load_conditional_system(path: Path, state: Config, config: Config) -> System
     """The class-conditional system of a checkpoint, on the device. Raises UserError for an unconditional one."""
     system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     if not getattr(system, "classes", 0):
-        raise UserError(f"ckpt={path}: this model is not class-conditional; train model=cgan or model=acgan")
+        raise UserError(
+            f"ckpt={path}: this model is unconditional, not class-conditional; train model=cgan or model=acgan"
+        )
     return system
 
 

@@ -283,4 +283,4 @@ def lost(error: BaseException) -> str | None:
     if not isinstance(error, dist.DistError) and not any(word in text for word in ("gloo", "Gloo", "NCCL")):
         return None
     waited = any(word in text for word in ("imed out", "imeout"))
-    return "it did not answer in time" if waited else "it has ended; its own output says why"
+    return "it did not answer in time" if waited else "it is gone; its own output says why"

@@ -145,7 +145,7 @@ def wrong_text(text: str) -> str | None:
     if len(text) > limits.TEXT:
         return f"has more than {limits.TEXT} characters"
     if "${" in text:
-        return "${...} is not allowed here: it would not be resolved"
+        return "holds ${...}, which is not allowed here: it would not be resolved"
     control = any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text if not letter.isprintable())
     return "has control characters in it, or bytes that are not text" if control else None
 

@@ -90,7 +90,7 @@ def test_recorded_steps_are_the_steps(
     words = GAMES[game]
     config = tiny(*words, "steps=26", "hooks=quiet", "log.every=7", "dataset.flip=true")
     eager = trained(config, tmp_path / "eager", None)
-    monkeypatch.setattr(Stream, "resident", gathers)
+    monkeypatch.setattr(Stream, "on_device", gathers)
     recorders: list[Recorder] = []
 
     def graphs(trainer: Trainer) -> Graphs:

@@ -86,7 +86,7 @@ def test_a_recording_that_is_not_the_step_is_given_up_and_costs_nothing(
 @pytest.mark.parametrize("gathers", [False, True])
 def test_a_proof_plays_the_batch_of_its_step(gathers: bool, tiny, tmp_path: Path, monkeypatch) -> None:
     """Recordings that gather do not move the iterator, so whoever stands around them must not ask it."""
-    monkeypatch.setattr(Stream, "resident", gathers)
+    monkeypatch.setattr(Stream, "on_device", gathers)
     config = tiny("model=dcgan", "loss=wgan_gp", "steps=12", "hooks=quiet", "log.every=100")
     eager = trained(config, tmp_path / "eager", None)
     proved = trained(
