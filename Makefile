@@ -1,15 +1,23 @@
-# make demo | make test | make lint: each makes its own environment first. Needs Python 3.11 or newer, and make.
+# make demo | make test | make test-all | make lint: each makes its own environment first. Needs Python 3.11 or newer, and make.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# worksteal gives neighbours to one process, and neighbours share what takes long to make
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: demo test lint wheel clean
+.PHONY: demo test test-slow test-all lint wheel clean
 
 demo: $(VENV)/ready
 	$(BIN)/ganrun train experiment=digits
 
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/ready
+	$(PYTEST) -m slow
+
+test-all: $(VENV)/ready
+	$(PYTEST)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .

@@ -13,7 +13,13 @@ from ganrun.cli.composition import compose_plain
 from ganrun.config.schema import check
 from ganrun.training.planning import measure
 
+COLLECTED = pytest.StashKey[list[pytest.Item]]()  # every test, and those that -m left out, too
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m takes the others away
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[COLLECTED] = list(items)
 
 
 @pytest.fixture(autouse=True, scope="session")

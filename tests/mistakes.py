@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from ganrun.cli.composition import compose
 from ganrun.cli.main import main
 from tests import fuzzing
+from tests.waiting import HANG
 
 SECONDS, LINES, MEGABYTES = 10, 3, 500
 VALUES = [
@@ -156,7 +157,7 @@ def offence(line: Line, here: Path, patience: float = math.inf) -> tuple[int | N
     started, before = time.monotonic(), memory()
     with fuzzing.both_streams(errors):
         try:
-            with fuzzing.alarm(fuzzing.HANG):
+            with fuzzing.alarm(HANG):
                 code = main(line.argv)
         except fuzzing.TooLong:
             wrong = "does not end"

@@ -137,7 +137,7 @@ def test_every_pair_of_networks_has_features_to_match(model: str, tiny, tmp_path
 
 
 def plays(words: list[str], tiny, tmp_path: Path) -> None:
-    config = tiny(*words, "steps=12", "hooks=quiet", "checkpoint.every=6")
+    config = tiny(*words, "steps=8", "hooks=quiet", "checkpoint.every=4")
     whole = runs.assemble(config, tmp_path / "whole")
     before = {name: clone(part) for name, part in leaves(whole.system)}
     learnt = watch(whole)
@@ -148,7 +148,7 @@ def plays(words: list[str], tiny, tmp_path: Path) -> None:
         assert any(name in moved for name, part in leaves(whole.system) if part in set(module.modules())), player
         assert all(torch.isfinite(weight).all() for weight in module.parameters())
 
-    runs.train({**config, "steps": 6}, tmp_path / "parts")
+    runs.train({**config, "steps": 4}, tmp_path / "parts")
     state = load.load_checkpoint(str(tmp_path / "parts"), "resume")
     resumed = runs.train(config, tmp_path / "parts", state=state)
     assert differences(state_of(whole), state_of(resumed)) == []

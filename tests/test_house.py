@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +26,20 @@ MAY_IMPORT = {
     "evaluation": {"common", "augmentations", "networks", "systems", "data", "config", "checkpoints"},
     "training": {"common", "networks", "losses", "systems", "data", "config", "checkpoints", "evaluation"},
     "commands": {"common", "systems", "data", "config", "checkpoints", "evaluation", "training"},
-    "cli": {"common", "losses", "data", "config", "checkpoints", "commands"},
+    "cli": {"common", "losses", "systems", "data", "config", "checkpoints", "commands"},
 }  # fmt: skip
 FACE = ("__init__", "__main__")  # the package's own two files
+
+
+@functools.cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """The parsed file: read once, however many tests look at it."""
+    return ast.parse(text_of(path))
 
 
 def room_of(path: Path) -> str:
@@ -35,9 +47,10 @@ def room_of(path: Path) -> str:
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """The modules a file imports anywhere in it, but for those that only a type checker sees."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     unseen = {
         id(inner)
         for node in ast.walk(tree)
@@ -106,19 +119,19 @@ def test_hydra_is_spoken_in_one_room() -> None:
 
 
 def test_the_trainer_names_no_system() -> None:
-    text = (PACKAGE / "training" / "trainer.py").read_text(encoding="utf-8").lower()
+    text = text_of(PACKAGE / "training" / "trainer.py").lower()
     for word in ("generator", "discriminator", "latent", "cyclegan", "label"):
         assert word not in text.replace("it does not know what a gan is", "")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_nothing_opens_files_that_could_run_code(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     for forbidden in ("weights_only=False", "import pickle", "extractall", "yaml.load(", "instantiate("):
         assert forbidden not in text
     calls = {
         node.func.id
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert not calls & {"eval", "exec"}
@@ -135,7 +148,7 @@ def test_files_are_made_and_removed_in_one_room(path: Path) -> None:
     """`atomic` follows no link that somebody else has laid; TensorBoard, Hydra and downloads make their own."""
     if path == PACKAGE / "common" / "atomic.py":
         return
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if not isinstance(node, ast.Call):
             continue
         called, arguments = ast.unparse(node.func), [*node.args, *(word.value for word in node.keywords)]
@@ -157,23 +170,23 @@ def test_pictures_are_opened_through_one_door() -> None:
     doors = re.compile(
         r"\bImage\.open\(|from PIL\.Image import|read_image\(|decode_image\(|default_loader|ImageFolder\("
     )
-    opening = [path.name for path in FILES if doors.search(path.read_text(encoding="utf-8"))]
+    opening = [path.name for path in FILES if doors.search(text_of(path))]
     assert opening == ["pictures.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_and_functions_stay_short(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     assert len(text.splitlines()) <= 400, "a file is a room: split it"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert (node.end_lineno or 0) - node.lineno < 60, node.name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_file_says_what_it_is(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert not text.strip() or ast.get_docstring(ast.parse(text))
+    text = text_of(path)
+    assert not text.strip() or ast.get_docstring(tree_of(path))
 
 
 def text_files(tree: ast.AST) -> Iterator[tuple[ast.Call, bool]]:
@@ -199,7 +212,7 @@ def text_files(tree: ast.AST) -> Iterator[tuple[ast.Call, bool]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_text_has_one_encoding_and_one_line_end_on_every_machine(path: Path) -> None:
     """A locale that is not UTF-8 and Windows change what `open` means where neither is said."""
-    for call, writes in text_files(ast.parse(path.read_text(encoding="utf-8"))):
+    for call, writes in text_files(tree_of(path)):
         given = {word.arg for word in call.keywords}
         said = ast.unparse(call)
         if any(f'"{kind}b' in said or f"'{kind}b" in said for kind in "rwax"):
@@ -210,6 +223,6 @@ def test_text_has_one_encoding_and_one_line_end_on_every_machine(path: Path) -> 
 
 def test_tables_end_their_lines_as_every_other_file_does() -> None:
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "csv.writer":
                 assert any(word.arg == "lineterminator" for word in node.keywords), path

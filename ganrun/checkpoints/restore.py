@@ -31,7 +31,7 @@ def load_system(state: Mapping[str, Any], weights: str = "ema", trust: list[str]
     try:
         system.load_state_dict(without_losses(system, state["system"]))
         if weights == "ema":
-            system.drawn_with().load_state_dict(state["average"])
+            system.ema_module().load_state_dict(state["average"])
     except (RuntimeError, KeyError) as error:
         raise UserError(f"ckpt: its weights do not fit its own config: {' '.join(str(error).split())[:200]}") from None
     return with_one_line_errors(system.eval())
@@ -98,7 +98,7 @@ def load_weights(system: System, state: Mapping[str, Any]) -> None:
             networks = {name: tensor for name, tensor in state["system"].items() if not name.startswith("loss.")}
             fresh = {name: tensor for name, tensor in system.state_dict().items() if name.startswith("loss.")}
             system.load_state_dict({**networks, **fresh})
-            system.drawn_with().load_state_dict(state["average"])
+            system.ema_module().load_state_dict(state["average"])
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"init_from: its networks differ from this run's: {reason}") from None

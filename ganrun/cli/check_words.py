@@ -11,11 +11,11 @@ from omegaconf import DictConfig, ListConfig
 from ganrun.cli.composition import compose, without_hydra
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import PATHS
-from ganrun.cli.synonyms import meant
 from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_home
 from ganrun.config.schema import MOVABLE
+from ganrun.config.synonyms import meant
 from ganrun.config.tree import group_choices
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def check_words(request: Request) -> None:
-    """Every group, choice and key exists; what does not is named with its nearest neighbours."""
+    """Raises UserError for a group, choice or key that does not exist, and names the nearest that do."""
     groups = group_choices(request.config_dir, request.page)
     parsed = request.parsed()
     choices = [override for override in parsed if name_of(override) in groups]
@@ -42,7 +42,7 @@ def check_words(request: Request) -> None:
 
 
 def _first_composition(request: Request, choices: list[Override], groups: Mapping[str, Any]) -> DictConfig:
-    """The chosen parts, to check keys by. The request keeps it where nothing but values is missing in it."""
+    """Compose the chosen groups, to know which keys there are. The request keeps the result for its own use."""
     first = [f"{name_of(o)}={values_of(o, groups)[0]}" for o in choices if not o.is_delete()]
     composed = compose(request.page, first, request.config_dir)
     usual = all(o.type == OverrideType.CHANGE and not o.is_sweep_override() for o in choices)
@@ -88,7 +88,7 @@ def _there(key: str, known: DictConfig, groups: Mapping[str, Any]) -> bool:
 
 
 def _check_kind(key: str, node: Any, override: Override) -> None:
-    """A group stays a group and a list no group: said before Hydra merges them, which says it in its own words."""
+    """Refuse a value in place of a group and a group in place of a list: Hydra's own message would name no way out."""
     value = override.value()
     if override.is_delete() or override.is_sweep_override() or value is None or node is None:
         return

@@ -31,7 +31,7 @@ from ganrun.config.tree import conf_folder
 
 
 def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
-    """${dataset_page:mnist}: another data set's page, with the wishes of the node that asks."""
+    """${dataset_page:mnist}: the yaml of another data set, with the settings of the node that asks for it."""
     from ganrun.data.clean import clean_node
 
     settings: Any = OmegaConf.to_container(_parent_, resolve=False)
@@ -47,9 +47,9 @@ def register_resolvers() -> None:
 
 
 class _UsersYaml(FileConfigSource):
-    """The yaml of --config-dir: each file is looked at before it is loaded."""
+    """Reads the yaml of --config-dir; each file is checked before it is loaded."""
 
-    last: Path | None = None  # that was loaded
+    last: Path | None = None  # the file that was loaded last: an error in it is reported by this name
 
     @staticmethod
     def scheme() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.types import Config
-from ganrun.config.schema import CHECKS
+from ganrun.config.schema import KEYS
 from ganrun.config.tree import groups_of, keys_of
 
 PLACES = {"augmentation": ("model", "augmentation"), "schedule": ("optimizer", "schedule")}  # group: where it is read
@@ -71,7 +71,7 @@ def way_out(page: str, key: str) -> str:
 def unread(page: str, config: Config) -> Iterator[str]:
     """Dotted keys of a composed page that its yaml does not have, and that are no group's."""
     known = keys_of(page)
-    groups = {key.split(".")[0] for key in CHECKS[page]} - known.keys()
+    groups = {key.split(".")[0] for key in KEYS[page]} - known.keys()
     for key, value in config.items():
         if key not in known and key not in groups:
             yield key

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from ganrun.common.errors import FailedChecks, UserError
 from ganrun.common.log_capture import captured_log
-from ganrun.common.seeding import reseed
+from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
+from ganrun.systems.roles import Role
 from ganrun.systems.system import Batch, Turn
 from ganrun.training import runs
 from ganrun.training.planning.measure import Choice, settled
 from ganrun.training.planning.plan import plan
+from ganrun.training.rendering import examples, load_batch
 from ganrun.training.trainer import Trainer
 from ganrun.training.watch.advice import tamer_game, with_rate
 from ganrun.training.watch.measures import sight, spread
@@ -27,7 +29,6 @@ from ganrun.training.watch.measures import sight, spread
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 FOR_TRAINING = ("resume", "init_from")
 LATE = 5040 * 10**5  # a step at which all phases of a game have begun
-SAME_NOISE = -7  # takes the place of the step in the seed of the turn that is looked at before and after
 HASHED = 20_000  # pictures that are compared with each other
 NAMED = 5  # files that are named; the others are counted
 FAINT = 3  # levels of 255: a smaller standard deviation is noise on a single colour
@@ -90,11 +91,12 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
         yield balance(labels.cpu(), getattr(data, "class_names", []))
         yield visible(batch)
     yield from drawing(trainer)
-    judge = next((name for name in trainer.system.players() if name.startswith("discriminator")), None)
+    system = trainer.system
+    judge = next((name for name in system.players() if system.role(name) is Role.DISCRIMINATOR), None)
     if judge is not None:
         yield judging(trainer, config, judge)
     yield from gradients(trainer, config)
-    for player in trainer.system.players():
+    for player in system.players():
         if player != judge:
             yield moving(trainer, config, player)
 
@@ -213,10 +215,10 @@ def visible(batch: Batch) -> Line:
 
 def drawing(trainer: Trainer) -> Iterator[Line]:
     """Pictures of fixed inputs: of the data's size, and not all the same."""
-    examples = trainer.examples(32)
-    real = trainer.prepared(0)
+    inputs = examples(trainer, 32)
+    real = load_batch(trainer, 0)
     with torch.no_grad():  # in training mode: an untrained BatchNorm has no running means yet
-        drawn = trainer.system.render(examples).float()
+        drawn = trainer.system.render(inputs).float()
     wanted = next((real[name] for name in ("image", "target", "b") if name in real), drawn)
     fits = drawn.shape[1:] == wanted.shape[1:]
     size, of = "×".join(map(str, drawn.shape[1:])), "×".join(map(str, wanted.shape[1:]))
@@ -243,7 +245,7 @@ def judging(trainer: Trainer, config: Config, judge: str) -> Line:
     alone = f"alone, tells reals from an untrained generator's: accuracy {accuracy:.2f} after {step} steps"
     if accuracy > ENOUGH:
         return Line(OK, "discriminator", alone)
-    noise = trainer.examples(1).keys() <= {"latent", "label"}  # others may begin with pictures that are nearly real
+    noise = examples(trainer, 1).keys() <= {"latent", "label"}  # others may begin with pictures that are nearly real
     return Line(
         FAIL if noise else WARN, "discriminator", f"{alone}; try {with_rate(config, judge, 5)} or another model.{judge}"
     )
@@ -251,9 +253,9 @@ def judging(trainer: Trainer, config: Config, judge: str) -> Line:
 
 def gradients(trainer: Trainer, config: Config) -> Iterator[Line]:
     """Gradient norms of every player in float32, and in the precision that was asked for."""
-    asked, found = trainer.bf16, {}
+    asked, found = trainer.settings.bf16, {}
     for bf16 in sorted({False, asked}):
-        trainer.bf16 = bf16
+        trainer.settings.bf16 = bf16
         name = config["precision"] if bf16 == asked else "fp32"
         norms = gradient_norms(trainer)
         found[name] = norms
@@ -261,7 +263,7 @@ def gradients(trainer: Trainer, config: Config) -> Iterator[Line]:
         text = ", ".join(f"{player} {norm:.2g}" for player, norm in norms.items())
         way = "precision=fp32" if bf16 else "a lower optimizer.lr, or loss=non_saturating"
         yield Line(FAIL if broken else OK, "gradients", f"{name}: {text}" + f"; try {way}" * bool(broken))
-    trainer.bf16 = asked
+    trainer.settings.bf16 = asked
 
 
 def gradient_norms(trainer: Trainer) -> dict[str, float]:
@@ -281,14 +283,14 @@ def gradient_norms(trainer: Trainer) -> dict[str, float]:
 
 def moving(trainer: Trainer, config: Config, player: str) -> Line:
     """One step on a batch: weights move, and the loss on that batch and that noise falls."""
-    batch = trainer.prepared(1)
+    batch = load_batch(trainer, 1)
     weights = [p for group in trainer.optimizers[player].param_groups for p in group["params"]]
     old = [weight.detach().clone() for weight in weights]
     turn = next((t for step in range(LATE, LATE + 50) for t in trainer.system.turns(step) if t.player == player), None)
     if turn is None:
         return Line(WARN, player, "it does not move within 50 steps: look at loss.discriminator_steps")
     before = loss_of(trainer, player, batch)
-    reseed(trainer.seed, SAME_NOISE)
+    reseed(trainer.settings.seed, Purpose.DOCTOR_NOISE)
     trainer.play(turn, [batch])
     after = loss_of(trainer, player, batch)
     change = nn.utils.get_total_norm([new.detach() - was for new, was in zip(weights, old, strict=True)])
@@ -303,7 +305,7 @@ def moving(trainer: Trainer, config: Config, player: str) -> Line:
 
 def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
     """What a player's turn minimises, with the noise that is always the same."""
-    reseed(trainer.seed, SAME_NOISE)
+    reseed(trainer.settings.seed, Purpose.DOCTOR_NOISE)
     for step in range(LATE, LATE + 50):
         for turn in trainer.system.turns(step):
             if turn.player == player:
@@ -314,8 +316,8 @@ def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
 
 def play(trainer: Trainer, step: int, wanted: Callable[[Turn], bool]) -> None:
     """The wanted turns of one step, on its own batch."""
-    reseed(trainer.seed, step)
-    batch = trainer.prepare(trainer.stream[step - LATE])
+    reseed(trainer.settings.seed, step)
+    batch = trainer.prepare_batch(trainer.stream[step - LATE])
     for turn in trainer.system.turns(step):
         if wanted(turn):
             trainer.play(turn, [batch])

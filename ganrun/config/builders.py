@@ -10,7 +10,7 @@ import torch
 
 from ganrun.common.errors import UserError
 from ganrun.common.log_capture import captured_log
-from ganrun.common.seeding import reseed
+from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
 from ganrun.common.untrusted import only_reads
 from ganrun.config.build import build
@@ -21,8 +21,6 @@ from ganrun.data.storage import preview
 from ganrun.data.streamed import FEW
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.system import System
-
-WEIGHTS = -2  # takes the place of the step in the seed of the first weights
 
 
 def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: bool = True) -> Dataset:
@@ -53,7 +51,7 @@ def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool
             dataset = build(node, Dataset, "dataset", trust)
         if not pixels:
             dataset.take(torch.arange(FEW) % len(dataset))  # what is wrong with these is said now
-    dataset.notes, dataset.faults, dataset.more_faults = notes, notes.warnings, notes.more
+    dataset.add_notes(notes, notes.warnings, notes.more)
     if "image_size" in node and as_size(node["image_size"]) != dataset.image_size:
         raise UserError(f"dataset.image_size={node['image_size']}, but the data have {list(dataset.image_size)}")
     for fact in ("channels", "classes"):
@@ -64,6 +62,6 @@ def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool
 
 def build_system(config: Config, trust: Sequence[str] | None = None, loss: AdversarialLoss | None = None) -> System:
     """The game of a config, with weights that only depend on its seed. `loss` stands in for the config's own."""
-    reseed(config["seed"], WEIGHTS)
+    reseed(config["seed"], Purpose.FIRST_WEIGHTS)
     loss = loss or build(config["loss"], AdversarialLoss, "loss", trust)
     return build(config["model"], System, "model", trust, loss=loss)

@@ -132,6 +132,12 @@ class Dataset:
         moved.pinned = device.type == "cuda" and moved.device != device
         return moved
 
+    def add_notes(self, notes: Sequence[str], faults: Sequence[str] = (), more_faults: int = 0) -> None:
+        """What was logged while the data were read; `faults` are the warnings, `more_faults` were only counted."""
+        self.notes += notes
+        self.faults += faults
+        self.more_faults += more_faults
+
     def remarks(self) -> list[str]:
         """What a user should hear before a run, a line each, besides what was said when the data were read."""
         mirrored = "dataset.flip=true mirrors digits, and most digits are none in a mirror"

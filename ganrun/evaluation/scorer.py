@@ -15,7 +15,7 @@ from ganrun import __version__
 from ganrun.checkpoints import checkpoint
 from ganrun.common.atomic import make_folder
 from ganrun.common.errors import CheckpointError, UserError
-from ganrun.common.seeding import generator
+from ganrun.common.seeding import Purpose, generator
 from ganrun.common.types import Config
 from ganrun.config.build import build
 from ganrun.data.cache_folder import user_cache
@@ -24,7 +24,6 @@ from ganrun.evaluation.features.extractor import BATCH, Extractor, Features, See
 from ganrun.evaluation.metrics.manifolds import K_DENSITY, K
 from ganrun.evaluation.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 
-PICKS = -7  # takes the place of the step in the seed of which real pictures are taken
 LARGEST_KEPT = 2**29  # bytes of features that are kept on the disk
 
 
@@ -92,7 +91,7 @@ class Scorer:
         return self.sample(chosen, data_fingerprint(chosen))
 
     def halves(self) -> tuple[Sample, Sample]:
-        order = torch.randperm(len(self.reals), generator=generator(self.config["seed"], PICKS))
+        order = torch.randperm(len(self.reals), generator=generator(self.config["seed"], Purpose.REAL_PICTURES))
         half = len(order) // 2
         return part_of(self.real, order[:half]), part_of(self.real, order[half : 2 * half])
 
@@ -215,7 +214,9 @@ def picked(data: Dataset, count: int | None, seed: int) -> Dataset:
     """A fixed random subset of `count` pictures, or all where there are no more."""
     if count is None or count >= len(data):
         return data
-    return some_of(data, torch.randperm(len(data), generator=generator(seed, PICKS))[:count].sort().values)
+    return some_of(
+        data, torch.randperm(len(data), generator=generator(seed, Purpose.REAL_PICTURES))[:count].sort().values
+    )
 
 
 def some_of(data: Dataset, indices: Tensor) -> Dataset:

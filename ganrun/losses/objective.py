@@ -28,8 +28,8 @@ class Objective:
 
 def side_by_side(objectives: Mapping[str, Objective]) -> Objective:
     """The terms and monitors of several objectives as adversarial_a, adversarial_b, ..."""
-    together = Objective({})
+    joint = Objective({})
     for of, objective in objectives.items():
-        together.terms |= {f"{name}_{of}": term for name, term in objective.terms.items()}
-        together.monitors |= {f"{name}_{of}": value for name, value in objective.monitors.items()}
-    return together
+        joint.terms |= {f"{name}_{of}": term for name, term in objective.terms.items()}
+        joint.monitors |= {f"{name}_{of}": value for name, value in objective.monitors.items()}
+    return joint

@@ -6,18 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.losses.penalties import Score
 
 
 class Relativistic(AdversarialLoss):
     """The generator plays the discriminator's formula with the roles exchanged, so it needs the reals' logits too."""
 
-    def generator_objective(self, score: Score, fake: Tensor, real: Tensor) -> Objective:
+    def generator_objective(self, discriminate: Discriminate, fake: Tensor, real: Tensor) -> Objective:
         with torch.no_grad():  # the reals' logits do not depend on the generator
-            real_logits = score(real).float()
-        return Objective({"adversarial": self.discriminator(real=score(fake).float(), fake=real_logits)})
+            real_logits = discriminate(real).float()
+        return Objective({"adversarial": self.discriminator(real=discriminate(fake).float(), fake=real_logits)})
 
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
         return (real.mean() + fake.mean()) / 2  # adding a constant to D changes nothing, so 0 means nothing

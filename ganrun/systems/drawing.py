@@ -10,15 +10,13 @@ from torch import Tensor
 from ganrun.common import images
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
-from ganrun.common.seeding import mix, reseed
+from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.systems.system import System
-
-DRAWS = -3  # takes the place of the step in the seed of samples
 
 
 def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:
     """All inputs at once, so that neither batch size nor device changes what a seed means. Raises UserError."""
-    reseed(mix(seed, DRAWS))
+    reseed(mix(seed, Purpose.SAMPLES))
     try:
         return system.draw(count, labels)
     except ValueError as error:

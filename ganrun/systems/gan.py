@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated, TypedDict, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
 from ganrun.common.bounds import At, Weight, Whole
+from ganrun.losses.discriminate import Discriminate, OnePass
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.losses.penalties import Score
-from ganrun.systems.apart import sees_images_apart
-from ganrun.systems.system import Batch, System, Turn
+from ganrun.systems.coupling import couples_images
+from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 Fakes = Callable[[Batch], Tensor]
 Made = TypeVar("Made")
+
+
+class GANOptions(TypedDict, total=False):
+    """What every game like `GAN` can be told: subclasses take these as `**options`, and `GAN` has their defaults."""
+
+    share_fakes: bool
+    augmentation: Augmentation | None
+    feature_matching: Weight
+    generator_steps: Annotated[int, At(1, 1000)]
 
 
 class GAN(System):
@@ -57,7 +66,7 @@ class GAN(System):
         self.generator, self.discriminator, self.latent, self.loss = generator, discriminator, latent, loss
         self.share_fakes, self.classes, self.augmentation = share_fakes, classes, augmentation
         self.feature_matching, self.generator_steps = feature_matching, generator_steps
-        loss.together = not classes and augmentation is None and sees_images_apart(discriminator)
+        self.one_pass = not classes and augmentation is None and not couples_images(discriminator)
 
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
@@ -69,24 +78,25 @@ class GAN(System):
         generator_moves = (step + 1) % self.loss.discriminator_steps == 0
         fakes = once(self.fakes) if self.share_fakes and generator_moves else self.fakes
         unseen = fakes if self.share_fakes and generator_moves else torch.no_grad()(self.fakes)
-        yield Turn("discriminator", partial(self.discriminator_turn, fakes=unseen, step=step))
+        yield Turn(
+            "discriminator", partial(self.discriminator_turn, fakes=unseen, step=step), self.loss.graph_key(step)
+        )
         if generator_moves:
-            yield Turn("generator", partial(self.generator_turn, fakes=fakes))
+            yield Turn("generator", partial(self.generator_turn, fakes=fakes), ALWAYS)
             for _ in range(1, self.generator_steps):
-                yield Turn("generator", partial(self.generator_turn, fakes=self.fakes))
-
-    def kind(self, step: int) -> Hashable | None:
-        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
+                yield Turn("generator", partial(self.generator_turn, fakes=self.fakes), ALWAYS)
 
     def differentiated_once(self) -> dict[str, nn.Module]:
-        return self.players() if not self.loss.per_image else {"generator": self.generator}
+        return self.players() if not self.loss.refuses_coupling else {"generator": self.generator}
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
-        return self.loss.discriminator_objective(self.score(batch), batch["image"], fakes(batch).detach(), step)
+        return self.loss.discriminator_objective(
+            self.discriminator_for(batch), batch["image"], fakes(batch).detach(), step
+        )
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         fake = fakes(batch)
-        objective = self.loss.generator_objective(self.score(batch), fake, batch["image"])
+        objective = self.loss.generator_objective(self.discriminator_for(batch), fake, batch["image"])
         objective.terms |= self.matching(batch, fake)
         return objective
 
@@ -94,7 +104,7 @@ class GAN(System):
         """|E f(x) − E f(G(z))|², weighted; nothing where it has no weight."""
         if not self.feature_matching:
             return {}
-        features = self.seen(self.told(self.discriminator.features, batch))  # type: ignore[arg-type]
+        features = self.augmented(self.with_labels(self.discriminator.features, batch))  # type: ignore[arg-type]
         with torch.no_grad():
             real = features(batch["image"]).float()
         distance = (real.mean(0) - features(fake).float().mean(0)).square().sum()
@@ -106,20 +116,21 @@ class GAN(System):
             if self.augmentation is not None:
                 self.augmentation.after_turn()
 
-    def score(self, batch: Batch) -> Score:
-        """The discriminator as the loss meets it: told the batch's labels, looking through the augmentation."""
-        return self.seen(self.judge(batch))
+    def discriminator_for(self, batch: Batch) -> Discriminate:
+        """The discriminator as the loss calls it: with the batch's labels bound, behind the augmentation."""
+        discriminate = self.augmented(self.judge(batch))
+        return OnePass(discriminate) if self.one_pass else discriminate
 
-    def judge(self, batch: Batch) -> Score:
-        """The discriminator, told the batch's labels if it wants them."""
-        return self.told(self.discriminator, batch)
+    def judge(self, batch: Batch) -> Discriminate:
+        """The discriminator, with the batch's labels bound if it is class-conditional."""
+        return self.with_labels(self.discriminator, batch)
 
-    def told(self, ask: Callable[..., Tensor], batch: Batch) -> Score:
-        return partial(ask, labels=batch["label"]) if self.classes else ask
+    def with_labels(self, call: Callable[..., Tensor], batch: Batch) -> Discriminate:
+        return partial(call, labels=batch["label"]) if self.classes else call
 
-    def seen(self, ask: Score) -> Score:
+    def augmented(self, call: Discriminate) -> Discriminate:
         augmentation = self.augmentation
-        return ask if augmentation is None else lambda images: ask(augmentation(images))
+        return call if augmentation is None else lambda images: call(augmentation(images))
 
     def fakes(self, batch: Batch) -> Tensor:
         """As many fakes as the batch has images, (N, C, H, W)."""
@@ -129,7 +140,7 @@ class GAN(System):
         """(count, Z) noise."""
         return self.latent.sample(count, device)  # type: ignore[operator]
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.generator
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
@@ -188,7 +199,7 @@ def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss, key: str =
 
     `key` is where the config has the discriminator; of several, {} in it stands for the name of one.
     """
-    for name, part in discriminator.named_modules() if loss.per_image else ():
+    for name, part in discriminator.named_modules() if loss.refuses_coupling else ():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             inner = ".network" if "network" in name.split(".") else ""
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,12 +47,9 @@ class SRGAN(Translation):
 
     def turns(self, step: int) -> Iterator[Turn]:
         if step < self.pretrain_steps:
-            yield Turn("generator", self.pretraining_turn)
+            yield Turn("generator", self.pretraining_turn, "pretraining")
         else:
             yield from super().turns(step)
-
-    def kind(self, step: int) -> Hashable | None:
-        return "pretraining" if step < self.pretrain_steps else super().kind(step)
 
     def pretraining_turn(self, batch: Batch) -> Objective:
         fake = self.fakes(batch)

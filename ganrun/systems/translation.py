@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.common.bounds import Weight
+from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.losses.penalties import Score
 from ganrun.systems.gan import Fakes, never_moving, once, refuse_batchnorm
-from ganrun.systems.system import Batch, System, Turn
+from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 
 class PictureToPicture(System):
@@ -62,23 +62,20 @@ class Translation(PictureToPicture):
     def turns(self, step: int) -> Iterator[Turn]:
         generator_moves = (step + 1) % self.loss.discriminator_steps == 0
         fakes = once(self.fakes) if generator_moves else torch.no_grad()(self.fakes)
-        yield Turn("discriminator", partial(self.discriminator_turn, fakes=fakes, step=step))
+        yield Turn("discriminator", partial(self.discriminator_turn, fakes=fakes, step=step), self.loss.graph_key(step))
         if generator_moves:
-            yield Turn("generator", partial(self.generator_turn, fakes=fakes))
+            yield Turn("generator", partial(self.generator_turn, fakes=fakes), ALWAYS)
 
     def differentiated_once(self) -> dict[str, nn.Module]:
-        return self.players() if not self.loss.per_image else {"generator": self.generator}
-
-    def kind(self, step: int) -> Hashable | None:
-        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
+        return self.players() if not self.loss.refuses_coupling else {"generator": self.generator}
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         fake = fakes(batch).detach()
-        return self.loss.discriminator_objective(self.score(batch), batch["target"], fake, step)
+        return self.loss.discriminator_objective(self.discriminator_for(batch), batch["target"], fake, step)
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         fake = fakes(batch)
-        objective = self.loss.generator_objective(self.score(batch), fake, batch["target"])
+        objective = self.loss.generator_objective(self.discriminator_for(batch), fake, batch["target"])
         objective.terms = {name: self.adversarial_weight * term for name, term in objective.terms.items()}
         objective.terms |= self.distances(fake, batch["target"])
         objective.monitors |= self.quality(fake.detach(), batch)
@@ -96,15 +93,15 @@ class Translation(PictureToPicture):
         """How near the outputs are, for the logs."""
         return {"psnr": psnr(fake, batch["target"])}
 
-    def score(self, batch: Batch) -> Score:
-        """The discriminator, shown the batch's sources if it wants them."""
+    def discriminator_for(self, batch: Batch) -> Discriminate:
+        """The discriminator as the loss calls it; a conditional one sees the batch's sources too."""
         return Beside(self.discriminator, batch["source"]) if self.conditional else self.discriminator
 
     def fakes(self, batch: Batch) -> Tensor:
         """(N, C, H, W) the batch's sources translated. Raises ValueError for data without them."""
         return self.generator(take(batch, "source", "target")["source"])
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.generator
 
     def examples(self, batch: Batch, count: int) -> Batch:
@@ -118,7 +115,7 @@ class Translation(PictureToPicture):
         return [enlarged(examples["source"], examples["target"]), self.render(examples), examples["target"]]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
-        return self.score(examples)(images).view(len(images), -1).mean(1)
+        return self.discriminator_for(examples)(images).view(len(images), -1).mean(1)
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
         if direction is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.systems.system import Batch, System, Turn
+from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 
 class VAE(System):
@@ -39,10 +39,7 @@ class VAE(System):
         return ["a VAE plays no game: loss= has no effect, its penalties neither"]
 
     def turns(self, step: int) -> Iterator[Turn]:
-        yield Turn("autoencoder", self.autoencoder_turn)
-
-    def kind(self, step: int) -> Hashable | None:
-        return "autoencoder"
+        yield Turn("autoencoder", self.autoencoder_turn, ALWAYS)
 
     def autoencoder_turn(self, batch: Batch) -> Objective:
         mean, log_variance = self.encode(batch["image"])
@@ -69,7 +66,7 @@ class VAE(System):
         """(N, Z) -> (N, C, H, W)"""
         return self.autoencoder["generator"](latents)
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.autoencoder
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.gan import refuse_batchnorm
-from ganrun.systems.system import Batch, Turn
+from ganrun.systems.system import ALWAYS, Batch, Turn
 from ganrun.systems.vae import VAE, half_square, sampled
 
 
@@ -49,12 +49,9 @@ class VAEGAN(VAE):
         return {"discriminator": self.discriminator, "autoencoder": self.autoencoder}
 
     def turns(self, step: int) -> Iterator[Turn]:
-        yield Turn("discriminator", partial(self.discriminator_turn, step=step))
+        yield Turn("discriminator", partial(self.discriminator_turn, step=step), self.loss.graph_key(step))
         if (step + 1) % self.loss.discriminator_steps == 0:
-            yield Turn("autoencoder", self.autoencoder_turn)
-
-    def kind(self, step: int) -> Hashable | None:
-        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
+            yield Turn("autoencoder", self.autoencoder_turn, ALWAYS)
 
     def discriminator_turn(self, batch: Batch, step: int) -> Objective:
         with torch.no_grad():

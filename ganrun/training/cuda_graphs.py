@@ -56,7 +56,7 @@ class Graphs:
         self.record = record or CudaRecorder(self.side)
         self.proved: set[Hashable] = set()
         self.refused = refusal(trainer)
-        if self.refused is None and trainer.system.kind(trainer.step) is None:
+        if self.refused is None and trainer.system.graph_key(trainer.step) is None:
             self.refused = f"{type(trainer.system).__name__} does not say which of its steps are alike"
         if self.refused:
             self.say(self.refused)
@@ -67,9 +67,9 @@ class Graphs:
     def play(self, batches: Iterator[Batch]) -> None:
         """One step of the trainer, on its next batch."""
         trainer = self.trainer
-        kind = None if self.refused else trainer.system.kind(trainer.step)
+        kind = None if self.refused else trainer.system.graph_key(trainer.step)
         if kind is None:
-            trainer.play_turns(trainer.prepare(self.raw(batches)))
+            trainer.play_turns(trainer.prepare_batch(self.raw(batches)))
             return
         kind = (kind, trainer.norms_due())
         self.fill(batches)
@@ -117,7 +117,7 @@ class Graphs:
             new = {"indices": trainer.stream.indices(trainer.step)}
         else:  # damage may draw on the CPU: data that are changed on their way are finished before the replay
             raw = next(batches)
-            new = raw if trainer.stream.data.has_no_transform else trainer.prepare(raw)
+            new = raw if trainer.stream.data.has_no_transform else trainer.prepare_batch(raw)
         for name, tensor in new.items():
             if name in self.inputs:
                 self.inputs[name].copy_(tensor, non_blocking=True)
@@ -129,7 +129,7 @@ class Graphs:
         trainer = self.trainer
         if not trainer.stream.data.has_no_transform:
             return dict(self.inputs)
-        return trainer.prepare(trainer.stream.data.take(self.inputs["indices"]) if self.gathers else self.inputs)
+        return trainer.prepare_batch(trainer.stream.data.take(self.inputs["indices"]) if self.gathers else self.inputs)
 
     def try_to_record(self, kind: Hashable) -> None:
         meter = self.trainer.meter
@@ -172,7 +172,7 @@ def refusal(trainer: Trainer) -> str | None:
     """Why this run's steps cannot be recorded, or None."""
     if trainer.world.size > 1:
         return "gradients are exchanged between ranks"
-    if trainer.skip_limit:
+    if trainer.guard.limit:
         return "non_finite.policy=skip looks at each turn's gradients"
     for player, optimizer in trainer.optimizers.items():
         name = type(optimizer).__name__
@@ -180,7 +180,7 @@ def refusal(trainer: Trainer) -> str | None:
             continue
         if type(optimizer) is not torch.optim.SGD:  # it alone keeps no count of its steps
             return f"{name} of {player} counts its steps on the CPU"
-        if trainer.schedules[player].needs_an_end or trainer.setbacks:
+        if trainer.rates.schedules[player].needs_an_end or trainer.rates.setbacks:
             return f"{name} of {player} keeps its learning rate on the CPU, and this one changes"
     return None
 

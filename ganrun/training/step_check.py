@@ -33,7 +33,7 @@ def disagreement(trainer: Trainer, quick: Play, plain: Play) -> str | None:
     quick()
     one = Moment(trainer)
     before.restore()
-    reseed(trainer.seed, trainer.step, trainer.stream.rank)
+    reseed(trainer.settings.seed, trainer.step, trainer.stream.rank)
     plain()
     difference = unlike(before, one, Moment(trainer))
     if trainer.world.size > 1:  # what one rank gives up, all give up: else their weights part
@@ -100,7 +100,7 @@ def put_back(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
 
 def unlike(before: Moment, quick: Moment, plain: Moment) -> str | None:
     """What two ways to play a step have made of the same state; None where only rounding tells them apart."""
-    precision = "bf16" if before.trainer.bf16 else "float32"
+    precision = "bf16" if before.trainer.settings.bf16 else "float32"
     for player, module in before.trainer.system.players().items():
         for what, tensors in (("weights", module.parameters()), ("running statistics", module.buffers())):
             names = names_of(before.trainer.system, tensors)

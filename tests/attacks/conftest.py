@@ -12,7 +12,8 @@ import pytest
 
 from ganrun.checkpoints import checkpoint
 from ganrun.cli.main import main
-from tests.fuzzing import HANG, alarm
+from tests.fuzzing import alarm
+from tests.waiting import HANG
 
 QUICK = ["dataset.limit=32", "batch_size=4", "grids.count=4", "device=cpu", "steps=1", "hooks.console.seconds=0"]
 SMALL = ["model.generator.widths=[8]", "model.discriminator.widths=[8]"]

@@ -15,6 +15,7 @@ from conftest import QUICK, SMALL
 from payloads import changed, write
 
 from ganrun.cli.main import main
+from tests.waiting import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "open({!r}, 'w')\n"
@@ -27,7 +28,7 @@ def installed(here: Path, *words: str, **environment: str) -> subprocess.Complet
     script.write_text("import sys\nfrom ganrun.cli.main import main\nsys.exit(main())\n")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
-        [sys.executable, str(script), *words], cwd=here, env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, str(script), *words], cwd=here, env=env, capture_output=True, text=True, timeout=HANG
     )
 
 

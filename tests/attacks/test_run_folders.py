@@ -229,7 +229,7 @@ def test_checkpoints_is_swapped_for_a_link_while_a_run_goes_on(
 ) -> None:
     from ganrun.training.hooks.metrics import MetricsFile
 
-    def swap(self: MetricsFile, trainer: object) -> None:
+    def swap(self: MetricsFile, trainer: object, record: object) -> None:
         if (run / "checkpoints").is_dir() and not (run / "checkpoints").is_symlink():
             (run / "checkpoints").rename(run / "away")
             (run / "checkpoints").symlink_to(victim / "kept")

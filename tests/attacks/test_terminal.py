@@ -20,6 +20,7 @@ from ganrun.checkpoints import checkpoint
 from ganrun.cli.main import main
 from ganrun.common import terminal
 from ganrun.common.untrusted import printable
+from tests.waiting import HANG
 
 EVIL = "e\x1b[31m\x9b2J\x07\r\n\x7f\u202eevil\u2066\u2028"
 GOOD = "数据\u3000集 é ‌नम"
@@ -202,7 +203,7 @@ def test_what_ends_in_a_traceback_is_cleaned_too(monkeypatch: pytest.MonkeyPatch
     script = "import sys; from ganrun.cli.main import main; sys.exit(main(['sample', '--debug', sys.argv[1]]))"
     done = subprocess.run(
         [sys.executable, "-c", script, f"ckpt={EVIL}"],
-        cwd=here, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=60,
+        cwd=here, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=HANG,
     )  # fmt: skip
     assert "Traceback" in done.stderr
     assert not [letter for letter in FORBIDDEN if letter in done.stderr]

@@ -10,7 +10,7 @@ import pytest
 from ganrun.cli.check_words import _dotted
 from ganrun.cli.composition import compose
 from ganrun.cli.main import main
-from ganrun.cli.synonyms import SYNONYMS, meant
+from ganrun.config.synonyms import SYNONYMS, meant
 from ganrun.config.tree import group_choices
 
 COMPOSITIONS = (

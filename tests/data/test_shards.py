@@ -16,6 +16,7 @@ from ganrun.data.cache_folder import user_cache
 from ganrun.data.folder import Folder
 from ganrun.data.listing import list_images
 from ganrun.data.shards import expanded, refuse_unknown
+from tests.waiting import HANG
 
 
 def tar(path, members, **headers):
@@ -178,7 +179,7 @@ def test_a_header_that_leads_back_does_not_turn_for_ever(tmp_path):
     path = tmp_path / "a.tar"
     path.write_bytes(GOOD + header("x", len(record), b"x") + record.ljust(512, b"\0") + header("a.png", 0) + END)
     code = f"from ganrun.data.listing import list_images; list_images({str(path)!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, check=False)
     assert "damaged .tar" in done.stderr
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import Stream
 from ganrun.training import runs
 from tests.same import differences
+from tests.waiting import until
 
 
 def numbered(count: int) -> Dataset:
@@ -75,11 +75,10 @@ def test_pinned_batches_are_the_same_and_come_a_few_ahead(pinned: list[Tensor]) 
     batches = Stream(data, 2, seed=0).starting_at(3)
     for step in range(3, 9):
         assert torch.equal(next(batches)["label"], plain[step]["label"])
-    time.sleep(0.05)
-    assert 2 * 6 < len(pinned) <= 2 * (6 + 5), "ahead, but not without end"
+    until(lambda: len(pinned) > 2 * 6)
+    assert len(pinned) <= 2 * (6 + 5), "ahead, but not without end"
     batches.close()  # type: ignore[attr-defined]
-    time.sleep(0.3)
-    assert threads() == []
+    until(lambda: threads() == [])
 
 
 def test_what_goes_wrong_in_the_thread_is_raised_in_its_turn(pinned: list[Tensor]) -> None:

@@ -30,8 +30,11 @@ from ganrun.systems.pool import ImagePool
 from ganrun.training import runs
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.planning import plan
+from ganrun.training.record import StepRecord
 from ganrun.training.trainer import Trainer
 from tests.same import differences
+from tests.training.ranks import forked, ganrun
+from tests.waiting import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 4
@@ -71,11 +74,11 @@ def habits(rank: int, size: int) -> dict[str, Any]:
     trainer = trainer_of("R1", "none", world, 20)
     trainer.hooks = [Asks(rank)]
     trainer.fit()
-    found["stopped"] = [trainer.step, trainer.exit_code, trainer.hooks[0].saves]
+    found["stopped"] = [trainer.step, trainer.control.exit_code, trainer.hooks[0].saves]
     world.wishes[1].wait()
 
     trainer = trainer_of("R1", "none", World(rank, size), 20)
-    trainer.skip_limit = 1
+    trainer.guard.limit = 1
     if rank:
         trainer.stream.data.images = trainer.stream.data.images * float("nan")
     with pytest.raises(FloatingPointError, match="1 times in a row"):
@@ -95,19 +98,19 @@ class Asks(Hook):
     def __init__(self, rank: int) -> None:
         self.rank, self.saves = rank, []
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.save_due:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if record.save_due:
             self.saves.append(trainer.step)
         if self.rank == 1 and trainer.step == 3:
-            trainer.save_asked = True
+            trainer.control.save()
         if self.rank == 1 and trainer.step == 6:
-            trainer.stop("enough", exit_code=7)
+            trainer.control.stop("enough", exit_code=7)
 
 
 @pytest.fixture(scope="module", params=[2, 4])
 def ranks(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(as_rank, (request.param, folder), nprocs=request.param)
+        forked(as_rank, request.param, request.param, folder)
         return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(request.param)]
 
 
@@ -182,14 +185,14 @@ def test_synchronised_batchnorm_in_one_process_is_batchnorm(tmp_path: Path) -> N
 
 def test_ranks_that_come_back_do_not_meet_those_of_an_earlier_start() -> None:
     store = dist.HashStore()
-    store.set_timeout(timedelta(seconds=5))
+    store.set_timeout(timedelta(seconds=HANG))
     store.set("hello/1", "of-the-dead")
     names: list[str] = []
     first = threading.Thread(target=lambda: names.append(rendezvous(store, 0, 2, 1)))
     first.start()
     store.get("session/1/of-the-dead")  # the first rank has answered the one that is no more
     names.append(rendezvous(store, 1, 2, 1))
-    first.join(10)
+    first.join()
     assert len(names) == 2
     assert names[0] == names[1]
 
@@ -211,7 +214,7 @@ def as_rank_1_of_2(monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "line"),
     [
         ("train -m seed=0,1", "rank 1: -m starts many runs"),
-        ("train ranks.batchnorm=global", "rank 1: ranks.batchnorm=global is unknown"),
+        ("train ranks.batchnorm=global", "rank 1: ranks.batchnorm=global must be per_rank | synchronised"),
         ("train device=cuda:0", "rank 1: device=cuda:0 with 2 ranks: leave device=auto"),
         ("apply ckpt=x input=y out=z", "rank 1: apply is the work of one process"),
     ],
@@ -236,7 +239,7 @@ class Dies(Hook):
     def elsewhere(self) -> Hook:
         return self
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if f"{trainer.step}" == os.environ.get("DIE_AT") and trainer.world.rank == 1 and not launch.restarts():
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -249,15 +252,15 @@ def torchrun(words: list[str], cwd: Path, *flags: str, **environment: str) -> su
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun and SIGKILL")
 def test_a_killed_rank_costs_nothing_and_one_process_can_go_on(tmp_path: Path, monkeypatch, caplog) -> None:
     train = ["train", *QUICK, "steps=9", "checkpoint.every=3", f"+hooks.dies._target_={__name__}.Dies", "trust=tests"]
-    undisturbed = torchrun([*train, "out=whole"], tmp_path)
-    assert (undisturbed.returncode, undisturbed.stderr) == (0, "")
+    _, said = ganrun([*train, "out=whole"], tmp_path)
+    assert said == ""
     killed = torchrun(train, tmp_path, "--max-restarts", "1", DIE_AT="5")
     assert killed.returncode == 0, killed.stderr
     assert "ganrun: lost another rank at step 5: it is gone" in killed.stderr
@@ -279,15 +282,15 @@ def test_a_killed_rank_costs_nothing_and_one_process_can_go_on(tmp_path: Path, m
 def test_ranks_draw_together_what_one_would_draw(tiny, tmp_path: Path, monkeypatch, capfd) -> None:
     runs.train(tiny("model=mlp", "steps=1", "hooks=quiet"), tmp_path / "run")
     words = ["sample", "ckpt=run", "n=10", "batch_size=4", "device=cpu", "threads=1"]
-    together = torchrun([*words, "out=two.npz"], tmp_path)
-    assert (together.returncode, together.stdout.count("10 samples")) == (0, 1), together.stderr
+    said, _ = ganrun([*words, "out=two.npz"], tmp_path)
+    assert said.count("10 samples") == 1
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ganrun"])
     assert main([*words, "out=one.npz"]) == 0
     assert Path("one.npz").read_bytes() == Path("two.npz").read_bytes()
 
     words = ["eval", *words[1:], "features=random_conv", "scores=[kid,prdc]"]
-    together = torchrun([*words, "out=two.json"], tmp_path)
-    assert (together.returncode, together.stdout.count("kid_random_conv@10")) == (0, 1), together.stderr
+    said, _ = ganrun([*words, "out=two.json"], tmp_path)
+    assert said.count("kid_random_conv@10") == 1
     assert main([*words, "out=one.json"]) == 0
     assert Path("one.json").read_bytes() == Path("two.json").read_bytes()

@@ -87,7 +87,7 @@ def test_a_run_whose_folder_is_renamed_says_so_and_does_not_bring_half_of_it_bac
 class Mover(Hook):
     """Somebody who tidies up."""
 
-    def on_step(self, trainer) -> None:
+    def on_step(self, trainer, record) -> None:
         if trainer.step == 2:
             self.folder.rename(self.folder.with_name("away"))
 

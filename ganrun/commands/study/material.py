@@ -87,7 +87,7 @@ def read(node: Config, key: str, root: str) -> Dataset:
             dataset = build(node, Dataset, key)
     except UserError as error:
         raise UserError(str(error).replace("dataset.root", root).replace("dataset.", f"{key}.")) from None
-    dataset.notes = notes
+    dataset.add_notes(notes)
     if dataset.labels is None:
         raise UserError(f"{key}: these pictures have no labels: they must lie in class folders like the training data")
     return dataset

@@ -15,7 +15,7 @@ from ganrun.checkpoints import checkpoint
 from ganrun.common.atomic import make_folder
 from ganrun.common.bounds import Count, Natural, Positive, Setting
 from ganrun.common.errors import CheckpointError, UserError
-from ganrun.common.seeding import generator
+from ganrun.common.seeding import Purpose, generator
 from ganrun.data.dataset import Dataset
 from ganrun.evaluation.classifier import Arm, tested, trained
 from ganrun.evaluation.features.extractor import Extractor, Features, data_fingerprint
@@ -25,7 +25,6 @@ from ganrun.networks.classifier import ConvClassifier
 FORMAT = 1  # to be raised whenever the same settings would train another network
 MOST = 256
 HELD_OUT = 10  # one picture of so many is not learnt from, and tells the accuracy
-SPLIT = -6  # takes the place of the step in the seed of that choice
 ALONE = Arm("features", real=True, ratio=0, classic=False)
 
 
@@ -77,7 +76,7 @@ class Default(Features):
 
     def learn(self, data: Dataset, device: torch.device) -> tuple[WithHead, float]:
         """A trained network, and its accuracy on the pictures that were held out."""
-        order = torch.randperm(len(data), generator=generator(self.seed, SPLIT))
+        order = torch.randperm(len(data), generator=generator(self.seed, Purpose.FEATURE_SPLIT))
         rest, held = order[len(data) // HELD_OUT :], order[: len(data) // HELD_OUT]
         batch = min(self.training["batch_size"], len(rest))
         node = {"_target_": "ganrun.evaluation.features.default.WithHead", "features": self.features}

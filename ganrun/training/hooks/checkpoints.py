@@ -12,9 +12,11 @@ from ganrun.checkpoints.find import step_of
 from ganrun.common import atomic
 from ganrun.common.bounds import Count, Positive
 from ganrun.training.hooks.best import AUTO, Best
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
+from ganrun.training.nonfinite import has_broken_weights, refuse_broken_weights
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
@@ -24,13 +26,14 @@ class Checkpoints(Hook):
     """checkpoints/step_001000.pt every `every` steps, at the end, and when a signal asks; last.pt is the newest.
 
     best.pt is the one with the best score `best` (null: none; auto: the first score that there is), whenever a hook
-    before this one has put scores into trainer.scores.
+    has put scores into the step's record.
 
     The newest `keep` are kept, and with `keep_kimg` the first at or after each multiple of so many thousand images.
     A step waits for the copy to host memory alone: a thread writes it. Raises OSError when that failed, a step later
     at the latest.
     """
 
+    stage = Stage.SAVE
     reads = ("checkpoint",)
 
     def __init__(
@@ -72,12 +75,12 @@ class Checkpoints(Hook):
         if self.best:
             self.best.start(trainer.step)
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if self.writing is not None and self.writing.done():
             self.finish_writing()
-        if self.best and self.best.beaten(trainer.scores) and not trainer.broken():
+        if self.best and self.best.beaten(record.scores) and not has_broken_weights(trainer):
             self.save(trainer, self.best.record(trainer.step))
-        elif trainer.step % self.every == 0 or trainer.save_due or trainer.done:
+        elif trainer.step % self.every == 0 or record.save_due or trainer.done:
             self.save(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
@@ -95,7 +98,7 @@ class Checkpoints(Hook):
     def save(self, trainer: Trainer, best: str = "") -> None:
         self.finish_writing()
         if not best:  # other ranks do not know of this step, and refuse in the next that all know of
-            trainer.refuse_broken()
+            refuse_broken_weights(trainer)
         data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
         state = checkpoint.snapshot({"config": self.config, "data": data, **trainer.state_dict()})
         self.writing = self.writer.submit(self.write, state, self.checkpoints / f"step_{trainer.step:06d}.pt", best)
@@ -138,13 +141,15 @@ class Checkpoints(Hook):
 class Inspection(Hook):
     """On the ranks that save nothing: refuses broken weights in the same step as the rank that saves."""
 
+    stage = Stage.SAVE
+
     def __init__(self, folder: Path, config: dict[str, Any], every: int) -> None:
         super().__init__(folder, config)
         self.every = every
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.step % self.every == 0 or trainer.save_due or trainer.done:
-            trainer.refuse_broken()
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if trainer.step % self.every == 0 or record.save_due or trainer.done:
+            refuse_broken_weights(trainer)
 
 
 def remove(path: Path) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.common.bounds import Weight
 from ganrun.training.hooks.bar import Bar, News, lines_above, wanted
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun.progress")
@@ -27,6 +28,8 @@ class Console(Hook):
     warm, another says how fast the run is and when it will be at its end. At the end what the watchdog found is said
     once more.
     """
+
+    stage = Stage.SPEAK
 
     def __init__(self, folder: Path, config: dict[str, Any], seconds: Weight = 5.0) -> None:
         super().__init__(folder, config)
@@ -44,12 +47,12 @@ class Console(Hook):
             self.screen.enter_context(lines_above())
             self.bar = self.screen.enter_context(Bar(self.news, unit="step"))
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         self.news.step, self.news.progress = trainer.step, trainer.progress
         if not self.forecasted:
             self.forecast(trainer)
-        if trainer.logged is not None and time.monotonic() - self.spoke >= self.seconds:
-            self.speak(trainer)
+        if record.means is not None and time.monotonic() - self.spoke >= self.seconds:
+            self.speak(trainer, record.means)
         if self.bar is not None:
             if pace := self.pace(trainer):
                 self.news.speed, self.news.left = pace[0], clock(pace[1])
@@ -59,10 +62,10 @@ class Console(Hook):
         self.screen.close()
         seconds = time.monotonic() - self.started
         images = (trainer.step - self.first_step) * trainer.stream.batch_size
-        ended, speed = trainer.stopped or "finished", images / max(seconds, 1e-9)
+        ended, speed = trainer.control.stopped or "finished", images / max(seconds, 1e-9)
         log.info(f"{ended} after step {trainer.step}: {images:,} images in {clock(seconds)} ({speed:,.0f} images/s)")
-        for alarm in trainer.alarms:
-            if alarm != trainer.stopped:  # thousands of lines ago, perhaps
+        for alarm in trainer.control.alarms:
+            if alarm != trainer.control.stopped:  # thousands of lines ago, perhaps
                 log.warning(f"remember   {alarm.removeprefix('watchdog  ')}")
 
     def on_failure(self, trainer: Trainer) -> None:
@@ -92,8 +95,8 @@ class Console(Hook):
         end = trainer.length.steps or round(trainer.step + left * steps / seconds)
         log.info(f"speed       {speed:,.0f} images/s: about {clock(left)} to step {end}")
 
-    def speak(self, trainer: Trainer) -> None:
-        numbers = headline(trainer.logged or {})
+    def speak(self, trainer: Trainer, means: dict[str, float]) -> None:
+        numbers = headline(means)
         end = f"/{trainer.length.steps}" if trainer.length.steps else ""
         said = [f"step {trainer.step}{end}", *(f"{name} {value:.3f}" for name, value in numbers.items())]
         self.news.numbers = numbers
@@ -104,10 +107,10 @@ class Console(Hook):
         self.spoke = time.monotonic()
 
 
-def headline(logged: dict[str, float]) -> dict[str, float]:
+def headline(means: dict[str, float]) -> dict[str, float]:
     """The first term of each player, and the discriminator's accuracy."""
     shown: dict[str, float] = {}
-    for name, value in logged.items():
+    for name, value in means.items():
         player, _, term = name.partition("/")
         if player not in shown:
             shown[player] = value

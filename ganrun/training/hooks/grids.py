@@ -10,9 +10,11 @@ from torch import Tensor
 
 from ganrun.common import images
 from ganrun.common.bounds import Count, Pictures
-from ganrun.training.hooks.hook import Hook
+from ganrun.training import rendering
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 EARLY = (1, 50, 100, 200)  # most is decided in the first minutes
@@ -25,6 +27,7 @@ class Grids(Hook):
     discriminator's logit under each cell.
     """
 
+    stage = Stage.DRAW
     reads = ("grids",)
 
     def __init__(
@@ -34,40 +37,41 @@ class Grids(Hook):
         self.every, self.count, self.verdicts = every, count, verdicts
 
     def on_start(self, trainer: Trainer) -> None:
-        self.examples = trainer.examples(self.count)
+        self.examples = rendering.examples(trainer, self.count)
         self.drawn = trainer.step
         real = self.folder / "grids" / "real.png"
         if not real.exists():
-            batch = trainer.prepared(0)
+            batch = rendering.load_batch(trainer, 0)
             if "image" in batch:
                 shown = images.to_uint8(batch["image"][: self.count])
                 images.save_grid(
-                    shown, real, images.columns_for(len(shown)), {"seed": trainer.seed}, inside=self.folder
+                    shown, real, images.columns_for(len(shown)), {"seed": trainer.settings.seed}, inside=self.folder
                 )
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if trainer.step in EARLY or trainer.step % self.every == 0 or trainer.done:
-            self.draw(trainer)
+            record.pictures["grid"] = self.draw(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
         if self.drawn != trainer.step:
             self.draw(trainer)
 
-    def draw(self, trainer: Trainer) -> None:
-        panels = trainer.panels(self.examples)
+    def draw(self, trainer: Trainer) -> Tensor:
+        """Write a grid. Returns it, (C, H, W) uint8."""
+        panels = rendering.panels(trainer, self.examples)
         columns = images.columns_for(-(-len(panels[0]) // len(panels)), self.examples.get("label"))
         path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
-        about = {"step": trainer.step, "images": trainer.images, "seed": trainer.seed}
+        about = {"step": trainer.step, "images": trainer.images, "seed": trainer.settings.seed}
         pictures = images.to_uint8(side_by_side(panels))
         captions = self.captions(trainer)
-        trainer.pictures["grid"] = images.save_grid(pictures, path, columns, about, captions, self.folder)
         self.drawn = trainer.step
+        return images.save_grid(pictures, path, columns, about, captions, self.folder)
 
     def captions(self, trainer: Trainer) -> list[str] | None:
         """The judge's logit of each picture, where it is asked for and there is a judge."""
         if not self.verdicts:
             return None
-        thoughts = trainer.verdicts(trainer.render(self.examples), self.examples)
+        thoughts = rendering.verdicts(trainer, rendering.render(trainer, self.examples), self.examples)
         return None if thoughts is None else [f"{thought:+.2f}" for thought in thoughts.tolist()]
 
 

@@ -6,16 +6,18 @@ import json
 from typing import IO, TYPE_CHECKING
 
 from ganrun.common.atomic import append, write_text
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 from ganrun.training.metrics_rows import lines_of, row_of
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 
 class MetricsFile(Hook):
     """Every term and monitor, the means since the last line; scores as score/NAME. Timings never repeat: left out."""
 
+    stage = Stage.WRITE
     file: IO[str] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
@@ -26,10 +28,10 @@ class MetricsFile(Hook):
         write_text(path, "".join(f"{line}\n" for line in kept))  # on a full disk the old lines stay
         self.file = append(path, newline="\n")  # closed in on_end and on_failure
 
-    def on_step(self, trainer: Trainer) -> None:
-        if self.file is not None and (trainer.logged is not None or trainer.scores):
-            scores = {f"score/{name}": value for name, value in trainer.scores.items()}
-            line = {"step": trainer.step, "images": trainer.images, **(trainer.logged or {}), **scores}
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if self.file is not None and (record.means is not None or record.scores):
+            scores = {f"score/{name}": value for name, value in record.scores.items()}
+            line = {"step": record.step, "images": record.images, **(record.means or {}), **scores}
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
 

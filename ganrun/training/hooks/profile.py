@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.common.atomic import atomic_write
 from ganrun.common.bounds import Natural
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
     from torch.profiler import profile
 
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
@@ -29,6 +30,7 @@ class Profile(Hook):
     chrome://tracing open it as well. Traced steps are slower than others.
     """
 
+    stage = Stage.TRACE
     reads = ("profile",)
 
     def __init__(self, folder: Path, config: dict[str, Any], steps: Natural = 0) -> None:
@@ -39,7 +41,7 @@ class Profile(Hook):
     def on_start(self, trainer: Trainer) -> None:
         self.first = trainer.step + WARM_UP
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if not self.steps:
             return
         if trainer.step == self.first and not trainer.done:

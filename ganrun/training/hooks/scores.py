@@ -20,9 +20,11 @@ from ganrun.evaluation.features.extractor import Features
 from ganrun.evaluation.results import Result, read, write
 from ganrun.evaluation.scorer import Scorer
 from ganrun.systems import drawing
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
+from ganrun.training.rendering import averaged_weights
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
@@ -34,12 +36,13 @@ TSTR = {"steps": 1000, "batch_size": 64, "lr": 1e-3}
 class Scores(Hook):
     """`ganrun eval` of a run that goes on, with `n` samples of the same noise each time.
 
-    Fills trainer.scores, for hooks that come later, with names that carry network and number: fid_mnistcnn@2k.
+    Fills the record's scores, for hooks of later stages, with names that carry network and number: fid_mnistcnn@2k.
     The run's scores.json has each with its protocol. Real pictures, network and samples are those of
     `ganrun eval ckpt=RUN n=N seed=SEED`, and so are the scores. Where they cannot be had a line says why, and the run
     goes on.
     """
 
+    stage = Stage.MEASURE
     scorer: Scorer | None = None
     given_up = False
 
@@ -70,7 +73,7 @@ class Scores(Hook):
     def on_start(self, trainer: Trainer) -> None:
         if self.scorer is None and not self.given_up:
             with self.tolerated(), randomness_kept(trainer.device), ieee_float32(trainer.device):
-                self.prepare(trainer)
+                self.prepare_scorer(trainer)
         self.results: list[Result] = []
         with self.tolerated():  # the file may have been damaged
             before = read(str(self.path)) if self.path.exists() else []
@@ -78,7 +81,7 @@ class Scores(Hook):
             for result in self.results:
                 del result.about["from"]  # the file's own name
 
-    def prepare(self, trainer: Trainer) -> None:
+    def prepare_scorer(self, trainer: Trainer) -> None:
         """Real pictures, their features and what they get themselves: once."""
         reals, train, origin = reals_.data_of(self.asked, {"config": self.config})
         origin |= {"weights": "ema", "batchnorm": "running statistics"}
@@ -90,20 +93,20 @@ class Scores(Hook):
             log.info(f"scores     real pictures get {line(self.result(0, 0, self.floors))}")
             log.info(f"           {self.scorer.floor_is(self.n)}")
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         each, batch = 1000 * self.every, trainer.stream.batch_size
         due = trainer.done or trainer.step * batch // each > (trainer.step - 1) * batch // each
-        if due and not self.given_up and trainer.stopped is None:  # who is asked to stop has no time to look
+        if due and not self.given_up and trainer.control.stopped is None:  # who is asked to stop has no time to look
             with self.tolerated(), randomness_kept(trainer.device), ieee_float32(trainer.device):
-                self.score(trainer)
+                self.score(trainer, record)
 
-    def score(self, trainer: Trainer) -> None:
+    def score(self, trainer: Trainer, record: StepRecord) -> None:
         assert self.scorer is not None
-        with trainer.showing():
+        with averaged_weights(trainer):
             found = self.scorer.score(self.drawn(trainer), self.inputs.get("label"))
         self.tell(self.scorer.notes)
         result = self.result(trainer.step, trainer.images, found)
-        trainer.scores.update(named(result))
+        record.scores.update(named(result))
         self.results.append(result)
         write(self.results, self.path)
         log.info(f"scores     step {trainer.step}  {line(result)}")

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
@@ -29,6 +30,7 @@ class TensorBoard(Hook):
     Where they cannot be written, one warning says so and the run goes on without them.
     """
 
+    stage = Stage.SHOW
     writer: SummaryWriter | None = None
 
     def on_start(self, trainer: Trainer) -> None:
@@ -44,16 +46,16 @@ class TensorBoard(Hook):
                 self.writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
         self.marked, self.marked_step = time.monotonic(), trainer.step
 
-    def on_step(self, trainer: Trainer) -> None:
-        if self.writer is None or (trainer.logged is None and not trainer.pictures and not trainer.scores):
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if self.writer is None or (record.means is None and not record.pictures and not record.scores):
             return
         with self.tolerated():
-            if trainer.logged is not None:
-                for name, value in {**trainer.logged, **self.running(trainer)}.items():
+            if record.means is not None:
+                for name, value in {**record.means, **self.running(trainer)}.items():
                     self.writer.add_scalar(name, value, trainer.step)
-            for name, value in trainer.scores.items():
+            for name, value in record.scores.items():
                 self.writer.add_scalar(f"scores/{name}", value, trainer.images // 1000)
-            for name, picture in trainer.pictures.items():
+            for name, picture in record.pictures.items():
                 self.writer.add_image(name, picture, trainer.step)
             self.writer.flush()  # on the disk before a checkpoint that will not write these points again
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -24,22 +25,31 @@ LATE = 5040 * 10**5  # a step so late that all phases of a game have begun, divi
 
 
 def most_of_a_step(
-    make: Callable[[], System], shapes: Shapes, batch_size: int, accumulate: int = 1, bf16: bool = False
+    on_meta: System, shapes: Shapes, batch_size: int, accumulate: int = 1, bf16: bool = False
 ) -> int | None:
     """Bytes that the turns of a step take at their most besides weights and gradients; None where that is unknown.
 
-    `make` builds the system, `shapes` are those of the data's items. Nothing is computed and nothing
+    `on_meta` is the system on the meta device, `shapes` are those of the data's items. Nothing is computed and nothing
     allocated: each tensor is a shape, and its bytes count from the operation that makes it to its last user's end.
     """
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.random.fork_rng(devices=[]):
-            system = make().train()
+            system = without_numbers(on_meta).train()
             batch = {name: torch.empty((batch_size, *shape), dtype=dtype) for name, shape, dtype in shapes}
-            steps = {system.kind(step) or step: step for step in (LATE - 1, LATE)}
+            steps = {system.graph_key(step) or step: step for step in (LATE - 1, LATE)}
             return max(Living().most_of(system, batch, step, accumulate, bf16) for step in steps.values())
     except Exception as error:  # a network that looks at numbers: whatever it makes of there being none
         log.debug("memory: no step without numbers: %s", error)
         return None
+
+
+def without_numbers(on_meta: System) -> System:
+    """A copy whose weights and buffers are shapes on the CPU. To be called within the mode that makes such tensors."""
+    fakes: dict[int, Any] = {}  # what deepcopy takes for tensors that it has copied already; a tied weight stays one
+    for tensor in [*on_meta.parameters(), *on_meta.buffers()]:
+        fake = torch.empty_like(tensor, device="cpu")
+        fakes[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
+    return copy.deepcopy(on_meta, fakes)
 
 
 class Living(TorchDispatchMode):

@@ -18,11 +18,12 @@ from ganrun.common.device import ALL_THREADS, pick_device, set_threads
 from ganrun.common.distributed import World
 from ganrun.common.precision import bf16_units, set_precision, settings_kept
 from ganrun.common.types import Config
-from ganrun.config.builders import build_system, load_dataset
+from ganrun.config.builders import load_dataset
 from ganrun.config.schema import AUTO, LENGTHS
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import prepare
 from ganrun.systems.system import System
+from ganrun.training.planning.systems import Systems
 
 LATE = 5040 * 10**5 - 1  # a step so late that all phases of a game have begun and every player moves
 PASS = 0.8  # seconds that a pass may take; a batch that takes longer is measured by a part of it
@@ -66,22 +67,29 @@ KNOWN: dict[str, Choice] = {}  # by what the steps depend on
 
 
 def settled(
-    config: Config, trust: Sequence[str] | None = None, world: World | None = None, pixels: bool = True
+    config: Config,
+    trust: Sequence[str] | None = None,
+    world: World | None = None,
+    pixels: bool = True,
+    systems: Systems | None = None,
 ) -> tuple[Config, Choice]:
     """The config with nothing left open, and what was chosen; the same config where nothing was.
 
-    The first rank of `world` measures, all ranks take what it chose, also after a restart of them all.
+    The first rank of `world` measures, all ranks take what it chose, also after a restart of them all. It plays with a
+    copy of the system that `systems` holds.
     """
     world = world or World()
 
     def ask() -> str:
-        return world.same_after_restart("speed", lambda: json.dumps(asdict(choose(config, trust, pixels))))
+        return world.same_after_restart("speed", lambda: json.dumps(asdict(choose(config, trust, pixels, systems))))
 
     choice = Choice(**json.loads(world.from_first_rank(ask, "speed")))
     return {**config, **choice.settings}, choice
 
 
-def choose(config: Config, trust: Sequence[str] | None = None, pixels: bool = True) -> Choice:
+def choose(
+    config: Config, trust: Sequence[str] | None = None, pixels: bool = True, systems: Systems | None = None
+) -> Choice:
     """The settings that a config leaves open, measured on this run's own networks, data and device.
 
     Runs of one process that play the same steps get the same answer: the jobs of a sweep over seeds or learning rates
@@ -89,11 +97,11 @@ def choose(config: Config, trust: Sequence[str] | None = None, pixels: bool = Tr
     """
     same = json.dumps({key: config[key] for key in PLAYED}, sort_keys=True)
     if same not in KNOWN:
-        KNOWN[same] = _choose(config, trust, pixels)
+        KNOWN[same] = _choose(config, trust, pixels, systems or Systems(config, trust))
     return KNOWN[same]
 
 
-def _choose(config: Config, trust: Sequence[str] | None, pixels: bool) -> Choice:
+def _choose(config: Config, trust: Sequence[str] | None, pixels: bool, systems: Systems) -> Choice:
     device, dataset = pick_device(config["device"]), load_dataset(config, trust, pixels)
     length = open_length(config, dataset)
     if config["precision"] not in (AUTO, "bf16", "bf16_all") and config["threads"] is not None and length is None:
@@ -102,7 +110,7 @@ def _choose(config: Config, trust: Sequence[str] | None, pixels: bool) -> Choice
     with settings_kept(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             parts = torchrun.size() * config["accumulate"]  # what is played at once is a part of the batch
-            passes = Passes(build_system(config, trust).to(device), dataset, max(1, config["batch_size"] // parts))
+            passes = Passes(systems.copy().to(device), dataset, max(1, config["batch_size"] // parts))
             return measured(config, passes, length)
         finally:
             torch.set_num_threads(threads)

@@ -106,7 +106,7 @@ def of_run(
 ) -> Memory:
     """Of a run that looks at so many images. Measures this process, with whatever it has read and made so far.
 
-    `read` are the bytes of a checkpoint's state, which is let go before the first step.
+    `read` are the bytes of tensors that are here already and counted elsewhere, or let go before the first step.
     """
     give_back()
     data, in_a_file = looked_at(dataset, images)

@@ -26,6 +26,8 @@ class DiscriminatorWins(Symptom):
 
     def look(self, row: Row, config: Config) -> Finding | None:
         for player, accuracy in players(row, "accuracy"):
+            if not self.discriminates(player):
+                continue
             terms = [value for key, value in row.items() if key.startswith(f"{player}/adversarial")]
             lost = accuracy >= self.accuracy and all(0 <= term <= self.loss for term in terms)
             rows, steps, since = self.streak.so(player, row["step"], lost)

@@ -43,7 +43,7 @@ class GradientVanishes(Symptom):
     def look(self, row: Row, config: Config) -> Finding | None:
         found = None
         for player, norm in players(row, "gradient_norm"):
-            if player.startswith("discriminator"):
+            if self.discriminates(player):
                 continue
             usual = self.usual.of(player)
             least = max(self.fraction * (usual or 0.0), self.weights * row.get(f"{player}/weight_norm", 0.0))
@@ -54,10 +54,17 @@ class GradientVanishes(Symptom):
                 was = f", it was {usual:.2g}" if usual else ""
                 found = Finding(
                     f"{player}'s gradient vanishes: its norm is {norm:.2g}{was}, for {steps} steps",
-                    remedy(row, config, player),
+                    self.remedy(row, config, player),
                     since,
                 )
         return found
+
+    def remedy(self, row: Row, config: Config, player: str) -> str:
+        """A slower discriminator, which is too sure for the player to learn from; without one, a slower player."""
+        judge = next((name for name, _ in players(row, "gradient_norm") if self.discriminates(name)), player)
+        if judge == player:
+            return with_rate(config, player, 0.25)
+        return f"{with_rate(config, judge, 0.25)} or {tamer_game(config)}"
 
 
 class GradientExplodes(Symptom):
@@ -82,11 +89,3 @@ class GradientExplodes(Symptom):
                     since,
                 )
         return found
-
-
-def remedy(row: Row, config: Config, player: str) -> str:
-    """A generator starves where the discriminator is too sure; the others where their own rate threw them off."""
-    judge = next((name for name, _ in players(row, "gradient_norm") if name.startswith("discriminator")), player)
-    if judge == player:
-        return with_rate(config, player, 0.25)
-    return f"{with_rate(config, judge, 0.25)} or {tamer_game(config)}"

@@ -82,7 +82,7 @@ class LabelsTellNothing(Symptom):
     def blindness(self, row: Row) -> str | None:
         """What the discriminator makes of the labels, in words; "" if something, None if this row does not tell."""
         for player, accuracy in players(row, "class_accuracy"):
-            if player.startswith("discriminator"):
+            if self.discriminates(player):
                 chance = self.largest + self.lift * (1 - self.largest)
                 return f"{player} names the class of {accuracy:.1%} of reals" if accuracy < chance else ""
         if (gap := row.get("samples/label_gap")) is None:

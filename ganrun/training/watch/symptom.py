@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from ganrun.systems.roles import Role
 
 Row = Mapping[str, float]  # "step" and what was read there: player/term, player/gradient_norm, samples/diversity, ...
 Config = Mapping[str, Any]
 
 
 class Finding(NamedTuple):
-    """What was seen, with numbers; the override to try; the step since which it has been so."""
+    """What was found, with numbers; the override to try; the step since which it has been so."""
 
     saw: str
     advice: str
@@ -25,7 +28,15 @@ class Symptom:
     """
 
     of_samples_from_noise = False
+    roles: Mapping[str, Role] = MappingProxyType({})  # of the players, by name
     reads = "/gradient_norm"  # part of a key of the rows that can tell that it is over
+
+    def begin(self, roles: Mapping[str, Role]) -> None:
+        """Called before the first row of a run, with the role of each player."""
+        self.roles = roles
+
+    def discriminates(self, player: str) -> bool:
+        return self.roles.get(player) is Role.DISCRIMINATOR
 
     def look(self, row: Row, config: Config) -> Finding | None:
         """What is wrong at this row, None while nothing is; said again at each row as long as it lasts."""
