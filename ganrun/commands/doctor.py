@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.common.errors import FailedChecks, UserError
-from ganrun.common.log_capture import overheard
+from ganrun.common.log_capture import captured_log
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
 from ganrun.systems.roles import Role
@@ -79,7 +79,7 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     """Every check that has a meaning for this system and these data, in order: the later ones train a little."""
     data: Any = trainer.stream.data
     some = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: config["doctor"]["images"]]
-    with overheard("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
+    with captured_log("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
         batch = data.take(some.to(data.device))
     yield from pictures(batch)
     yield from solid(data, batch, some)

@@ -10,7 +10,7 @@ from ganrun.common import torchrun
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
 
-LARGE = 64 * 64  # pixels from which on more than one CPU thread pays
+LARGE = 64 * 64  # pixels from which more than one CPU thread is faster
 ALL_THREADS = torch.get_num_threads()
 
 
@@ -36,7 +36,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def threads_for(asked: int | None, state: Config) -> int | None:
-    """For drawing from a run: as asked, else what the run measured when it started, at most what this machine has."""
+    """CPU threads for sampling: `asked`, else the number the run was trained with, at most this machine's number."""
     stored = state["config"].get("threads")
     return asked or (min(stored, ALL_THREADS) if stored else None)
 

@@ -50,7 +50,9 @@ class Graphs:
         self.recordings: dict[Hashable, tuple[Recording, Counter[str]]] = {}
         self.seen: Counter[Hashable] = Counter()
         self.inputs: Batch = {}  # the recordings read a step's batch, or its indices, from here
-        self.gathers = trainer.stream.resident and trainer.stream.data.plain  # the recording takes the batch itself
+        self.gathers = (
+            trainer.stream.on_device and trainer.stream.data.has_no_transform
+        )  # the recording takes the batch itself
         self.side = torch.cuda.Stream(trainer.device) if trainer.device.type == "cuda" else None
         self.record = record or CudaRecorder(self.side)
         self.proved: set[Hashable] = set()
@@ -116,7 +118,7 @@ class Graphs:
             new = {"indices": trainer.stream.indices(trainer.step)}
         else:  # damage may draw random numbers on the CPU: such batches are finished before the replay
             raw = next(batches)
-            new = raw if trainer.stream.data.plain else trainer.prepare_batch(raw)
+            new = raw if trainer.stream.data.has_no_transform else trainer.prepare_batch(raw)
         for name, tensor in new.items():
             if name in self.inputs:
                 self.inputs[name].copy_(tensor, non_blocking=True)
@@ -126,7 +128,7 @@ class Graphs:
     def batch(self) -> Batch:
         """The batch that the turns get; the kernels that make it are recorded too."""
         trainer = self.trainer
-        if not trainer.stream.data.plain:
+        if not trainer.stream.data.has_no_transform:
             return dict(self.inputs)
         return trainer.prepare_batch(trainer.stream.data.take(self.inputs["indices"]) if self.gathers else self.inputs)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ganrun.common.errors import UserError
-from ganrun.common.reading import open_regular
+from ganrun.common.regular_files import open_regular
 from ganrun.common.untrusted import is_count, is_number, printable
 
 Row = dict[str, float]

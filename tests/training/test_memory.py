@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.common.errors import UserError
-from ganrun.data import groups
+from ganrun.data import cgroups
 from ganrun.data.dataset import Dataset
 from ganrun.losses.objective import Objective
 from ganrun.systems.system import Batch, System, Turn
@@ -280,21 +280,21 @@ def group(folder: Path, limit: object, used: int, files: int, names: tuple[str, 
     (folder / "memory.stat").write_text(f"anon 5\n{names[2]} {files}\n")
 
 
-@pytest.mark.parametrize(("line", "root", "names"), [("0::", "", groups.NEW), ("4:memory:", "memory", groups.OLD)])
+@pytest.mark.parametrize(("line", "root", "names"), [("0::", "", cgroups.NEW), ("4:memory:", "memory", cgroups.OLD)])
 def test_the_narrowest_group_counts_and_files_in_memory_are_free(
     line: str, root: str, names: tuple[str, str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "cgroup").write_text(f"9:name=systemd:/\n{line}/jobs/mine\n")
-    assert groups.left(tmp_path / "cgroup", tmp_path) is None
+    assert cgroups.bytes_left(tmp_path / "cgroup", tmp_path) is None
     group(tmp_path / root / "jobs", limit=900, used=500, files=100, names=names)
-    assert groups.left(tmp_path / "cgroup", tmp_path) == 500
+    assert cgroups.bytes_left(tmp_path / "cgroup", tmp_path) == 500
     group(tmp_path / root / "jobs" / "mine", limit=300, used=200, files=50, names=names)
-    assert groups.left(tmp_path / "cgroup", tmp_path) == 150
+    assert cgroups.bytes_left(tmp_path / "cgroup", tmp_path) == 150
     group(tmp_path / root / "jobs" / "mine", limit="max", used=200, files=50, names=names)
-    assert groups.left(tmp_path / "cgroup", tmp_path) == 500
-    assert groups.left(tmp_path / "absent", tmp_path) is None
+    assert cgroups.bytes_left(tmp_path / "cgroup", tmp_path) == 500
+    assert cgroups.bytes_left(tmp_path / "absent", tmp_path) is None
 
 
 def test_free_memory_is_what_the_group_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "left", lambda: 7)
+    monkeypatch.setattr(cgroups, "bytes_left", lambda: 7)
     assert memory.free_memory() == 7

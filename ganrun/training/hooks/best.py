@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.common.atomic import remove, write_text
-from ganrun.common.reading import read_text
+from ganrun.common.regular_files import read_text
 from ganrun.common.untrusted import is_count, is_number
 
 log = logging.getLogger("ganrun")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganrun.common.atomic import whole
+from ganrun.common.atomic import atomic_write
 from ganrun.common.bounds import Natural
 from ganrun.training.hooks.hook import Hook, Stage
 
@@ -80,6 +80,6 @@ class Profile(Hook):
         path = self.folder / f"steps_{self.first + 1:06d}-{trainer.step:06d}.pt.trace.json.gz"
         with tempfile.TemporaryDirectory(prefix="ganrun-trace-") as own:  # torch writes to a path and follows links
             profiler.export_chrome_trace(str(Path(own) / path.name))
-            with open(Path(own) / path.name, "rb") as trace, whole(path) as file:
+            with open(Path(own) / path.name, "rb") as trace, atomic_write(path) as file:
                 shutil.copyfileobj(trace, file)
         log.info("trace      %s: open it at https://ui.perfetto.dev, or with TensorBoard's profiler plug-in", path)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganrun.common import images
 from ganrun.common.bounds import Count, Natural, Positive
 from ganrun.common.errors import UserError
-from ganrun.common.precision import exactly
+from ganrun.common.precision import ieee_float32
 from ganrun.evaluation import reals as reals_
 from ganrun.evaluation.features.extractor import Features
 from ganrun.evaluation.results import Result, read, write
@@ -71,7 +71,7 @@ class Scores(Hook):
 
     def on_start(self, trainer: Trainer) -> None:
         if self.scorer is None and not self.given_up:
-            with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
+            with self.tolerated(), randomness_kept(trainer.device), ieee_float32(trainer.device):
                 self.prepare_scorer(trainer)
         self.results: list[Result] = []
         with self.tolerated():  # the file may have been damaged
@@ -85,7 +85,7 @@ class Scores(Hook):
         reals, train, origin = reals_.data_of(self.asked, {"config": self.config})
         origin |= {"weights": "ema", "batchnorm": "running statistics"}
         self.scorer = Scorer(self.asked, reals, train, trainer.device, origin)
-        labels = reals_.balanced(trainer.system, self.scorer.reals, self.folder)
+        labels = reals_.labels_like(trainer.system, self.scorer.reals, self.folder)
         self.inputs = drawing.draw(trainer.system, self.n, self.asked["seed"], labels)
         self.floors = self.scorer.floor(self.n)
         if self.floors:
@@ -97,7 +97,7 @@ class Scores(Hook):
         due = trainer.done or trainer.step * batch // each > (trainer.step - 1) * batch // each
         # a run that was asked to stop must not take longer
         if due and not self.given_up and trainer.control.stopped is None:
-            with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
+            with self.tolerated(), randomness_kept(trainer.device), ieee_float32(trainer.device):
                 self.score(trainer, record)
 
     def score(self, trainer: Trainer, record: StepRecord) -> None:

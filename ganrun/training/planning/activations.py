@@ -82,7 +82,7 @@ class Living(TorchDispatchMode):
 
     def most_of(self, system: System, batch: Batch, step: int, accumulate: int, bf16: bool) -> int:
         """Plays a step as `Trainer.play` does, gradients of the step before included; they do not count."""
-        weights = {name: weights_of(module) for name, module in system.players().items()}
+        weights = {name: parameters_of(module) for name, module in system.players().items()}
         everybody = [weight for own in weights.values() for weight in own]
         with self:
             for weight in everybody:
@@ -102,5 +102,5 @@ class Living(TorchDispatchMode):
             objective.total.backward(inputs=weights)
 
 
-def weights_of(module: nn.Module) -> list[Tensor]:
+def parameters_of(module: nn.Module) -> list[Tensor]:
     return [weight for weight in module.parameters() if weight.requires_grad]

@@ -13,7 +13,7 @@ import torch
 from ganrun.common import torchrun
 from ganrun.common.device import ALL_THREADS, pick_device
 from ganrun.common.distributed import World
-from ganrun.common.precision import bf16_units, restored
+from ganrun.common.precision import bf16_units, settings_kept
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
 from ganrun.config.schema import AUTO, LENGTHS
@@ -81,9 +81,9 @@ def settle(
     world = world or World()
 
     def ask() -> str:
-        return world.kept("speed", lambda: json.dumps(asdict(choose(config, trust, pixels, systems))))
+        return world.same_after_restart("speed", lambda: json.dumps(asdict(choose(config, trust, pixels, systems))))
 
-    choice = Choice(**json.loads(world.said_by_first(ask, "speed")))
+    choice = Choice(**json.loads(world.from_first_rank(ask, "speed")))
     return {**config, **choice.settings}, choice
 
 
@@ -125,7 +125,7 @@ def _choose(config: Config, trust: Sequence[str] | None, pixels: bool, systems: 
     if config["precision"] not in (AUTO, "bf16", "bf16_all") and config["threads"] is not None and minutes is None:
         return Choice()
     threads = torch.get_num_threads()
-    with restored(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with settings_kept(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             return choose_on(device, config, dataset, systems, minutes)
         finally:

@@ -18,7 +18,7 @@ from ganrun.common import torchrun
 from ganrun.common.precision import bf16_units
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset, free_on
-from ganrun.data.keeping import free_memory
+from ganrun.data.storage import free_memory
 
 UNKNOWN = 800 * 2**20  # bytes of torch and its libraries, where the system does not tell
 # What lies around a step's tensors, measured on a CPU with benchmarks/memory.py
@@ -161,7 +161,7 @@ def narrower(place: str, node: Any) -> Iterator[str]:
 
 def looked_at(dataset: Dataset, images: int | None) -> tuple[int, bool]:
     """(bytes of the pictures in memory once so many were drawn, are they a mapped file?). None: all of them."""
-    tensors = [kept for kept in dataset.kept if isinstance(kept, Tensor)]
+    tensors = [kept for kept in dataset.image_stores if isinstance(kept, Tensor)]
     if not tensors or not all(mapped(tensor) for tensor in tensors):
         return dataset.nbytes, False
     each = dataset.nbytes // len(dataset) + len(tensors) * AROUND
