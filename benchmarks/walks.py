@@ -58,7 +58,7 @@ WALKS = {
         Stop("checkpoints/checkpoint.py", "save", "writes the file whole or not at all"),
         Stop("commands/sample.py", "sample", "is the command: it draws and writes the pictures"),
         Stop("checkpoints/load.py", "load_checkpoint", "reads the file without running code from it"),
-        Stop("checkpoints/restore.py", "restore", "builds the system of its config and loads the weights"),
+        Stop("checkpoints/restore.py", "load_system", "builds the system of its config and loads the weights"),
         Stop("systems/drawing.py", "draw", "makes all inputs from the seed; `render` turns them into pictures"),
     ),
 }

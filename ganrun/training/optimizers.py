@@ -27,10 +27,9 @@ def build_optimizers(
     for name in own:
         if name not in players:
             near = difflib.get_close_matches(name, players, n=1, cutoff=0) or sorted(players)
-            brought = "; if optimizer=adam_ttur named it, choose optimizer=adam" if name == "discriminator" else ""
             raise UserError(
                 f"optimizer.players.{name}: {type(system).__name__} has no such player, only {sorted(players)}: "
-                f"use optimizer.players.{near[0]}.lr={brought}"
+                f"use optimizer.players.{near[0]}.lr=; optimizer=adam_ttur names one, optimizer=adam none"
             )
     clip_norms(config, system)
     optimizers, schedules = {}, {}
