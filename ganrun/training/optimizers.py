@@ -27,9 +27,11 @@ def build_optimizers(
     for name in own:
         if name not in players:
             near = difflib.get_close_matches(name, players, n=1, cutoff=0) or sorted(players)
+            ttur = own[name] == {"lr": 4 * common.get("lr", 0)}  # as optimizer=adam_ttur writes it
+            brought = "; optimizer=adam_ttur names it, optimizer=adam names none" if ttur else ""
             raise UserError(
                 f"optimizer.players.{name}: {type(system).__name__} has no such player, only {sorted(players)}: "
-                f"use optimizer.players.{near[0]}.lr=; optimizer=adam_ttur names one, optimizer=adam none"
+                f"use optimizer.players.{near[0]}.lr={brought}"
             )
     clip_norms(config, system)
     optimizers, schedules = {}, {}
