@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ganrun.checkpoints import load, restore
-from ganrun.checkpoints.checkpoint import plain
+from ganrun.checkpoints.checkpoint import to_builtin
 from ganrun.systems import drawing
 from ganrun.training import runs
 from ganrun.training.cuda_graphs import Graphs
@@ -50,7 +50,7 @@ def test_resume_is_bit_exact_under_deterministic_algorithms(
         resumed = runs.train(config, tmp_path / "run", state=state)
     finally:
         torch.use_deterministic_algorithms(False)
-    assert differences(plain(whole.state_dict()), plain(resumed.state_dict())) == []
+    assert differences(to_builtin(whole.state_dict()), to_builtin(resumed.state_dict())) == []
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -33,10 +33,10 @@ from ganrun.config.tree import conf_folder
 
 def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
     """${dataset_page:mnist}: the yaml of another data set, with the settings of the node that asks for it."""
-    from ganrun.data.clean import clean_page
+    from ganrun.data.clean import clean_node
 
     settings: Any = OmegaConf.to_container(_parent_, resolve=False)
-    return OmegaConf.create(clean_page(source, settings, [conf_folder()]), parent=_parent_)
+    return OmegaConf.create(clean_node(source, settings, [conf_folder()]), parent=_parent_)
 
 
 def register_resolvers() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
-from ganrun.checkpoints.restore import pixels_of, restore
+from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.cli import composition, overrides
 from ganrun.cli.hydra_main import output_folder, run_here
 from ganrun.cli.run_command import use_config_dir
@@ -23,8 +23,8 @@ from ganrun.commands.train import train as train_command
 from ganrun.common import torchrun
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_folder, gone_if_interrupted
-from ganrun.common.quoting import is_plain, quoted
+from ganrun.common.folders import check_run_folder, removed_if_interrupted
+from ganrun.common.quoting import needs_no_quotes, quoted
 from ganrun.common.types import Config
 from ganrun.config.build import FROM_A_FILE, targets
 from ganrun.systems.drawing import draw, render
@@ -120,7 +120,7 @@ def load(
         raise UserError(f"weights={weights!r} is unknown: ema or raw")
     path = find_checkpoint(os.fspath(run), "run")
     state = load_checkpoint(str(path), "run")
-    return Run(path, state, restore(state, weights, list(trust)).to(pick_device(device)))
+    return Run(path, state, load_system(state, weights, list(trust)).to(pick_device(device)))
 
 
 def train(
@@ -158,7 +158,7 @@ def train(
     if config["dry_run"]:
         raise UserError("dry_run=true prints a plan: ganrun train … dry_run=true on the command line")
     folder = folder_of(request, config) or overrides.new_folder(request)
-    check_folder(folder, config["resume"])
+    check_run_folder(folder, config["resume"])
     checked = train_command.check(config, folder)
     if checked.end:
         return load(folder, trust=config["trust"])
@@ -169,7 +169,7 @@ def train(
         place = output_folder()
         places.append(place)
         record = partial(composition.record, cfg, place)
-        with gone_if_interrupted(place), _without_console() if quiet else contextlib.nullcontext():
+        with removed_if_interrupted(place), _without_console() if quiet else contextlib.nullcontext():
             codes.append(
                 train_command.run(config, place, record=record, config_dir=request.config_dir, checked=checked)
             )
@@ -200,7 +200,7 @@ def as_word(value: Any) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
-    return text if is_plain(text) else quoted(text)
+    return text if needs_no_quotes(text) else quoted(text)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from ganrun.commands.command import Command
 from ganrun.common import torchrun
 from ganrun.common.atomic import HOUR, clear
 from ganrun.common.errors import UserError
-from ganrun.common.folder_safety import refuse_strange_around
+from ganrun.common.folder_safety import refuse_unsafe_around
 from ganrun.config import tree
 
 PATIENCE = 24 * 60.0  # minutes that ranks wait for the first one's own work, such as scoring what all drew
@@ -69,7 +69,7 @@ def look_around(place: Path) -> None:
     """Before writing to `place`: refuse links and devices in a run's folder around it; remove leftovers of killed
     processes.
     """
-    refuse_strange_around(place)
+    refuse_unsafe_around(place)
     clear(place.parent, of=place.name, older=HOUR)
 
 

@@ -18,7 +18,7 @@ from ganrun.cli.run_command import use_config_dir
 from ganrun.commands.command import require_torch
 from ganrun.common import torchrun
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_folder, check_sweep, gone_if_interrupted
+from ganrun.common.folders import check_run_folder, check_sweep, removed_if_interrupted
 from ganrun.common.quoting import quoted
 from ganrun.common.types import Config
 from ganrun.config.schema import WITH_RESUME
@@ -48,7 +48,7 @@ def run_train(words: list[str]) -> int:
         for out in {config["out"] or "outputs" for config in configs}:
             check_sweep(Path(str(out)).expanduser(), resumes=out != "outputs")
     else:
-        check_folder(folder, configs[0]["resume"])
+        check_run_folder(folder, configs[0]["resume"])
     require_torch()
     from ganrun.commands.train import train
 
@@ -73,7 +73,7 @@ def run_train(words: list[str]) -> int:
     def job(cfg: Any) -> None:
         place = output_folder()
         record = partial(composition.record, cfg, place)
-        with gone_if_interrupted(place):
+        with removed_if_interrupted(place):
             codes.append(train.run(configs[0], place, record=record, config_dir=request.config_dir, checked=checked[0]))
 
     run_here(request, job)
@@ -91,7 +91,7 @@ def _sweep(request: Request) -> int:
             return
         place = output_folder()
         record = partial(composition.record, cfg, place)
-        with gone_if_interrupted(place):
+        with removed_if_interrupted(place):
             codes.append(train.run(composition.plain(cfg), place, record=record, config_dir=request.config_dir))
 
     hand_to_hydra("train", job, request.argv)
@@ -110,7 +110,9 @@ def _train_together(request: Request) -> int:
     if torchrun.rank():
         log.setLevel(logging.CRITICAL)  # the first rank speaks for all
     with distributed.joined(config["device"], config["ranks"]["timeout"]) as world:
-        place = world.said_by_first(lambda: world.kept("folder", lambda: _checked_folder(request, config)))
+        place = world.from_first_rank(
+            lambda: world.same_after_restart("folder", lambda: _checked_folder(request, config))
+        )
         if not place:
             return 0
         folder = Path(place)
@@ -134,7 +136,7 @@ def _checked_folder(request: Request, config: Config) -> str:
     from ganrun.commands.train import train
 
     folder = (folder_of(request, config) or overrides.new_folder(request)).absolute()
-    check_folder(folder, config["resume"])
+    check_run_folder(folder, config["resume"])
     checked = train.check(config, folder)
     if config["dry_run"] or checked.end:
         print("\n".join(checked.plan.lines()) if config["dry_run"] else train.nothing_to_do(checked, folder))

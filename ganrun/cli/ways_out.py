@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ganrun.cli.spelling import PATHS
 from ganrun.common.bounds import shown
 from ganrun.common.errors import nearest
-from ganrun.common.quoting import typed
+from ganrun.common.quoting import shell_word
 from ganrun.config.comments import choices_with, page_entries
 from ganrun.config.schema import KEYS
 from ganrun.config.synonyms import meant, meant_elsewhere, renamed
@@ -64,7 +64,7 @@ def several_values(key: str, value: str, groups: Mapping[str, Mapping[str, str]]
 
 def _in_quotes(key: str, value: str) -> str:
     """key=value of a path with a comma, as it is typed into a shell."""
-    return typed(key, value) if re.search(r"[\"$`\\!']", value) else f"\"{key}='{value}'\""
+    return shell_word(key, value) if re.search(r"[\"$`\\!']", value) else f"\"{key}='{value}'\""
 
 
 def no_such_choice(group: str, value: str, known: Mapping[str, str]) -> str:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.common.errors import FailedChecks, UserError
-from ganrun.common.log_capture import overheard
+from ganrun.common.log_capture import captured_log
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
 from ganrun.systems.roles import Role
 from ganrun.systems.system import Batch, Turn
 from ganrun.training import runs
+from ganrun.training.planning.late_step import ALL_PENALTIES
 from ganrun.training.planning.measure import Choice, settled
 from ganrun.training.planning.plan import plan
 from ganrun.training.rendering import examples, load_batch
@@ -28,7 +29,6 @@ from ganrun.training.watch.measures import sight, spread
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 FOR_TRAINING = ("resume", "init_from")
-LATE = 5040 * 10**5  # a step at which all phases of a game have begun
 HASHED = 20_000  # pictures that are compared with each other
 NAMED = 5  # files that are named; the others are counted
 FAINT = 3  # levels of 255: a smaller standard deviation is noise on a single colour
@@ -79,7 +79,7 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     """Every check that has a meaning for this system and these data, in order: the later ones train a little."""
     data: Any = trainer.stream.data
     some = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: config["doctor"]["images"]]
-    with overheard("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
+    with captured_log("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
         batch = data.take(some.to(data.device))
     yield from pictures(batch)
     yield from solid(data, batch, some)
@@ -238,7 +238,7 @@ def judging(trainer: Trainer, config: Config, judge: str) -> Line:
         while step < config["doctor"]["steps"] and accuracy <= ENOUGH:
             for _ in range(10):
                 step += 1
-                play(trainer, LATE + step, lambda turn: turn.player == judge)
+                play(trainer, ALL_PENALTIES + step, lambda turn: turn.player == judge)
             accuracy = trainer.meter.read_and_clear(step).get(f"{judge}/accuracy", 1.0)
     except FloatingPointError as error:
         return Line(FAIL, "discriminator", str(error))
@@ -269,7 +269,7 @@ def gradients(trainer: Trainer, config: Config) -> Iterator[Line]:
 def gradient_norms(trainer: Trainer) -> dict[str, float]:
     """One turn of each player; their optimizers step."""
     norms: dict[str, float] = {}
-    for step in range(LATE, LATE + 50):
+    for step in range(ALL_PENALTIES, ALL_PENALTIES + 50):
         if norms.keys() == trainer.optimizers.keys():
             break
         play(trainer, step, lambda turn: turn.player not in norms)
@@ -286,7 +286,15 @@ def moving(trainer: Trainer, config: Config, player: str) -> Line:
     batch = load_batch(trainer, 1)
     weights = [p for group in trainer.optimizers[player].param_groups for p in group["params"]]
     old = [weight.detach().clone() for weight in weights]
-    turn = next((t for step in range(LATE, LATE + 50) for t in trainer.system.turns(step) if t.player == player), None)
+    turn = next(
+        (
+            t
+            for step in range(ALL_PENALTIES, ALL_PENALTIES + 50)
+            for t in trainer.system.turns(step)
+            if t.player == player
+        ),
+        None,
+    )
     if turn is None:
         return Line(WARN, player, "it does not move within 50 steps: look at loss.discriminator_steps")
     before = loss_of(trainer, player, batch)
@@ -306,7 +314,7 @@ def moving(trainer: Trainer, config: Config, player: str) -> Line:
 def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
     """What a player's turn minimises, with the noise that is always the same."""
     reseed(trainer.settings.seed, Purpose.DOCTOR_NOISE)
-    for step in range(LATE, LATE + 50):
+    for step in range(ALL_PENALTIES, ALL_PENALTIES + 50):
         for turn in trainer.system.turns(step):
             if turn.player == player:
                 with torch.no_grad(), trainer.autocast():
@@ -317,7 +325,7 @@ def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
 def play(trainer: Trainer, step: int, wanted: Callable[[Turn], bool]) -> None:
     """The wanted turns of one step, on its own batch."""
     reseed(trainer.settings.seed, step)
-    batch = trainer.prepare_batch(trainer.stream[step - LATE])
+    batch = trainer.prepare_batch(trainer.stream[step - ALL_PENALTIES])
     for turn in trainer.system.turns(step):
         if wanted(turn):
             trainer.play(turn, [batch])

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from ganrun.common.limits import COUNT, NUMBER, REAL, SETTING, SIDE, STEPS, TEXT, THREADS
+from ganrun.common.limits import COUNT, INTEGER, REAL, SETTING, SIDE, STEPS, TEXT, THREADS
 
 UNIONS = (typing.Union, types.UnionType)
 SHOWN = 80  # letters of a value in a message
@@ -90,8 +90,8 @@ class NotEmpty:
 # the hints of ganrun's keys and of its classes' parameters; a class of yours may use them too
 Setting = Annotated[int, At(1, SETTING)]  # sizes a network
 Whole = Annotated[int, At(0, SETTING)]
-Count = Annotated[int, At(1, NUMBER)]  # steps, pictures
-Natural = Annotated[int, At(0, NUMBER)]
+Count = Annotated[int, At(1, INTEGER)]  # steps, pictures
+Natural = Annotated[int, At(0, INTEGER)]
 Pictures = Annotated[int, At(1, COUNT)]  # shown together
 Pixels = Annotated[int, At(1, SIDE)]
 Positive = Annotated[float, At(above=0)]
@@ -227,7 +227,7 @@ def _is_number(value: Any, kind: type, at: At | None) -> bool:
 
 
 def _bounded(value: float, at: At | None) -> bool:
-    most = REAL if isinstance(value, float) else NUMBER
+    most = REAL if isinstance(value, float) else INTEGER
     return -most <= value <= most and (at is None or at.holds(value))  # also false for nan
 
 
@@ -240,7 +240,7 @@ def _check_numbers(value: Any) -> None:
         for item in value:
             _check_numbers(item)
     elif isinstance(value, (int, float)) and not _bounded(value, None):
-        raise Unfit(f"must hold numbers from {-REAL} to {REAL} only, whole ones up to {NUMBER}")
+        raise Unfit(f"must hold numbers from {-REAL} to {REAL} only, whole ones up to {INTEGER}")
 
 
 # -- in words ------------------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ def _described_one(kind: Kind, value: Any) -> str:
 def _described_number(kind: str, at: At | None, value: Any) -> str:
     at = at or At()
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    largest = REAL if isinstance(value, float) else NUMBER
+    largest = REAL if isinstance(value, float) else INTEGER
     passed = number and (value > largest or (at.most is not None and value > at.most) or value < -largest)
     if at.most is not None and at.most >= SIDE and not passed:  # a limit that few ever meet
         at = At(at.least, None, at.above, at.below)

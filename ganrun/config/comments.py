@@ -102,9 +102,9 @@ def chosen(page: str, picks: Mapping[str, str], config_dir: Path | None = None) 
     choices = {group: choice for group, choice in choices.items() if group in known} | dict(picks)
     experiment = _brought("experiment", choices.get("experiment", ""), config_dir) | dict(picks)
     choices |= experiment  # its choices win over what its model and loss bring
-    for group in ("dataset", "model", "loss"):
+    for group in ("dataset", "model", "model_optimizer", "loss"):  # the loss's optimizer wins over the model's
         choices |= _brought(group, choices.get(group, ""), config_dir) | experiment
-    return {group: choice for group, choice in choices.items() if choice != "null"}
+    return {group: choice for group, choice in choices.items() if choice != "null" and group in known | {*picks}}
 
 
 def _brought(group: str, choice: str, config_dir: Path | None) -> dict[str, str]:

@@ -28,7 +28,7 @@ from ganrun.common.bounds import (
     shown,
 )
 from ganrun.common.errors import UserError
-from ganrun.common.limits import NUMBER
+from ganrun.common.limits import INTEGER
 from ganrun.common.types import Config
 from ganrun.common.untrusted import first_wrong, printable
 
@@ -117,7 +117,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "target": PathText | None,
         "direction": Literal["ab", "ba"] | None,
         "strips": bool,
-        "tile": Annotated[int, At(16, NUMBER)] | None,
+        "tile": Annotated[int, At(16, INTEGER)] | None,
         "overlap": Natural,
     },
     "augment_study": {
@@ -154,7 +154,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "image_size": Annotated[Pixels | tuple[Pixels, Pixels] | None, "a number of pixels, [height,width] or null"],
         "channels": Annotated[Literal[1, 3] | None, "1 (grey), 3 (colour) or null"],
         "kid.subsets": Count,
-        "kid.size": Annotated[int, At(2, NUMBER)],
+        "kid.size": Annotated[int, At(2, INTEGER)],
         "splits": Count,
         "tstr.steps": Count,
         "tstr.batch_size": Count,
@@ -169,7 +169,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "out": PathText | None,
         "overwrite": bool,
         "samples": Count,
-        "times": Annotated[int, At(2, NUMBER)],
+        "times": Annotated[int, At(2, INTEGER)],
     },
 }  # fmt: skip
 KEYS["bench"] = {  # a run, and how to measure it
@@ -183,7 +183,7 @@ KEYS["bench"] = {  # a run, and how to measure it
     "overwrite": bool,
 }
 KEYS["doctor"] = {
-    **KEYS["train"], "doctor": Group, "doctor.steps": Count, "doctor.images": Annotated[int, At(16, NUMBER)],
+    **KEYS["train"], "doctor": Group, "doctor.steps": Count, "doctor.images": Annotated[int, At(16, INTEGER)],
 }  # fmt: skip
 PLAYERS = {"lr": Positive}  # of a setting of one player: optimizer.players.<player>.lr
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganrun import __version__
 from ganrun.common.errors import UserError
-from ganrun.common.images import as_large, to_uint8
+from ganrun.common.images import enlarged_to, to_uint8
 from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
@@ -33,7 +33,7 @@ def picture_scores(config: Config, system: PictureToPicture, data: Dataset, orig
         target, made = to_uint8(batch["target"]), to_uint8(system.translate(batch["source"]))
         if made.shape != target.shape:
             raise UserError("ckpt: its pictures are of another size than their targets")
-        given = as_large(to_uint8(batch["source"]), target)
+        given = enlarged_to(to_uint8(batch["source"]), target)
         for prefix, pictures in (("", made), ("input_", given)):
             for name, each in measured(pictures, target).items():
                 found[f"{prefix}{name}"].append(each)

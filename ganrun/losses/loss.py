@@ -1,4 +1,4 @@
-"""AdversarialLoss: what each player wants of the discriminator's logits."""
+"""AdversarialLoss: what each player minimises, a function of the discriminator's logits."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class AdversarialLoss(nn.Module):
         return real_logits.float(), fake_logits.float()
 
     def active(self, step: int) -> dict[str, Penalty]:
-        """The penalties that count at a step."""
+        """The penalties that are added at a step."""
         return {name: penalty for name, penalty in self.named_penalties() if penalty.active(step)}
 
     def graph_key(self, step: int) -> Hashable | None:
@@ -86,14 +86,14 @@ class AdversarialLoss(nn.Module):
         return tuple(self.active(step))
 
     def generator_objective(self, discriminate: Discriminate, fake: Tensor, real: Tensor) -> Objective:
-        """(N, C, H, W) fakes with the generator's graph, and reals that only a relativistic loss looks at."""
+        """(N, C, H, W) fakes with the generator's graph, and reals, which only a relativistic loss needs."""
         return Objective({"adversarial": self.generator(discriminate(fake).float())})
 
     def constrain(self, discriminator: nn.Module) -> None:
-        """Called after each step of the discriminator: bring its weights back to where they may be."""
+        """Called after each optimizer step of the discriminator, to clip its weights."""
 
     def remarks(self, optimizer: Optimizer) -> list[str]:
-        """What its paper says of such an optimizer of the discriminator, or of such settings, a line each."""
+        """What the loss's paper says about this optimizer of the discriminator or these settings, a line each."""
         return []
 
     @property
@@ -107,7 +107,7 @@ class AdversarialLoss(nn.Module):
         return self.refuses_coupling
 
     def monitors(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """(N,) detached logits -> what is worth seeing; stays on the device."""
+        """(N,) detached logits -> what is logged besides the terms; stays on the device."""
         boundary = self.boundary(real, fake)
         accuracy = ((real > boundary).float().mean() + (fake < boundary).float().mean()) / 2
         return {"real_logit": real.mean(), "fake_logit": fake.mean(), "accuracy": accuracy}
@@ -122,7 +122,7 @@ def joint_key(*keys: Hashable | None) -> Hashable | None:
 
 
 def leaves(real: Tensor, fake: Tensor, penalties: Mapping[str, Penalty]) -> tuple[Tensor, Tensor]:
-    """Cut the images from whatever made them; ask for their gradient only where a penalty reuses the forward pass."""
+    """Detach the images; they require a gradient only where a penalty reuses the forward pass."""
     exact = autocasting(real)  # then the penalties judge again in float32, but for those that compute in autocast
     reusing = [penalty for penalty in penalties.values() if penalty.autocast or not exact]
     reused = {images for penalty in reusing for images in penalty.differentiates}

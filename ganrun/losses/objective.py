@@ -10,11 +10,7 @@ from torch import Tensor
 
 @dataclass
 class Objective:
-    """What one player wants to be small, and what we only want to see.
-
-    `terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged.
-    Neither is ever guessed from a name.
-    """
+    """`terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged."""
 
     terms: dict[str, Tensor]
     monitors: dict[str, Tensor] = field(default_factory=dict)

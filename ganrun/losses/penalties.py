@@ -1,4 +1,4 @@
-"""Penalties: what a discriminator pays besides its loss, each composable with any formula."""
+"""Penalties: terms of the discriminator besides its loss. Each works with any loss."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Scored(NamedTuple):
 
 
 class Penalty(nn.Module):
-    """`weight` times a measure of the discriminator, at every `every`-th step `every` times as strong.
+    """`weight` times a measure of the discriminator. At every `every`-th step it is `every` times as strong.
 
-    Lazy regularisation (Karras et al., 2020): the mean over `every` steps stays what it was.
+    Lazy regularisation (Karras et al., 2020): the mean over `every` steps stays the same.
     Raises ValueError when `every` is below 1 or `weight` negative.
     """
 
@@ -63,7 +63,7 @@ class Penalty(nn.Module):
         return step % self.every == 0
 
     def forward(self, scored: Scored) -> Tensor:
-        """() what is added to the discriminator's loss at an active step."""
+        """() the term that is added to the discriminator's loss at an active step."""
         return self.weight * self.every * self.measure(scored)
 
     def measure(self, scored: Scored) -> Tensor:
@@ -72,7 +72,7 @@ class Penalty(nn.Module):
 
 
 def autocasting(images: Tensor) -> bool:
-    """Whether networks now compute in a lower precision where the images are; never on meta, where nothing computes."""
+    """Whether autocast is on for the device of the images. False on meta, where nothing is computed."""
     return not images.is_meta and torch.is_autocast_enabled(images.device.type)
 
 

@@ -1,4 +1,4 @@
-"""AC-GAN: a discriminator that also names the class, of reals and of fakes (Odena et al., 2017)."""
+"""AC-GAN: a discriminator that also classifies reals and fakes (Odena et al., 2017)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ganrun.systems.system import Batch
 
 
 class ACGAN(GAN):
-    """The generator is told the class, the discriminator is not: it returns (N, 1 + classes), a logit and the classes'.
+    """The generator gets the class. The discriminator does not: it returns (N, 1 + classes), a logit and class logits.
 
-    Both players minimise the cross-entropy of the class, `class_weight` times, besides the adversarial loss
-    (equations 2 and 3: L_S and L_C). The paper weighs it by 1; on MNIST that drew one picture for each class, 0.1 keeps
-    their variety. The paper's discriminator learns classes from fakes too, with the weight `fake_class_weight` here;
-    that lets it name a fake by its traces instead of its shape, so it is 0 unless asked for.
+    Both players minimise `class_weight` times the cross-entropy of the class, besides the adversarial loss (equations 2
+    and 3: L_S and L_C). The paper's weight is 1; on MNIST each class then had one picture, and 0.1 keeps variety. The
+    paper's discriminator also learns classes from fakes: that is `fake_class_weight`. It is 0 here, because the
+    discriminator may then tell a fake's class by the generator's artefacts instead of its shape.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ACGAN(GAN):
         heads = Heads(self.discriminator)
         images = fakes(batch)
         objective = self.loss.generator_objective(self.augmented(heads), images, batch["image"])
-        fake = heads.classes[-1]  # reals, where a relativistic loss wants them, come first
+        fake = heads.classes[-1]  # the last call: a relativistic loss calls with reals first
         objective.terms["class"] = self.class_weight * cross_entropy(fake, batch)
         objective.terms |= self.matching(batch, images)
         objective.monitors["class_accuracy"] = (fake.argmax(1) == batch["label"]).float().mean()
@@ -67,11 +67,11 @@ class ACGAN(GAN):
         return Heads(self.discriminator)
 
     def with_labels(self, call: Callable[..., Tensor], batch: Batch) -> Discriminate:
-        return call  # the class is what it should find out
+        return call  # it must find the class itself
 
 
 class Heads:
-    """The discriminator as a loss wants it, (N,) logits; the classes' logits of each call are kept."""
+    """The discriminator as a loss calls it: images to (N,) logits. It keeps the class logits of each call."""
 
     def __init__(self, discriminator: nn.Module) -> None:
         self.discriminator = discriminator

@@ -25,8 +25,8 @@ Pair = tuple[Tensor, Tensor]  # fakes of domain a, made from b, and of domain b,
 class CycleGAN(PictureToPicture):
     """L_GAN(G, D_b) + L_GAN(F, D_a) + λ (|F(G(a)) − a| + |G(F(b)) − b|) (equation 3), G: a -> b, F: b -> a.
 
-    `identity_weight` times |G(b) − b| + |F(a) − a| keeps colours (section 5.2). Each discriminator has a loss of its
-    own, because some remember running means, and a pool of `pool_size` fakes of the data's size.
+    `identity_weight` times |G(b) − b| + |F(a) − a| keeps colours (section 5.2). Each discriminator has its own copy of
+    the loss, because some losses keep running means, and its own pool of `pool_size` fakes.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CycleGAN(PictureToPicture):
         self.discriminators = nn.ModuleDict({"a": discriminator_a, "b": discriminator_b})
         refuse_batchnorm(self.discriminators, loss, "discriminator_{}")
         self.losses = {"a": loss, "b": copy.deepcopy(loss)}
-        self.loss = nn.ModuleDict(self.losses)  # known to checkpoints as every system's loss is
+        self.loss = nn.ModuleDict(self.losses)  # checkpoints have the loss of every system under this name
         self.pool_a, self.pool_b = (ImagePool(pool_size, channels, image_size) for _ in range(2))
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.adversarial_weight = adversarial_weight

@@ -1,4 +1,4 @@
-"""GAN: a generator against a discriminator (Goodfellow et al., 2014), told the class or not (Mirza, 2014)."""
+"""GAN: a generator against a discriminator (Goodfellow et al., 2014), class-conditional or not (Mirza, 2014)."""
 
 from __future__ import annotations
 
@@ -21,27 +21,32 @@ Fakes = Callable[[Batch], Tensor]
 Made = TypeVar("Made")
 
 
-class GANOptions(TypedDict, total=False):
-    """What every game like `GAN` can be told: subclasses take these as `**options`, and `GAN` has their defaults."""
+class SharedOptions(TypedDict, total=False):
+    """Options of every game like `GAN`: subclasses take them as `**options`, and `GAN` has their defaults."""
 
     share_fakes: bool
     augmentation: Augmentation | None
-    feature_matching: Weight
     generator_steps: Annotated[int, At(1, 1000)]
+
+
+class GANOptions(SharedOptions, total=False):
+    """Options of games with one discriminator."""
+
+    feature_matching: Weight
 
 
 class GAN(System):
     """The discriminator moves every step, the generator `generator_steps` times at every `loss.discriminator_steps`-th.
 
-    With `classes` both networks take labels as their second argument; fakes have the labels of the batch's reals.
-    `share_fakes` makes a step's fakes once for both players, as tutorial loops do: the same mathematics
-    with one forward pass of the generator less; a generator's second turn of a step has fakes of its own.
-    `augmentation` is what the discriminator sees reals and fakes through, in both players' turns but not in verdicts.
-    With `feature_matching` the generator minimises so many times |E f(x) − E f(G(z))|² besides, f the discriminator's
-    `features` (Salimans et al., 2016, section 3.1; there it is all that the generator minimises).
+    Class-conditional with `classes`: both networks take labels as their second argument, and fakes have the labels of
+    the batch's reals. `share_fakes` makes the fakes of a step once for both players, as tutorials do: one forward pass
+    of the generator less. Further turns of the generator in a step have fakes of their own.
+    `augmentation` changes the reals and fakes that the discriminator gets in both players' turns, but not in verdicts.
+    `feature_matching` weighs |E f(x) − E f(G(z))|², which the generator minimises too; f are the discriminator's
+    `features` (Salimans et al., 2016, section 3.1; in the paper it is the generator's only term).
 
-    Raises ValueError when the loss needs each image's own gradient and the discriminator couples the images of a
-    batch by BatchNorm, when features are to match and the discriminator has none, or when `generator_steps` is below 1.
+    Raises ValueError where the loss needs each image's own gradient and the discriminator has BatchNorm, where
+    `feature_matching` needs features and the discriminator has none, or where `generator_steps` is below 1.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class GAN(System):
         return objective
 
     def matching(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
-        """|E f(x) − E f(G(z))|², weighted; nothing where it has no weight."""
+        """The weighted term |E f(x) − E f(G(z))|²; no term where the weight is 0."""
         if not self.feature_matching:
             return {}
         features = self.augmented(self.with_labels(self.discriminator.features, batch))  # type: ignore[arg-type]
@@ -169,8 +174,8 @@ class GAN(System):
 
 
 def once(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
-    """Remember the result of each batch: both players of a step meet the same fakes."""
-    made: list[tuple[Batch, Made]] = []  # one, or as many as the trainer cuts a batch into
+    """Make the fakes of each batch once, so that both players of a step get the same."""
+    made: list[tuple[Batch, Made]] = []  # one entry, or one for each part of a batch with gradient accumulation
 
     def remembered(batch: Batch) -> Made:
         for known, result in made:
@@ -183,12 +188,12 @@ def once(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
 
 
 def in_order(labels: Sequence[int], count: int) -> Tensor:
-    """[3, 7], 5 -> (5,) 3 3 3 7 7: as evenly as it goes, class after class."""
+    """[3, 7], 5 -> (5,) 3 3 3 7 7: as equal numbers as possible, class after class."""
     return torch.tensor([labels[number * len(labels) // count] for number in range(count)])
 
 
 def never_moving(every: int, steps: int | None) -> list[str]:
-    """A line where a run ends before the generator's first turn."""
+    """A line if the run ends before the generator's first turn."""
     if steps is None or steps >= every:
         return []
     return [f"the generator never moves in {steps} steps: its first is that of loss.discriminator_steps={every}"]
@@ -197,7 +202,7 @@ def never_moving(every: int, steps: int | None) -> list[str]:
 def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss, key: str = "discriminator") -> None:
     """Raises ValueError where BatchNorm would mix the images whose own gradients the loss penalises.
 
-    `key` is where the config has the discriminator; of several, {} in it stands for the name of one.
+    `key` is the discriminator's place in the config; with several, {} stands for the name of one.
     """
     for name, part in discriminator.named_modules() if loss.refuses_coupling else ():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
@@ -209,8 +214,11 @@ def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss, key: str =
 
 
 def refuse_featureless(discriminator: nn.Module) -> None:
-    """Raises ValueError where there is nothing to match."""
-    for part in (discriminator, getattr(discriminator, "network", discriminator)):  # what a condition is wrapped around
+    """Raises ValueError where the discriminator has no `features`."""
+    for part in (
+        discriminator,
+        getattr(discriminator, "network", discriminator),
+    ):  # the network inside a class-conditional one
         if not callable(getattr(part, "features", None)):
             raise ValueError(
                 f"feature_matching: {type(part).__name__} has no method features(images) to compare; "

@@ -13,17 +13,17 @@ from ganrun.common.bounds import Weight
 from ganrun.losses.discriminate import Discriminate, OnePass
 from ganrun.losses.loss import AdversarialLoss, joint_key
 from ganrun.losses.objective import Objective, side_by_side
-from ganrun.systems.gan import GAN, Fakes, GANOptions
+from ganrun.systems.gan import GAN, Fakes, SharedOptions
 from ganrun.systems.system import Batch, Turn
 
 
 class GMAN(GAN):
     """Moves like `GAN`; the generator minimises Σ w_i L_i, w = softmax(λ L), L_i its loss against discriminator i.
 
-    λ is `hardness`: 0 is the mean of all (the paper's GMAN-0), 1 its GMAN-1, and the larger, the more the hardest
-    discriminator alone counts (section 4). The weights are held still: a gradient through them would also reward
-    making the losses unlike. Discriminators share fakes but not weights, and each has a loss of its own, because some
-    remember running means.
+    λ is `hardness`: 0 is the mean (the paper's GMAN-0), 1 its GMAN-1; the larger it is, the more the hardest
+    discriminator alone counts (section 4). No gradient goes through the weights w: it would also reward losses that
+    differ. Discriminators share fakes but not weights, and each has its own copy of the loss, because some losses keep
+    running means.
 
     Raises ValueError for fewer than two discriminators, a negative `hardness`, or what `GAN` refuses.
     """
@@ -35,7 +35,7 @@ class GMAN(GAN):
         latent: nn.Module,
         loss: AdversarialLoss,
         hardness: Weight = 1.0,
-        **options: Unpack[GANOptions],
+        **options: Unpack[SharedOptions],
     ) -> None:
         if len(discriminators) < 2:
             raise ValueError(f"discriminators has only {list(discriminators)}: give two or more, or use model=dcgan")
@@ -107,7 +107,7 @@ class GMAN(GAN):
 
 
 class Losses(nn.ModuleDict):
-    """Copies of one loss, kept under `loss` because what a checkpoint has there is not needed to draw."""
+    """Copies of one loss. Named `loss`, because `ganrun sample` needs nothing that a checkpoint has there."""
 
     @property
     def discriminator_steps(self) -> int:

@@ -1,4 +1,4 @@
-"""Translation: a generator from picture to picture, a discriminator, and the distance to the right answer."""
+"""Image-to-image translation: a generator, a discriminator, and the distance to the target picture."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 
 class PictureToPicture(System):
-    """What games share that take pictures in: nothing is drawn from noise, and pictures of any size go through."""
+    """A system whose inputs are pictures of any size, not noise."""
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
         raise ValueError("this model draws from pictures: it has no samples of its own, give it pictures to work on")
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
-        """(N, C, h, w) images in [-1, 1] of any size -> (N, C, H, W) what the model makes of them.
+        """(N, C, h, w) images in [-1, 1] of any size -> (N, C, H, W) their translations.
 
-        The caller chooses eval mode and no gradients. Raises ValueError for a direction that there is not.
+        The caller chooses eval mode and no gradients. Raises ValueError for an unknown direction.
         """
         raise NotImplementedError
 
@@ -86,11 +86,11 @@ class Translation(PictureToPicture):
             self.loss.constrain(self.discriminator)
 
     def distances(self, fake: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """What the generator pays for being away from the target, besides the adversarial loss."""
+        """The generator's terms besides the adversarial loss: distances to the target."""
         return {"l1": self.l1_weight * F.l1_loss(fake.float(), target)}
 
     def quality(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """How near the outputs are, for the logs."""
+        """How near the outputs are to the targets, for the logs."""
         return {"psnr": psnr(fake, batch["target"])}
 
     def discriminator_for(self, batch: Batch) -> Discriminate:
@@ -111,7 +111,7 @@ class Translation(PictureToPicture):
         return self.generator(examples["source"])
 
     def panels(self, examples: Batch) -> list[Tensor]:
-        """The source, enlarged to the target's size, what the generator makes of it, the target."""
+        """The source, enlarged to the target's size; its translation; the target."""
         return [enlarged(examples["source"], examples["target"]), self.render(examples), examples["target"]]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
@@ -124,7 +124,7 @@ class Translation(PictureToPicture):
 
 
 class Beside:
-    """A discriminator as a loss wants it, with the source bound: images -> D(source, images)."""
+    """A discriminator as a loss calls it, with the source bound: images -> D(source, images)."""
 
     def __init__(self, discriminator: nn.Module, source: Tensor) -> None:
         self.discriminator, self.source = discriminator, source
@@ -135,7 +135,7 @@ class Beside:
 
 
 def take(batch: Batch, *names: str) -> Batch:
-    """Raises ValueError where the data are of another kind."""
+    """These entries of a batch. Raises ValueError where the data set has no such entries."""
     if missing := [name for name in names if name not in batch]:
         given, use = ", ".join(batch), "unpaired" if "a" in names else "damaged or dataset=paired"
         raise ValueError(f"this model needs {' and '.join(missing)}, but the data give {given}: use dataset={use}")

@@ -1,4 +1,4 @@
-"""VAE: an encoder and a generator that describe pictures in few numbers (Kingma and Welling, 2014)."""
+"""VAE: a variational autoencoder, an encoder and a generator without a game (Kingma and Welling, 2014)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class VAE(System):
     """min KL(q(z|x) ‖ N(0, 1)) − E log p(x|z), in nats for each picture, p a Gaussian of variance 1.
 
     The encoder gives (N, 2·Z), means and log variances of q; `latent` is the prior, N(0, 1). One player, `autoencoder`,
-    owns both networks. There is no game, and `loss` has no part in it: the VAE is what VAE-GAN is compared with.
+    trains both networks. `loss` is not used: the VAE is here to compare VAE-GAN with.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class VAE(System):
         return self.decode(examples["latent"])
 
     def panels(self, examples: Batch) -> list[Tensor]:
-        """A picture, its reconstruction, a sample that has nothing to do with them."""
+        """A picture, its reconstruction, and a sample of the prior, unrelated to them."""
         return [examples["image"], self.reconstruct(examples["image"]), self.render(examples)]
 
     def reconstruct(self, images: Tensor) -> Tensor:

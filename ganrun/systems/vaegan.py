@@ -1,4 +1,4 @@
-"""VAE-GAN: a VAE whose generator also plays a discriminator, which measures its errors (Larsen et al., 2016)."""
+"""VAE-GAN: a VAE with a discriminator, in whose features reconstructions are compared (Larsen et al., 2016)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ganrun.systems.vae import VAE, half_square, sampled
 class VAEGAN(VAE):
     """L_prior + L_llike^Dis_l + `adversarial_weight` L_GAN (equation 8), the weight is the paper's 1/γ.
 
-    Reconstructions are compared by what the discriminator's module `feature_layer` says of them, the paper's Dis_l;
-    null compares pixels. Half of the fakes are reconstructions, half are made from the prior, and no error of L_GAN
-    reaches the encoder (algorithm 1). Raises ValueError when the discriminator has no such module.
+    Reconstructions are compared by the output of the discriminator's module `feature_layer`, the paper's Dis_l; null
+    compares pixels. Half of the fakes are reconstructions, half come from the prior, and no gradient of L_GAN reaches
+    the encoder (algorithm 1). Raises ValueError where the discriminator has no such module.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class VAEGAN(VAE):
         return half_square(wanted, self.features(reconstructed))
 
     def features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> what the discriminator's feature layer says of them."""
+        """(N, C, H, W) -> the output of the discriminator's feature layer."""
         found: list[Tensor] = []
         layer = self.discriminator.get_submodule(self.feature_layer or "")
         hook = layer.register_forward_hook(lambda module, inputs, output: found.append(output))

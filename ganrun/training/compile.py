@@ -66,4 +66,4 @@ class Proved:
         if difference is not None:
             self.given_up = True
             torch.compiler.set_stance("force_eager")
-            log.warning(f"compile    given up: the compiled step gives another result than the plain one: {difference}")
+            log.warning(f"compile    given up: the compiled step gives another result than the usual one: {difference}")

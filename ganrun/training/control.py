@@ -65,7 +65,7 @@ class RunControl:
         back = 1 + self._back[1] if self._back else 0
         seconds = time.monotonic() - self._began if timed else 0.0
         # one exchange for all of them; a rank that asked for nothing learns what another rank asked for
-        agreed = self.world.agreed([stop, save, seconds, back])
+        agreed = self.world.max_over_ranks([stop, save, seconds, back])
         stop, save, back = int(agreed[0]), bool(agreed[1]), int(agreed[3])
         self.seconds = max(self.seconds, agreed[2])
         if stop and not self.stopped:

@@ -45,9 +45,9 @@ def build_optimizers(
 
 
 def clip_norms(config: Config, system: System) -> dict[str, float]:
-    """The most that the norm of each player's gradient may be. Players without a limit are not in it.
+    """The largest norm of each player's gradient. Players without a limit are not in it.
 
-    Raises UserError for what is no such number; runs from before there was the key have none.
+    Raises UserError for another value than a number above 0 or null. Configs of earlier versions lack the key.
     """
     node, norms = config["optimizer"], {}
     for name in system.players():

@@ -112,9 +112,9 @@ class Trainer:
     def play_on(self) -> None:
         self.system.train()
         self.world.share([*self.system.state_dict().values(), *self.average.state_dict().values()], self.step)
+        told = [on_step_of(hook) for hook in self.hooks]
         for hook in self.hooks:
             hook.on_start(self)
-        told = [on_step_of(hook) for hook in self.hooks]
         shared = running_means(self.system)
         batches = self.stream.starting_at(self.step)
         play_step = self.recorder(self).play if self.recorder else self.play_step

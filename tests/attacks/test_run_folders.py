@@ -179,8 +179,8 @@ def test_an_honest_run_goes_on_in_a_folder_that_the_user_links_to(run: Path, her
 @pytest.fixture
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the members came after they were looked for."""
-    monkeypatch.setattr(folders, "refuse_strange", lambda *_: None)
-    monkeypatch.setattr(folder_safety, "refuse_strange", lambda *_: None)
+    monkeypatch.setattr(folders, "refuse_unsafe", lambda *_: None)
+    monkeypatch.setattr(folder_safety, "refuse_unsafe", lambda *_: None)
 
 
 @pytest.mark.usefixtures("unseen")

@@ -398,7 +398,7 @@ MISTAKES = {
     "train experiment=mnist_dcgan dataset=digits dataset.image_size=28 loss=hinge": "_target_",
     "train +hooks.mine={_target_:nowhere.Thing}": "cannot be imported",
     "train init_from=a_file": "not a checkpoint",
-    "train init_from=mlp.pt model=dcgan": "networks are not these",
+    "train init_from=mlp.pt model=dcgan": "its networks differ",
     # data
     "train dataset=folder": "dataset.root",
     "train dataset=folder dataset.root=nowhere": "nowhere",
@@ -429,7 +429,7 @@ MISTAKES = {
     # more of train
     "info foo": "info takes no more words",
     "train resume=auto": "out=FOLDER",
-    "train out=taken resume=auto": "holds other things than a run",
+    "train out=taken resume=auto": "holds other files and no run",
     "train non_finite.policy=explode": "must be stop | skip | rollback",
     "train non_finite.limit=0": "non_finite.limit=0 must be",
     "train checkpoint.keep_kimg=0": "checkpoint.keep_kimg=0 must be",

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ganrun.checkpoints import load
-from ganrun.checkpoints.checkpoint import plain
+from ganrun.checkpoints.checkpoint import to_builtin
 from ganrun.commands import doctor
 from ganrun.losses.adversarial import Wasserstein
 from ganrun.networks.latents import Normal
@@ -119,7 +119,7 @@ def test_a_resumed_run_is_the_unbroken_one(game, tmp_path: Path) -> None:
     whole = runs.train(config, tmp_path / "whole")
     runs.train({**config, "steps": 4}, tmp_path / "parts")
     resumed = runs.train(config, tmp_path / "parts", state=load.load_checkpoint(str(tmp_path / "parts"), "resume"))
-    assert differences(plain(whole.state_dict()), plain(resumed.state_dict())) == []
+    assert differences(to_builtin(whole.state_dict()), to_builtin(resumed.state_dict())) == []
     assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "parts/metrics.jsonl").read_bytes()
 
 
@@ -133,6 +133,6 @@ def test_recorded_steps_are_the_steps_and_steps_of_other_players_have_their_own(
         return Graphs(trainer, recorders[-1])
 
     replayed = trained(config, tmp_path / "replayed", graphs)
-    assert differences(plain(eager.state_dict()), plain(replayed.state_dict())) == []
+    assert differences(to_builtin(eager.state_dict()), to_builtin(replayed.state_dict())) == []
     assert recorders[0].recorded == 2, "with and without the painter"
     assert eager.system.graph_key(0) == eager.system.graph_key(2) != eager.system.graph_key(1)

@@ -22,7 +22,7 @@ from benchmarks.ranks_equal import error, floats, trainer_of, worst
 from ganrun.checkpoints import load
 from ganrun.cli.main import main
 from ganrun.common import torchrun as launch
-from ganrun.common.distributed import RanksError, World, lost, met, running_means
+from ganrun.common.distributed import RanksError, World, lost, rendezvous, running_means
 from ganrun.common.errors import UserError
 from ganrun.networks.synced import SyncedBatchNorm
 from ganrun.systems.gan import once
@@ -188,10 +188,10 @@ def test_ranks_that_come_back_do_not_meet_those_of_an_earlier_start() -> None:
     store.set_timeout(timedelta(seconds=HANG))
     store.set("hello/1", "of-the-dead")
     names: list[str] = []
-    first = threading.Thread(target=lambda: names.append(met(store, 0, 2, 1)))
+    first = threading.Thread(target=lambda: names.append(rendezvous(store, 0, 2, 1)))
     first.start()
     store.get("session/1/of-the-dead")  # the first rank has answered the one that is no more
-    names.append(met(store, 1, 2, 1))
+    names.append(rendezvous(store, 1, 2, 1))
     first.join()
     assert len(names) == 2
     assert names[0] == names[1]

@@ -1,4 +1,4 @@
-"""proof: a recorded or compiled step is used once it has given what the plain step gives, and given up otherwise."""
+"""A recorded or compiled step is used if it gives the result of the usual step, and given up otherwise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganrun.checkpoints.checkpoint import plain
+from ganrun.checkpoints.checkpoint import to_builtin
 from ganrun.data.loading.stream import Stream
 from ganrun.training import compile as compiling
 from ganrun.training import runs
@@ -65,7 +65,7 @@ class WrongRecorder(Recorder):
     [
         (None, no_generator, "the weights of generator differ"),
         (other_noise, None, "differ"),
-        (None, nothing_logged, "the plain way"),
+        (None, nothing_logged, "in the usual way"),
     ],
 )
 def test_a_recording_that_is_not_the_step_is_given_up_and_costs_nothing(
@@ -79,20 +79,20 @@ def test_a_recording_that_is_not_the_step_is_given_up_and_costs_nothing(
     assert len(lines) == 1
     assert "not used: the recorded step gives another result" in lines[0]
     assert said in lines[0]
-    assert differences(plain(eager.state_dict()), plain(proved.state_dict())) == []
+    assert differences(to_builtin(eager.state_dict()), to_builtin(proved.state_dict())) == []
     assert last_means(eager) == last_means(proved)
 
 
 @pytest.mark.parametrize("gathers", [False, True])
 def test_a_proof_plays_the_batch_of_its_step(gathers: bool, tiny, tmp_path: Path, monkeypatch) -> None:
     """Recordings that gather do not move the iterator, so whoever stands around them must not ask it."""
-    monkeypatch.setattr(Stream, "resident", gathers)
+    monkeypatch.setattr(Stream, "on_device", gathers)
     config = tiny("model=dcgan", "loss=wgan_gp", "steps=12", "hooks=quiet", "log.every=100")
     eager = trained(config, tmp_path / "eager", None)
     proved = trained(
         config, tmp_path / "proved", lambda one: Proved(one, lambda trainer: Graphs(trainer, Recorder(trainer)))
     )
-    assert differences(plain(eager.state_dict()), plain(proved.state_dict())) == []
+    assert differences(to_builtin(eager.state_dict()), to_builtin(proved.state_dict())) == []
 
 
 def test_a_step_that_may_keep_something_elsewhere_is_not_played_twice(tiny, tmp_path: Path, monkeypatch) -> None:
@@ -156,4 +156,4 @@ def test_a_compiled_network_is_used_only_if_it_computes_the_same(
         trainer.fit()
     assert ("compile    given up" in caplog.text) == wrong
     assert state["eager"] == wrong
-    assert differences(plain(eager.state_dict()), plain(trainer.state_dict())) == []
+    assert differences(to_builtin(eager.state_dict()), to_builtin(trainer.state_dict())) == []

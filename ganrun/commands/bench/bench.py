@@ -24,7 +24,7 @@ from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_device
 from ganrun.common.errors import UserError
 from ganrun.common.folders import check_writable
-from ganrun.common.precision import as_torch_has_it
+from ganrun.common.precision import torch_defaults
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
 from ganrun.training import runs
@@ -245,7 +245,7 @@ def instead(owner: Any, **others: Any) -> Iterator[None]:
 
 def repeated(naive: NaiveLoop, seconds: float) -> Slice:
     """The naive loop's steps; their CPU time includes that of its workers."""
-    with as_torch_has_it():
+    with torch_defaults():
         naive.play()
         wait(naive.device)
         wall, cpu, steps = time.perf_counter(), time.process_time() + naive.workers_cpu(), 0

@@ -71,7 +71,7 @@ class Default(Features):
                 network, accuracy = self.learn(data, device)
                 keep({"network": network.state_dict(), "accuracy": accuracy, "made": made}, kept)
         about = {"accuracy": accuracy, "accuracy_of": f"1 in {HELD_OUT} of its data, which it did not learn from"}
-        looking = Looking(network.to(device))
+        looking = WithFeatures(network.to(device))
         return Extractor(name, looking, self.features, classes=data.class_names, named=True, about=about)
 
     def learn(self, data: Dataset, device: torch.device) -> tuple[WithHead, float]:
@@ -101,7 +101,7 @@ class WithHead(nn.Module):
         return self.head(self.trunk(images))
 
 
-class Looking(nn.Module):
+class WithFeatures(nn.Module):
     """The same network, with its features beside its logits."""
 
     def __init__(self, network: WithHead) -> None:

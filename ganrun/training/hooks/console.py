@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ganrun.progress")
 
-WARM_STEPS, WARM_SECONDS, PATIENCE = 20, 3.0, 15.0  # so long until the speed is told; PATIENCE for slow steps
+# The speed is told after WARM_STEPS and WARM_SECONDS; where steps are slow, after PATIENCE seconds.
+WARM_STEPS, WARM_SECONDS, PATIENCE = 20, 3.0, 15.0
 
 
 class Console(Hook):
     """Says images/s, each player's loss, the discriminator's accuracy and the time left.
 
-    A line is written at the first step, then at most every `seconds`, whenever numbers have been read anyway. Once
-    warm, another says how fast the run is and when it will be at its end. At the end what the watchdog found is said
-    once more.
+    A line is written at the first log, then at most every `seconds`, and only at logs. Once the speed is steady,
+    another line says it and the time to the end. At the end the watchdog's warnings are repeated.
     """
 
     stage = Stage.SPEAK
@@ -35,7 +35,7 @@ class Console(Hook):
         super().__init__(folder, config)
         self.seconds = float(seconds)
         self.bar: Bar | None = None
-        self.screen = contextlib.ExitStack()  # what is open there
+        self.screen = contextlib.ExitStack()  # what is open on the screen
 
     def on_start(self, trainer: Trainer) -> None:
         self.started, self.first_step, self.first_progress = time.monotonic(), trainer.step, trainer.progress
@@ -65,14 +65,14 @@ class Console(Hook):
         ended, speed = trainer.control.stopped or "finished", images / max(seconds, 1e-9)
         log.info(f"{ended} after step {trainer.step}: {images:,} images in {clock(seconds)} ({speed:,.0f} images/s)")
         for alarm in trainer.control.alarms:
-            if alarm != trainer.control.stopped:  # thousands of lines ago, perhaps
+            if alarm != trainer.control.stopped:  # the stop reason has just been said
                 log.warning(f"remember   {alarm.removeprefix('watchdog  ')}")
 
     def on_failure(self, trainer: Trainer) -> None:
         self.screen.close()
 
     def pace(self, trainer: Trainer) -> tuple[float, float] | None:
-        """Images a second and seconds left, without the first step, which warms up; None before they can be known."""
+        """Images a second and seconds left, measured without the first step, which is slow. None: not known yet."""
         if self.warm_from is None or trainer.step <= self.warm_from[1] or trainer.progress <= self.warm_from[2]:
             return None
         then, step, progress = self.warm_from
@@ -81,7 +81,7 @@ class Console(Hook):
         return (trainer.step - step) * trainer.stream.batch_size / seconds, left
 
     def forecast(self, trainer: Trainer) -> None:
-        """One line, once the run is warm: its speed without its first step, and the time to its end."""
+        """Say once, when the speed is steady: the speed without the first step, and the time to the end."""
         now = time.monotonic()
         if self.warm_from is None:
             self.warm_from = now, trainer.step, trainer.progress
@@ -102,7 +102,7 @@ class Console(Hook):
         self.news.numbers = numbers
         if pace := self.pace(trainer):
             said = [said[0], f"{pace[0]:,.0f} images/s", *said[1:], f"{clock(pace[1])} left"]
-        # a bar is on the screen: the line goes to train.log alone
+        # where a bar is on the screen, the line goes to train.log only
         log.log(logging.INFO if self.bar is None else logging.DEBUG, "  ".join(said))
         self.spoke = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Grids: the same latents drawn again and again, so that pictures of different steps can be compared."""
+"""Grids: pictures of the same latents at many steps, so that steps can be compared."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
-EARLY = (1, 50, 100, 200)  # most is decided in the first minutes
+EARLY = (1, 50, 100, 200)  # a run changes most in its first minutes
 
 
 class Grids(Hook):
     """grids/step_000050.png at steps 1, 50, 100, 200, then every `every` steps and at the end; grids/real.png once.
 
-    Where the system takes pictures in, a cell shows them beside what it made of them. `verdicts` writes the
+    Where the system translates pictures, a cell shows input and output side by side. `verdicts` writes the
     discriminator's logit under each cell.
     """
 
@@ -68,7 +68,7 @@ class Grids(Hook):
         return images.save_grid(pictures, path, columns, about, captions, self.folder)
 
     def captions(self, trainer: Trainer) -> list[str] | None:
-        """The judge's logit of each picture, where it is asked for and there is a judge."""
+        """The discriminator's logit of each picture; None where `verdicts` is false or there is no discriminator."""
         if not self.verdicts:
             return None
         thoughts = rendering.verdicts(trainer, rendering.render(trainer, self.examples), self.examples)
@@ -76,9 +76,10 @@ class Grids(Hook):
 
 
 def side_by_side(panels: list[Tensor]) -> Tensor:
-    """(N, C, H, W) each -> (N, C, H, panels·W); small ones are enlarged here, because a grid looks at the whole cell.
+    """(N, C, H, W) each -> (N, C, H, panels·W); small ones are enlarged here, because a grid enlarges by
+    the size of a whole cell.
 
-    One panel is left to the grid as it is.
+    A single panel stays as it is.
     """
     if len(panels) == 1:
         return panels[0]

@@ -8,6 +8,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.common.errors import UserError
+
 if TYPE_CHECKING:
     from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
@@ -64,12 +66,25 @@ def in_order(hooks: Iterable[Hook]) -> list[Hook]:
 
 
 def on_step_of(hook: Hook) -> Callable[[Trainer, StepRecord], None]:
-    """A hook's `on_step`. Hooks written for earlier versions take the trainer alone."""
+    """A hook's `on_step`. Hooks written for earlier versions take the trainer alone.
+
+    Raises UserError where it takes neither.
+    """
     on_step: Any = hook.on_step
-    parameters = inspect.signature(on_step).parameters.values()
-    if any(one.kind is one.VAR_POSITIONAL for one in parameters) or len(parameters) > 1:
+    if _takes(on_step, 2):
         return on_step
-    return lambda trainer, record: on_step(trainer)
+    if _takes(on_step, 1):
+        return lambda trainer, record: on_step(trainer)
+    name = type(hook).__name__
+    raise UserError(f"hooks: {name}.on_step must be on_step(self, trainer, record)")
+
+
+def _takes(method: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(method).bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 # What hooks of earlier versions read on the trainer, and where it is now.

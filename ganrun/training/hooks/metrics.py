@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line of numbers per log, a function of config and seed alone."""
+"""metrics.jsonl: one line of numbers for each log. It depends on config and seed alone."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class MetricsFile(Hook):
-    """Every term and monitor, the means since the last line; scores as score/NAME. Timings never repeat: left out."""
+    """The means of terms and monitors since the last line, and scores as score/NAME. No timings: they never repeat."""
 
     stage = Stage.WRITE
     file: IO[str] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         path = self.folder / "metrics.jsonl"
-        # a resumed run may have written lines after its checkpoint: they are about to come again
+        # lines after the checkpoint of a resumed run are about to be written again
         rows = ((line, row_of(line)) for line in lines_of(path))
         kept = [line.decode().rstrip() for line, row in rows if row is not None and row["step"] <= trainer.step]
         write_text(path, "".join(f"{line}\n" for line in kept))  # on a full disk the old lines stay

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Status(Hook):
-    """Kept up to date at every log, for people and schedulers that look from outside."""
+    """Written at every log, for people and schedulers that watch the run from outside."""
 
     stage = Stage.WRITE
 
@@ -33,6 +33,6 @@ class Status(Hook):
 
 
 def write_status(folder: Path, state: str, step: int, reason: str | None = None, alarms: Sequence[str] = ()) -> None:
-    """Replace status.json as a whole: a reader never sees half of it. `alarms` are in it where there are any."""
+    """Replace status.json in one operation: a reader never sees half of it. It has `alarms` where there are any."""
     status = {"state": state, "step": step, "reason": reason, **({"alarms": list(alarms)} if alarms else {})}
     write_text(folder / "status.json", json.dumps(status) + "\n")

@@ -1,4 +1,4 @@
-"""Watchdog: says when a run has gone wrong, with what it saw and what to try; stops it or sends it back if asked."""
+"""Watchdog: warns when a run goes wrong, with numbers and what to try; can stop the run or roll it back."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("ganrun")
 
 ACTIONS = ("warn", "stop", "rollback")
-REST = 0.01  # of its first rate: a player whose schedule has brought it below is not expected to move
-CALM = 10  # rows without a symptom, after which it is news again
+REST = 0.01  # of the first learning rate: below it a player is not expected to move
+CALM = 10  # rows without a symptom, after which it is reported again
 SEEN = 512  # reals whose labels are compared
 
 
 class Watchdog(Hook):
-    """Shows each row of numbers to its `symptoms`, and says what they find, once for as long as it lasts.
+    """Gives each logged row to its `symptoms`, and warns of what they find, once for as long as it lasts.
 
-    It looks where numbers have been read anyway, and at every `looks`-th of those at `count` samples of fixed noise.
-    Its own numbers (weight norms, rates, the samples' diversity) and an `alarm/...` go into the row, for metrics.jsonl
-    and TensorBoard: so it comes before them, and after the scores. `action` is warn; stop, which ends the run with a
-    checkpoint and exit code 1; or rollback, to a checkpoint from before the symptom at half the learning rates.
+    It adds numbers of its own to the row (weight norms, learning rates, the diversity of samples, `alarm/...`), which
+    metrics.jsonl and TensorBoard then have too. At every `looks`-th log it draws `count` samples of fixed noise.
+    `action` is warn; stop, which ends the run with a checkpoint and exit code 1; or rollback, to a checkpoint from
+    before the symptom, at half the learning rates.
     """
 
     stage = Stage.JUDGE
@@ -66,7 +66,7 @@ class Watchdog(Hook):
         roles = {player: trainer.system.role(player) for player in trainer.system.players()}
         for symptom in self.symptoms.values():
             symptom.begin(roles)
-        self.lasting: dict[str, int] = {}  # symptoms that have been told: rows that have shown nothing since
+        self.lasting: dict[str, int] = {}  # reported symptoms: rows without them since then
         path = self.folder / "metrics.jsonl"
         for row in rows_of(path, trainer.step):
             try:
@@ -103,7 +103,7 @@ class Watchdog(Hook):
             trainer.control.go_back(line, finding.since)
 
     def news(self, row: Row) -> Iterator[tuple[str, Finding]]:
-        """Shows a row to every symptom; what was not there before, or long ago."""
+        """Give a row to every symptom. Yields findings that were not there in the last rows."""
         for name, symptom in self.symptoms.items():
             finding = symptom.look(row, self.config)
             if finding is not None:
@@ -116,7 +116,7 @@ class Watchdog(Hook):
                     del self.lasting[name]
 
     def numbers(self, trainer: Trainer) -> dict[str, float]:
-        """What the symptoms need besides what was logged. Waits for the device."""
+        """Numbers that symptoms need besides the logged ones. Waits for the device."""
         numbers = {f"{name}/lr": float(one.param_groups[0]["lr"]) for name, one in trainer.optimizers.items()}
         norms = {
             f"{name}/weight_norm": nn.utils.get_total_norm([p for group in one.param_groups for p in group["params"]])
@@ -131,7 +131,7 @@ class Watchdog(Hook):
 
 
 class Samples:
-    """Pictures of the same noise, and the reals that they are compared with."""
+    """Pictures of fixed noise, and the real pictures that they are compared with."""
 
     def __init__(self, trainer: Trainer, examples: dict[str, torch.Tensor]) -> None:
         self.examples, self.labels = examples, examples.get("label")
@@ -144,7 +144,7 @@ class Samples:
 
     @classmethod
     def of(cls, trainer: Trainer, count: int) -> Samples | None:
-        """None where the system draws from pictures."""
+        """None where the system needs pictures as inputs."""
         found = examples(trainer, min(count, max(8, trainer.stream.batch_size)))
         return cls(trainer, found) if found.keys() <= {"latent", "label"} else None
 
@@ -164,7 +164,7 @@ class Samples:
         return numbers | self.sight | self.label_gap(trainer)
 
     def label_gap(self, trainer: Trainer) -> dict[str, float]:
-        """By how much the judge prefers reals with their own label to the same with another's."""
+        """By how much the discriminator prefers real pictures with their own label to the same with a wrong label."""
         labels = self.reals["label"]
         other = labels.roll(1)
         differ = other != labels
@@ -173,7 +173,7 @@ class Samples:
         batch = {"image": self.reals["image"][differ], "label": labels[differ]}
         right = verdicts(trainer, batch["image"], batch)
         wrong = verdicts(trainer, batch["image"], {**batch, "label": other[differ]})
-        if right is None or wrong is None or torch.equal(right, wrong):  # it is not told the label
+        if right is None or wrong is None or torch.equal(right, wrong):  # it does not use the label
             return {}
         return {"samples/label_gap": preference(right, wrong)}
 

@@ -16,12 +16,11 @@ from torch.utils._pytree import tree_leaves
 
 from ganrun.data.loading.stream import Batch, cut
 from ganrun.systems.system import System
+from ganrun.training.planning.late_step import ALL_PENALTIES, ALL_PLAYERS
 
 log = logging.getLogger("ganrun")
 
 Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]  # name, shape without the batch, kind of number
-
-LATE = 5040 * 10**5  # a step so late that all phases of a game have begun, divided by all that penalties wait for
 
 
 def most_of_a_step(
@@ -36,7 +35,7 @@ def most_of_a_step(
         with FakeTensorMode(allow_non_fake_inputs=True), torch.random.fork_rng(devices=[]):
             system = without_numbers(on_meta).train()
             batch = {name: torch.empty((batch_size, *shape), dtype=dtype) for name, shape, dtype in shapes}
-            steps = {system.graph_key(step) or step: step for step in (LATE - 1, LATE)}
+            steps = {system.graph_key(step) or step: step for step in (ALL_PLAYERS, ALL_PENALTIES)}
             return max(Living().most_of(system, batch, step, accumulate, bf16) for step in steps.values())
     except Exception as error:  # a network that looks at numbers: whatever it makes of there being none
         log.debug("memory: no step without numbers: %s", error)
@@ -83,7 +82,7 @@ class Living(TorchDispatchMode):
 
     def most_of(self, system: System, batch: Batch, step: int, accumulate: int, bf16: bool) -> int:
         """Plays a step as `Trainer.play` does, gradients of the step before included; they do not count."""
-        weights = {name: weights_of(module) for name, module in system.players().items()}
+        weights = {name: parameters_of(module) for name, module in system.players().items()}
         everybody = [weight for own in weights.values() for weight in own]
         with self:
             for weight in everybody:
@@ -103,5 +102,5 @@ class Living(TorchDispatchMode):
             objective.total.backward(inputs=weights)
 
 
-def weights_of(module: nn.Module) -> list[Tensor]:
+def parameters_of(module: nn.Module) -> list[Tensor]:
     return [weight for weight in module.parameters() if weight.requires_grad]

@@ -17,6 +17,7 @@ from ganrun.common import torchrun
 from ganrun.common.device import pick_device, set_threads
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
+from ganrun.common.untrusted import MAX_PICKLE
 from ganrun.config.build import build
 from ganrun.config.builders import load_dataset
 from ganrun.config.schema import check_own
@@ -117,6 +118,7 @@ def plan(
     if config["init_from"] is not None:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
     held, stored = estimates.held(system, system.ema_module(), optimizers)
+    require_short_list(estimates.listed(system, system.ema_module(), optimizers))
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
     copy = estimates.copies(hooks, stored, length.steps)
@@ -127,6 +129,15 @@ def plan(
     disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
     return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said, systems)
+
+
+def require_short_list(nbytes: int) -> None:
+    """Raises UserError for networks of so many tensors that a checkpoint of them could be written, but not opened."""
+    if nbytes > MAX_PICKLE:
+        raise UserError(
+            f"model: its checkpoints would list {nbytes / MAX_PICKLE:.1f} times as many tensors as a checkpoint may "
+            "have: choose networks with fewer layers"
+        )
 
 
 def _divisor(config: Config) -> str:

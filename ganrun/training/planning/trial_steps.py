@@ -14,9 +14,10 @@ from ganrun.data.loading.stream import prepare
 from ganrun.systems.system import Batch
 from ganrun.training.planning import estimates
 from ganrun.training.planning.activations import most_of_a_step
+from ganrun.training.planning.late_step import ALL_PLAYERS
 from ganrun.training.planning.systems import Systems
 
-REHEARSED = (*range(5), 5040 * 10**5 - 1)  # steps: the first, and one so late that all phases have begun and all move
+REHEARSED = (*range(5), ALL_PLAYERS)  # steps: the first ones, and one after all warm-up phases
 REHEARSABLE = 50_000_000  # weights: beyond that real turns would take too long to wait for
 
 

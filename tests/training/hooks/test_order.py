@@ -96,3 +96,13 @@ def test_the_trainer_holds_few_things(tiny, tmp_path: Path) -> None:
     trainer = runs.assemble(tiny("model=mlp", "steps=2"), tmp_path)
     trainer.fit()
     assert len(vars(trainer)) <= 15, sorted(vars(trainer))
+
+
+class Lost(Hook):
+    def on_step(self) -> None: ...  # type: ignore[override]
+
+
+def test_a_hook_that_takes_neither_is_refused_before_the_first_step(tiny, tmp_path: Path) -> None:
+    config = tiny("model=mlp", "steps=3", "hooks=quiet")
+    with pytest.raises(UserError, match=r"Lost.on_step must be on_step\(self, trainer, record\)"):
+        runs.train({**config, "hooks": {"lost": {"_target_": f"{__name__}.Lost"}}}, tmp_path)

@@ -72,6 +72,11 @@ def test_a_wasserstein_loss_is_never_won_however_often_it_is_right() -> None:
     assert shown(DiscriminatorWins(), [game(1.0, -8.0)] * 60) is None
 
 
+def test_only_a_discriminator_can_win() -> None:
+    rows = [{"encoder/accuracy": 1.0, "encoder/adversarial": 0.0}] * 60
+    assert shown(DiscriminatorWins(), rows) is None
+
+
 def test_one_of_several_discriminators_may_still_have_something_to_learn() -> None:
     names = ("discriminators/adversarial_first", "discriminators/adversarial_second")
     rows = [{"discriminators/accuracy": 0.995, names[0]: 0.001, names[1]: 0.3}] * 60
