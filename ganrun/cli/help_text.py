@@ -72,6 +72,16 @@ def _key_lines(entry: Entry) -> list[str]:
     return [*first, *(indent + line for line in lines[1:])]
 
 
+def which_model(words: Sequence[str]) -> str | None:
+    """A note for a line of `ganrun train` that names no model: it is not the demo that `ganrun train` alone starts."""
+    names = {word.lstrip("+").partition("=")[0] for word in words}
+    if names & {"model", "experiment", "resume", "init_from"}:
+        return None
+    choices = chosen("train", {word.partition("=")[0]: word.partition("=")[2] for word in words if "," not in word})
+    parts = " ".join(f"{group}={choices[group]}" for group in ("model", "loss", "dataset") if group in choices)
+    return f"this trains {parts}; the demo of `ganrun train` alone is experiment=digits"
+
+
 def _keys(page: Path) -> str:
     """The page's own lines, without the parts that are Hydra's."""
     lines = page.read_text(encoding="utf-8").split("\nhydra:")[0].splitlines()[1:]

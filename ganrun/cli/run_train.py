@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ganrun.cli import composition, overrides
+from ganrun.cli import composition, help_text, overrides
 from ganrun.cli.grammar import name_of
 from ganrun.cli.hydra_main import hand_to_hydra, output_folder, run_here
 from ganrun.cli.overrides import Request
@@ -57,6 +57,8 @@ def run_train(words: list[str]) -> int:
         checked.append(train.check(config, folder))
         if request.multirun:
             checked[-1].plan.systems.drop()  # each job builds its own when it starts
+    if not request.multirun and (note := help_text.which_model(words)):
+        print(f"ganrun: note: {note}", file=sys.stderr)
     if configs[0]["dry_run"]:
         print("\n\n".join("\n".join(one.plan.lines()) for one in checked))
         return 0

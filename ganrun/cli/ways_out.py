@@ -72,7 +72,7 @@ def no_such_choice(group: str, value: str, known: Mapping[str, str]) -> str:
     names = [name.strip(" '\"") for name in value.strip("[]").split(",")]
     if value.startswith("[") and len(names) > 1 and all(name in known for name in names):
         return (
-            f"{group}={shown(value)}: a run has one {group}: {group}={names[0]}; "
+            f"{group}={shown(value)}: no such choice, a run has one {group}: {group}={names[0]}; "
             f"-m {group}={','.join(names)} starts a run with each"
         )
     return f"{group}={shown(value)}: no such choice; {nearest(value[:80], known, 5)}"

@@ -102,3 +102,22 @@ def test_a_key_of_an_earlier_version_says_its_new_name(
     monkeypatch.setitem(synonyms.RENAMED, "averaging", "average")
     assert main(["train", word]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed=1"], "this trains model=dcgan loss=non_saturating dataset=digits; the demo of `ganrun train` alone is"),
+        (["loss=wgan"], "this trains model=dcgan loss=wgan dataset=digits"),
+        (["model=mlp"], None),
+        (["experiment=digits"], None),
+    ],
+)
+def test_a_line_that_names_no_model_says_which_one_it_trains(
+    words: list[str], said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    quick = [word for word in QUICK if not word.startswith("model=")]
+    assert main(["train", *quick, "steps=2", *words]) == 0
+    err = capsys.readouterr().err
+    assert said in err if said else "this trains" not in err
