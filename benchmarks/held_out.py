@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganrun.checkpoints.load import load_checkpoint
-from ganrun.checkpoints.restore import restore
+from ganrun.checkpoints.restore import load_system
 from ganrun.common.images import save_png, to_uint8
 from ganrun.common.seeding import reseed
 from ganrun.config.build import build
@@ -63,7 +63,7 @@ def write(images: Tensor, folder: Path) -> None:
 @torch.inference_mode()
 def judge(ckpt: str, clean: Tensor, folder: Path | None = None) -> list[str]:
     state = load_checkpoint(ckpt, "--ckpt")
-    system = restore(state, "ema")
+    system = load_system(state, "ema")
     node = state["config"]["dataset"]
     damage = build(node["damages"][node["damage"]], Damage, "damage")
     reseed(1)

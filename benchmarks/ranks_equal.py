@@ -106,7 +106,7 @@ def trainer_of(loss: str, norm: str, world: World, steps: int, accumulate: int =
         synchronise_(system)
     optimizers = {name: torch.optim.Adam(module.parameters(), 0.01) for name, module in system.players().items()}
     stream = Stream(Points(), BATCH, 0, world.rank, world.size)
-    average = Average(system.drawn_with(), 0.01, BATCH)
+    average = Average(system.ema_module(), 0.01, BATCH)
     schedules = {name: Constant() for name in optimizers}
     return Trainer(
         system, stream, optimizers, schedules, average, Length(steps=steps), log_every=2, world=world,

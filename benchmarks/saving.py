@@ -23,6 +23,7 @@ from ganrun.cli.composition import compose_plain
 from ganrun.config.schema import check
 from ganrun.training import runs
 from ganrun.training.hooks.checkpoints import Checkpoints
+from ganrun.training.record import StepRecord
 from ganrun.training.trainer import Trainer
 
 WORDS = ["model=dcgan", "dataset=digits", "device=auto", "threads=1", "precision=fp32"]
@@ -39,7 +40,7 @@ class Saver(Checkpoints):
         self.copies: list[float] = []
         self.writes: list[float] = []
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         number, step = divmod(trainer.step - self.warm_up, self.block)
         if step == 0 and number >= 0:
             now = settled(trainer)

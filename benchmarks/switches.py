@@ -36,11 +36,11 @@ def without_onednn(trainer: Trainer) -> None:
 
 
 def in_torchs_layout(trainer: Trainer) -> None:
-    if "prepare" in vars(trainer):
+    if "prepare_batch" in vars(trainer):
         return
     trainer.system.to(memory_format=torch.contiguous_format)
-    prepare = trainer.prepare
-    trainer.prepare = lambda batch: {name: t.contiguous() for name, t in prepare(batch).items()}  # type: ignore[method-assign]
+    prepare = trainer.prepare_batch
+    trainer.prepare_batch = lambda batch: {name: t.contiguous() for name, t in prepare(batch).items()}  # type: ignore[method-assign]
 
 
 def upsampling_first(trainer: Trainer) -> None:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tutorial_data import untinted
 
 from ganrun.checkpoints.load import load_checkpoint
-from ganrun.checkpoints.restore import restore
+from ganrun.checkpoints.restore import load_system
 from ganrun.commands.apply.album import find_pictures, stem
 from ganrun.commands.apply.apply import STRIPS
 from ganrun.data.decode import decode_whole
@@ -198,7 +198,7 @@ def lean(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def cycle(args: argparse.Namespace) -> Numbers:
     """|F(G(a)) - a| and |G(F(b)) - b| of pictures that the run never saw, evenly spaced over the names."""
     state = load_checkpoint(args.ckpt, "CKPT")
-    system = restore(state, args.weights)
+    system = load_system(state, args.weights)
     if not isinstance(system, CycleGAN):
         raise ValueError(f"{args.ckpt} is a {type(system).__name__}, and only a CycleGAN goes there and back")
     numbers: Numbers = {"step": state["progress"]["step"]}
@@ -216,7 +216,7 @@ def cycle(args: argparse.Namespace) -> Numbers:
 def reconstruction(args: argparse.Namespace) -> Numbers:
     """Mean squared error of MNIST's 10,000 test digits after an autoencoder, beside that of the mean training digit."""
     state = load_checkpoint(args.ckpt, "CKPT")
-    system = restore(state)
+    system = load_system(state)
     if not isinstance(system, VAE):
         raise ValueError(f"{args.ckpt} is a {type(system).__name__}, which encodes nothing")
     train, test = (scaled(mnist(args.data, train=train)[0]) for train in (True, False))

@@ -29,6 +29,8 @@ from ganrun.config.schema import check
 from ganrun.training import runs
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.hooks.watchdog import Watchdog
+from ganrun.training.record import StepRecord
+from ganrun.training.rendering import examples
 from ganrun.training.trainer import Trainer
 
 SMALL = ["model.generator.base_channels=16", "model.discriminator.base_channels=16"]
@@ -59,7 +61,7 @@ class At(Hook):
         if not self.step:
             self.deed(trainer)
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if trainer.step == self.step:
             self.deed(trainer)
 
@@ -70,8 +72,8 @@ class Alarms(Hook):
     def __init__(self) -> None:
         self.first: dict[str, int] = {}
 
-    def on_step(self, trainer: Trainer) -> None:
-        for name in trainer.logged or ():
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        for name in record.means or ():
             if name.startswith("alarm/"):
                 self.first.setdefault(name.removeprefix("alarm/"), trainer.step)
 
@@ -92,7 +94,7 @@ def one_mode(trainer: Trainer) -> None:
         latents, *labels = inputs
         return latents[:1].expand_as(latents) * 0 + kept.to(latents), *labels
 
-    kept = torch.randn(1, trainer.examples(8)["latent"].shape[1])
+    kept = torch.randn(1, examples(trainer, 8)["latent"].shape[1])
     network.register_forward_pre_hook(frozen)
 
 
@@ -192,7 +194,7 @@ def watched(words: list[str], data: str, steps: int, at: int = 0, deed: Any = No
 
 
 def said(trainer: Trainer) -> None:
-    for line in trainer.alarms:
+    for line in trainer.control.alarms:
         print("    " + line, flush=True)
 
 
@@ -229,9 +231,9 @@ class Switched(Hook):
             self.hook.on_start(trainer)
         self.started = True
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if self.on:
-            self.hook.on_step(trainer)
+            self.hook.on_step(trainer, record)
 
 
 def cost(args: argparse.Namespace) -> None:

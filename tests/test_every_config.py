@@ -151,7 +151,7 @@ def plays(words: list[str], tiny, tmp_path: Path) -> None:
     runs.train({**config, "steps": 4}, tmp_path / "parts")
     state = load.load_checkpoint(str(tmp_path / "parts"), "resume")
     resumed = runs.train(config, tmp_path / "parts", state=state)
-    assert differences(plain(whole), plain(resumed)) == []
+    assert differences(state_of(whole), state_of(resumed)) == []
 
 
 def watch(trainer) -> set[str]:
@@ -191,10 +191,10 @@ def clone(module: torch.nn.Module) -> list[torch.Tensor]:
     return [weight.detach().clone() for weight in module.parameters(recurse=False)]
 
 
-def plain(trainer) -> dict:
-    from ganrun.checkpoints.checkpoint import plain as as_plain
+def state_of(trainer) -> dict:
+    from ganrun.checkpoints.checkpoint import to_builtin
 
-    return as_plain(trainer.state_dict())
+    return to_builtin(trainer.state_dict())
 
 
 def pictures(folder: Path) -> None:

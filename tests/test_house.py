@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "evaluation": {"common", "augmentations", "networks", "systems", "data", "config", "checkpoints"},
     "training": {"common", "networks", "losses", "systems", "data", "config", "checkpoints", "evaluation"},
     "commands": {"common", "systems", "data", "config", "checkpoints", "evaluation", "training"},
-    "cli": {"common", "losses", "data", "config", "checkpoints", "commands"},
+    "cli": {"common", "losses", "systems", "data", "config", "checkpoints", "commands"},
 }  # fmt: skip
 FACE = ("__init__", "__main__")  # the package's own two files
 
@@ -122,6 +122,19 @@ def test_the_trainer_names_no_system() -> None:
     text = text_of(PACKAGE / "training" / "trainer.py").lower()
     for word in ("generator", "discriminator", "latent", "cyclegan", "label"):
         assert word not in text.replace("it does not know what a gan is", "")
+
+
+PLAYERS = {f"{name}{s}" for name in ("discriminator", "generator") for s in ("", "s")} | {"autoencoder"}
+
+
+def test_only_systems_know_their_players_by_name() -> None:
+    """Others ask `System.role`: a system may call its players as it likes."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if room_of(path) != "systems" else ():
+            called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+            if isinstance(node, ast.Compare) or called in ("startswith", "endswith", "removeprefix"):
+                named = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant)} & PLAYERS
+                assert not named, f"{path}, line {node.lineno}: {named}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ganrun import __version__
-from ganrun.common.atomic import make_folder, whole
+from ganrun.common.atomic import atomic_write, make_folder
 from ganrun.common.errors import CheckpointError, DamagedError
-from ganrun.common.reading import read_regular
+from ganrun.common.regular_files import read_regular
 from ganrun.common.untrusted import check_container, leaves, printable
 
 FORMAT_VERSION = 1
@@ -38,17 +38,17 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], inside: Path | 
     anything that is not plain, OSError when it cannot be written.
     """
     path = Path(path)
-    document = {"format_version": FORMAT_VERSION, "ganrun_version": __version__, **plain(state)}
+    document = {"format_version": FORMAT_VERSION, "ganrun_version": __version__, **to_builtin(state)}
     if inside is None:
         make_folder(path.parent, parents=False)
-    with whole(path, inside, durable=True) as file:
-        sealed = Sealed(file)
+    with atomic_write(path, inside, durable=True) as file:
+        sealed = Sha256Writer(file)
         torch.save(document, sealed)  # type: ignore[arg-type]  # it asks for `write` and `flush` alone
         sealed.end()
 
 
-class Sealed:
-    """Hands a zip on to `file` piece by piece, so that no copy of it lies in memory, and ends it with its SHA-256.
+class Sha256Writer:
+    """Writes a zip to `file` in pieces, without a copy in memory, and appends its SHA-256 as the zip comment.
 
     The last two bytes are held back: they say how long the comment is. What `file` raises is raised by `end`, because
     torch's writer does not stop well in the middle.
@@ -77,7 +77,7 @@ class Sealed:
                 self.error = error
 
     def flush(self) -> None:
-        """Nothing waits here."""
+        """Nothing is buffered here."""
 
     def end(self) -> None:
         """Raises OSError for what could not be written."""
@@ -112,7 +112,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> di
         _check_state(state, len(data))
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be opened safely: {printable(str(error))}") from None
-    except Exception as error:  # whatever the reader trips over; torch's own words advise to trust the file
+    except Exception as error:  # any error of torch's reader; its message would advise to trust the file
         raise CheckpointError(f"{path} cannot be opened safely: {type(error).__name__}") from None
     if not isinstance(state, dict) or type(state.get("format_version")) is not int:
         raise CheckpointError(f"{path} is not a checkpoint of ganrun")
@@ -125,10 +125,10 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> di
 
 def snapshot(state: Mapping[str, Any]) -> dict[str, Any]:
     """`state` as it is now, copied to host memory: it can be written while the next steps change the weights."""
-    return plain(state, take=lambda tensor: tensor.detach().to("cpu", copy=True))
+    return to_builtin(state, take=lambda tensor: tensor.detach().to("cpu", copy=True))
 
 
-def plain(value: Any, where: str = "state", take: Callable[[Tensor], Tensor] = Tensor.detach) -> Any:
+def to_builtin(value: Any, where: str = "state", take: Callable[[Tensor], Tensor] = Tensor.detach) -> Any:
     """The same content in dicts, lists and plain scalars. Raises TypeError that names the place of anything else."""
     if isinstance(value, str):
         return sys.intern(str(value))  # pickle writes an object once: without this, a resumed run has other bytes
@@ -137,20 +137,20 @@ def plain(value: Any, where: str = "state", take: Callable[[Tensor], Tensor] = T
     if isinstance(value, Tensor):
         return take(value)
     if isinstance(value, Mapping):
-        return {_plain_key(key, where): plain(item, f"{where}.{key}", take) for key, item in value.items()}
+        return {_builtin_key(key, where): to_builtin(item, f"{where}.{key}", take) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item, f"{where}[{number}]", take) for number, item in enumerate(value)]
+        return [to_builtin(item, f"{where}[{number}]", take) for number, item in enumerate(value)]
     raise TypeError(f"{where} is a {type(value).__name__}: a checkpoint holds tensors and plain values only")
 
 
-def _plain_key(key: Any, where: str) -> str | int:
+def _builtin_key(key: Any, where: str) -> str | int:
     if not isinstance(key, (str, int)):
         raise TypeError(f"{where} has the key {key!r}: keys are strings or whole numbers")
     return sys.intern(str(key)) if isinstance(key, str) else key
 
 
 def _check_state(state: Any, stored: int) -> None:
-    """Raises ValueError for parts that `save` never wrote, and for tensors larger than the `stored` bytes they came in.
+    """Raises ValueError for types that `save` never writes, and for tensors larger than the `stored` bytes of the file.
 
     A tensor of stride 0 declares a billion elements in a kilobyte.
     """

@@ -1,4 +1,4 @@
-"""finding: which file a checkpoint's name means. No torch: a wrong name is said at once."""
+"""Finds the file that a checkpoint's name means. No torch, so that errors appear at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ganrun.common.errors import CheckpointError
-from ganrun.common.reading import kind
+from ganrun.common.regular_files import kind
 
 
 def find(reference: str | os.PathLike[str], runs: str | os.PathLike[str] = "outputs") -> Path:

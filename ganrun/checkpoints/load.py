@@ -1,4 +1,4 @@
-"""Reads the checkpoint that a key such as `ckpt=` or `resume=` names, and refuses what is no run's."""
+"""Reads the checkpoint that a key such as `ckpt=` or `resume=` names, and checks that a run saved it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganrun.checkpoints import checkpoint, memory_limit
 from ganrun.checkpoints.find import find, newest
-from ganrun.checkpoints.stored_facts import check_facts, check_going_on
+from ganrun.checkpoints.stored_facts import check_facts, check_resumable
 from ganrun.common import torchrun
 from ganrun.common.errors import CheckpointError, DamagedError, UserError
 from ganrun.common.types import Config
@@ -37,7 +37,7 @@ def load_checkpoint(reference: str, key: str) -> Config:
     try:
         state, damage = checkpoint.load(path), None
     except CheckpointError as error:
-        found = first_whole(others) if isinstance(error, DamagedError) else None
+        found = first_undamaged(others) if isinstance(error, DamagedError) else None
         if found is None:
             raise UserError(f"{key}={error}") from None
         state, damage = found, error
@@ -55,7 +55,7 @@ def check_run(state: Config, path: Path, key: str) -> None:
     missing = [part for part in ("config", "system", "average", "progress") if not isinstance(state.get(part), dict)]
     if missing:
         raise UserError(f"{key}={path} holds no {missing[0]}: it is not the checkpoint of a run")
-    if key == "init_from":  # its weights alone are taken, by networks that are there already
+    if key == "init_from":  # only its weights are used, and the networks exist already
         return
     state["config"] = with_current_names(state["config"])
     try:
@@ -63,15 +63,15 @@ def check_run(state: Config, path: Path, key: str) -> None:
         check_facts(state)
         check_stored(state["config"], whole=key == "resume")
         if key == "resume":
-            check_going_on(state)
+            check_resumable(state)
     except ValueError as error:
         raise UserError(f"{key}={path}: {error}") from None
     if names_only(state["config"].get("model"), FROM_A_FILE):  # others wait for the `trust` of whoever builds them
         memory_limit.require_fit(state, FROM_A_FILE, key)
 
 
-def first_whole(paths: Sequence[Path]) -> Config | None:
-    """The first that can be read."""
+def first_undamaged(paths: Sequence[Path]) -> Config | None:
+    """The first checkpoint that is not damaged; None if all are."""
     for path in paths:
         with contextlib.suppress(DamagedError):
             return checkpoint.load(path)
@@ -79,5 +79,5 @@ def first_whole(paths: Sequence[Path]) -> Config | None:
 
 
 def trusted(packages: str | Sequence[str] | None) -> tuple[str, ...]:
-    """What a config that came out of a file may name: ganrun, torch.nn, torch.optim, and what the user adds."""
+    """Packages whose classes a config from a file may name: ganrun, torch.nn, torch.optim, and `packages`."""
     return (*FROM_A_FILE, *([packages] if isinstance(packages, str) else packages or ()))

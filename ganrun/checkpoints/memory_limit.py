@@ -32,7 +32,7 @@ def require_fit(state: Mapping[str, Any], trust: Sequence[str], key: str = "ckpt
     with torch.random.fork_rng(devices=[]), torch.device("meta"), within([*stored.values()], key):
         system = build(system, System, "model", trust, loss=AdversarialLoss())  # nobody plays: any loss will do
     _compare(without_losses(system, system.state_dict()), without_losses(system, stored), key)
-    _compare(system.drawn_with().state_dict(), state["average"], key)
+    _compare(system.ema_module().state_dict(), state["average"], key)
 
 
 def without_losses(system: System, tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from ganrun.checkpoints.load import trusted
 from ganrun.checkpoints.memory_limit import require_fit, without_losses
 from ganrun.common.device import pick_device
-from ganrun.common.errors import UserError
+from ganrun.common.errors import UserError, is_out_of_memory
 from ganrun.common.types import Config
 from ganrun.config.builders import build_system
 from ganrun.losses.loss import AdversarialLoss
@@ -23,22 +23,22 @@ MISFITS = (
 )  # fmt: skip
 
 
-def restore(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
+def load_system(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
     """The system that a checkpoint describes, with its weights, in eval mode. Raises UserError."""
     allowed = trusted(trust)
     require_fit(state, allowed)
-    system = build_system(state["config"], allowed, loss=AdversarialLoss())  # nobody plays: any loss will do
+    system = build_system(state["config"], allowed, loss=AdversarialLoss())  # no training here, so the loss is not used
     try:
         system.load_state_dict(without_losses(system, state["system"]))
         if weights == "ema":
-            system.drawn_with().load_state_dict(state["average"])
+            system.ema_module().load_state_dict(state["average"])
     except (RuntimeError, KeyError) as error:
         raise UserError(f"ckpt: its weights do not fit its own config: {' '.join(str(error).split())[:200]}") from None
-    return answering(system.eval())
+    return with_one_line_errors(system.eval())
 
 
-def answering(system: System) -> System:
-    """The same system, whose parts a file put together: where they do not fit, it says so in one line (UserError)."""
+def with_one_line_errors(system: System) -> System:
+    """The same system; its methods raise UserError with one line where the checkpoint's modules do not fit together."""
 
     def guarded(name: str, passed: tuple[type[Exception], ...]) -> None:
         method = getattr(system, name)
@@ -49,22 +49,18 @@ def answering(system: System) -> System:
             except passed:
                 raise
             except MISFITS as error:
-                if wants_memory(error):
+                if is_out_of_memory(error):
                     raise
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise UserError(f"ckpt: its model cannot {name}: {reason:.200}") from error
 
         setattr(system, name, call)
 
-    guarded("draw", (UserError, ValueError, RuntimeError))  # what these say is about what was asked for
+    guarded("draw", (UserError, ValueError, RuntimeError))  # these are about the request
     guarded("render", (UserError,))
     if hasattr(system, "translate"):
         guarded("translate", (UserError, ValueError))
     return system
-
-
-def wants_memory(error: Exception) -> bool:
-    return any(words in str(error) for words in ("out of memory", "can't allocate memory"))
 
 
 def pixels_of(state: Mapping[str, Any]) -> int:
@@ -73,23 +69,23 @@ def pixels_of(state: Mapping[str, Any]) -> int:
     return math.prod(size) if isinstance(size, list) else size**2
 
 
-def conditional(path: Path, state: Config, config: Config) -> System:
-    """The system of a checkpoint, on the device. Raises UserError for one that cannot be asked for a class."""
-    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
+def load_conditional_system(path: Path, state: Config, config: Config) -> System:
+    """The class-conditional system of a checkpoint, on the device. Raises UserError for an unconditional one."""
+    system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     if not getattr(system, "classes", 0):
         raise UserError(
-            f"ckpt={path}: this model is unconditional and knows no classes; train model=cgan or model=acgan"
+            f"ckpt={path}: this model is unconditional, not class-conditional; train model=cgan or model=acgan"
         )
     return system
 
 
-def fingerprint(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """The SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def class_names(state: Config, system: System) -> list[str]:
-    """What its data called the classes; their numbers, where they had no names, or not as many."""
+    """The class names of the run's data; class numbers where names are missing or their number differs."""
     known, classes = state.get("data", {}).get("class_names", []), getattr(system, "classes", 0)
     return known if len(known) == classes else [str(label) for label in range(classes)]
 
@@ -102,7 +98,7 @@ def load_weights(system: System, state: Mapping[str, Any]) -> None:
             networks = {name: tensor for name, tensor in state["system"].items() if not name.startswith("loss.")}
             fresh = {name: tensor for name, tensor in system.state_dict().items() if name.startswith("loss.")}
             system.load_state_dict({**networks, **fresh})
-            system.drawn_with().load_state_dict(state["average"])
+            system.ema_module().load_state_dict(state["average"])
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"init_from: that run's networks are not these: {reason}") from None
+        raise UserError(f"init_from: its networks differ from this run's: {reason}") from None

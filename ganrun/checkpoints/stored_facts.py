@@ -1,4 +1,4 @@
-"""stored: what a checkpoint tells besides its tensors and its config, found to be what a run saves."""
+"""Checks the values of a checkpoint besides its weights and config: progress, class names, optimizer states."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MOVING = ("params", "lr", "initial_lr")  # of an optimizer: what changes as a ru
 
 
 def check_facts(state: State) -> None:
-    """Raises ValueError for what is printed, made into names or counted on, and is not what `save` put there.
+    """Raises ValueError where progress, seed, class names or image shape are not what a run saves.
 
-    The names of the classes are made fit to be shown.
+    Control characters in the class names are replaced.
     """
     progress, config = state["progress"], state["config"]
     if not all(is_count(progress.get(name)) for name in ("step", "images")):
@@ -64,11 +64,11 @@ def check_shape(dataset: Any) -> None:
         raise ValueError("its config's dataset.clean is no group of settings")
 
 
-def check_going_on(state: State) -> None:
-    """Raises ValueError for what no optimizer and no meter leaves behind: a run cannot go on from it."""
+def check_resumable(state: State) -> None:
+    """Raises ValueError where the states of optimizers or meter are missing or malformed: the run cannot resume."""
     optimizers, meter = state.get("optimizers"), state.get("meter")
     if not isinstance(optimizers, dict) or not optimizers or not isinstance(meter, dict):
-        raise ValueError("it holds no optimizers or no meter: a run cannot go on from it")
+        raise ValueError("it holds no optimizers or no meter: the run cannot resume from it")
     for saved in optimizers.values():
         groups, moments = (saved.get("param_groups"), saved.get("state")) if isinstance(saved, dict) else (None, None)
         one = isinstance(groups, list) and len(groups) == 1 and isinstance(groups[0], dict)
@@ -81,7 +81,7 @@ def check_going_on(state: State) -> None:
 
 
 def is_mean(entry: Any) -> bool:
-    """A sum of so many values."""
+    """Whether the entry is a sum with a count, as the meter saves it."""
     if not isinstance(entry, dict) or not is_count(entry.get("count")) or not entry["count"]:
         return False
     total = entry.get("sum")
@@ -91,7 +91,7 @@ def is_mean(entry: Any) -> bool:
 def check_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     """Raises ValueError where what was saved is not the state of this optimizer, which has not stepped yet.
 
-    torch takes anything, and trips over it steps later.
+    torch accepts any state and fails only steps later.
     """
     ours, theirs = optimizer.state_dict()["param_groups"][0], saved["param_groups"][0]
     weights = optimizer.param_groups[0]["params"]
@@ -105,21 +105,21 @@ def check_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         if name in SWITCHES:
             if not isinstance(theirs.get(name), (bool, type(None))):
                 raise ValueError(f"its optimizer's {name} is neither true nor false")
-        elif name not in MOVING and name in theirs and as_saved(theirs[name]) != as_saved(value):
+        elif name not in MOVING and name in theirs and as_list(theirs[name]) != as_list(value):
             raise ValueError(f"its optimizer has {name}={theirs[name]!s:.80}, its config {value!s:.80}")
-    fresh = {shape: remembered(optimizer, shape) for shape in {weight.shape for weight in weights}}
+    fresh = {shape: expected_state(optimizer, shape) for shape in {weight.shape for weight in weights}}
     for number, kept in saved["state"].items():
         check_moments(kept, fresh[weights[number].shape], weights[number].shape)
 
 
-def as_saved(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def check_moments(kept: Mapping[str, Any], fresh: Mapping[str, Any] | None, shape: tuple[int, ...]) -> None:
     """Raises ValueError unless `kept` is of the kind and shape of what is remembered of a weight, where that is known.
 
-    What is empty has not stepped yet.
+    An empty state means that the weight has not been stepped yet.
     """
     for name, like in (fresh or {}).items() if kept else ():
         value = kept.get(name)
@@ -130,10 +130,10 @@ def check_moments(kept: Mapping[str, Any], fresh: Mapping[str, Any] | None, shap
             raise ValueError(f"its optimizer's {name} is {found!s:.80}, of a weight of {list(shape)}")
 
 
-def remembered(optimizer: Optimizer, shape: tuple[int, ...]) -> dict[str, Any] | None:
-    """What one of torch's optimizers keeps after a step of a weight of this shape; None where nobody knows.
+def expected_state(optimizer: Optimizer, shape: tuple[int, ...]) -> dict[str, Any] | None:
+    """The state that a torch optimizer has after one step for a weight of this shape; None if unknown.
 
-    It is tried out, on the meta device: no memory, no arithmetic.
+    Found by one step on the meta device, which needs no memory and no arithmetic.
     """
     cls, weight = type(optimizer), torch.zeros(shape, device="meta", requires_grad=True)
     if not cls.__module__.startswith("torch.optim."):

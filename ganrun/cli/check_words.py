@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig
 from ganrun.cli.composition import compose, without_hydra
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import PATHS
-from ganrun.cli.synonyms import meant
+from ganrun.cli.ways_out import instead, no_such_choice, not_a_group
 from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_home
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def check_words(request: Request) -> None:
-    """Every group, choice and key exists; what does not is named with its nearest neighbours."""
+    """Raises UserError for a group, choice or key that does not exist, and names the nearest that do."""
     groups = group_choices(request.config_dir, request.page)
     parsed = request.parsed()
     choices = [override for override in parsed if name_of(override) in groups]
@@ -42,7 +42,7 @@ def check_words(request: Request) -> None:
 
 
 def _first_composition(request: Request, choices: list[Override], groups: Mapping[str, Any]) -> DictConfig:
-    """The chosen parts, to check keys by. The request keeps it where nothing but values is missing in it."""
+    """Compose the chosen groups, to know which keys there are. The request keeps the result for its own use."""
     first = [f"{name_of(o)}={values_of(o, groups)[0]}" for o in choices if not o.is_delete()]
     composed = compose(request.page, first, request.config_dir)
     usual = all(o.type == OverrideType.CHANGE and not o.is_sweep_override() for o in choices)
@@ -58,7 +58,7 @@ def _first_composition(request: Request, choices: list[Override], groups: Mappin
 def _check_choices(override: Override, known: Mapping[str, str]) -> None:
     for value in values_of(override, {name_of(override): known}):
         if value.strip("'\"") not in known:
-            raise UserError(f"{name_of(override)}={shown(value)}: no such choice; {nearest(value[:80], known, 5)}")
+            raise UserError(no_such_choice(name_of(override), value, known))
 
 
 def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping
     node: Any = known
     for depth, name in enumerate(parents):
         if not isinstance(node, DictConfig) or name not in node:
-            if clause := meant(last, lambda other: _there(other, known, groups)):
+            if clause := instead(page, key, lambda other: _there(other, known, groups)):
                 raise UserError(f"{key}: no such key; {clause}")
             beside = ".".join(parents[:depth])
             raise UserError(f"{key}: there is no {name} in {beside or page}; {_nearest_key(name, node, known, groups)}")
@@ -78,7 +78,7 @@ def _check_key(page: str, override: Override, known: DictConfig, groups: Mapping
             return
     if not isinstance(node, DictConfig) or last not in node.keys():  # noqa: SIM118  `in` overlooks keys whose value is ???
         plus = f"; +{key}=… hands a setting that is not listed to the class" if parents else ""
-        clause = meant(last, lambda other: _there(other, known, groups))
+        clause = instead(page, key, lambda other: _there(other, known, groups))
         raise UserError(f"{key}: no such key; {clause or _nearest_key(last, node, known, groups) + plus}")
     _check_kind(key, node._get_node(last), override)
 
@@ -88,7 +88,7 @@ def _there(key: str, known: DictConfig, groups: Mapping[str, Any]) -> bool:
 
 
 def _check_kind(key: str, node: Any, override: Override) -> None:
-    """A group stays a group and a list no group: said before Hydra merges them, which says it in its own words."""
+    """Refuse a value in place of a group and a group in place of a list: Hydra's own message would name no way out."""
     value = override.value()
     if override.is_delete() or override.is_sweep_override() or value is None or node is None:
         return
@@ -98,8 +98,7 @@ def _check_kind(key: str, node: Any, override: Override) -> None:
         return
     names = [str(name) for name in node]
     if not isinstance(value, Mapping):
-        such = f", such as {key}.{names[-1]}=…" if names else ""
-        raise UserError(f"{key}={shown(override.get_value_element_as_str())} must be a group of settings{such}")
+        raise UserError(not_a_group(key, override.get_value_element_as_str(), node))
     for name in map(str, value):
         if names and name not in names:
             raise UserError(f"{key}.{name}: no such key; {nearest(name, names)}; +{key}.{name}=… adds it")

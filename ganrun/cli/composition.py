@@ -23,6 +23,7 @@ from ganrun.cli import resolvers
 from ganrun.cli.hydra_messages import ours
 from ganrun.cli.unknown_keys import placed, refuse_strays
 from ganrun.cli.user_yaml import check_yaml
+from ganrun.cli.ways_out import needed
 from ganrun.common.atomic import write_text
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
@@ -31,11 +32,11 @@ from ganrun.config.tree import conf_folder
 
 
 def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
-    """${dataset_page:mnist}: another data set's page, with the wishes of the node that asks."""
-    from ganrun.data.clean import clean_page
+    """${dataset_page:mnist}: the yaml of another data set, with the settings of the node that asks for it."""
+    from ganrun.data.clean import clean_node
 
     settings: Any = OmegaConf.to_container(_parent_, resolve=False)
-    return OmegaConf.create(clean_page(source, settings, [conf_folder()]), parent=_parent_)
+    return OmegaConf.create(clean_node(source, settings, [conf_folder()]), parent=_parent_)
 
 
 def register_resolvers() -> None:
@@ -47,9 +48,9 @@ def register_resolvers() -> None:
 
 
 class _UsersYaml(FileConfigSource):
-    """The yaml of --config-dir: each file is looked at before it is loaded."""
+    """Reads the yaml of --config-dir; each file is checked before it is loaded."""
 
-    last: Path | None = None  # that was loaded
+    last: Path | None = None  # the file that was loaded last: an error in it is reported by this name
 
     @staticmethod
     def scheme() -> str:
@@ -139,7 +140,7 @@ def plain(config: DictConfig) -> Config:
                 raise UserError(str(cause)) from None  # raised by a resolver of ours, which says it better
         key = getattr(error, "full_key", None)
         if "Missing mandatory value" in str(error):
-            raise UserError(f"{key} is needed: {key}=…") from None
+            raise UserError(needed(str(key))) from None
         raise UserError(f"{key}: {ours(str(error).splitlines()[0])}") from None
     assert isinstance(container, dict)
     return placed(with_current_names({str(key): value for key, value in container.items()}))

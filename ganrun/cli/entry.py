@@ -1,4 +1,4 @@
-"""entry: where the process `ganrun` begins. It heeds signals before anything large is imported, and ends without noise.
+"""Where the process `ganrun` begins. It handles signals before anything large is imported, and ends without noise.
 
 Only what Python itself has loaded at its start may be imported at the top: until `main` has put its handlers up, a
 Ctrl-C is a traceback.
@@ -50,7 +50,7 @@ def _heed_signals() -> None:
 
 
 def _interrupt(number, frame):  # type: ignore[no-untyped-def]
-    """Unwind, so that nothing half written stays: at once where that is no use, after GRACE where it was in vain."""
+    """Raise KeyboardInterrupt so that nothing half written stays. End at once during an import, or after GRACE."""
     import signal
 
     again, Heard.number = Heard.number is not None, number
@@ -64,7 +64,7 @@ def _interrupt(number, frame):  # type: ignore[no-untyped-def]
 
 
 def _importing(frame) -> bool:  # type: ignore[no-untyped-def]
-    """Half an import cannot be unwound: compiled modules turn the interrupt into errors of their own."""
+    """True during an import. Compiled modules turn an interrupt there into errors of their own."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True
@@ -73,7 +73,7 @@ def _importing(frame) -> bool:  # type: ignore[no-untyped-def]
 
 
 def _leave() -> None:
-    """End here: Python's own end would look for half-imported modules, and wait for threads."""
+    """End at once. Python's own end would look for half-imported modules and wait for threads."""
     os._exit(128 + (Heard.number or 2))
 
 
@@ -84,7 +84,7 @@ def _say_unless_interrupted(kind, error, traceback):  # type: ignore[no-untyped-
 
 
 def _end_if_interrupted(what):  # type: ignore[no-untyped-def]
-    """An interrupt that hit a destructor or a callback would be shown and forgotten."""
+    """End on an interrupt inside a destructor or a callback, which Python would only print."""
     if issubclass(what.exc_type, KeyboardInterrupt):
         _leave()
     sys.__unraisablehook__(what)

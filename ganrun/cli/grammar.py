@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
 
 from ganrun.cli.hydra_messages import unreadable
+from ganrun.cli.ways_out import slip
 from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError
 from ganrun.common.limits import SETTINGS
@@ -19,12 +20,13 @@ def parse_overrides(words: Iterable[str]) -> list[Override]:
     parsed = []
     for word in words:
         if "=" not in word and not word.startswith("~"):
-            raise UserError(f"{word!r} is neither a flag nor key=value; --help shows what there is")
+            raise UserError(
+                f"{shown(word)!r} is neither a flag nor key=value without spaces; --help shows what there is"
+            )
         try:
             parsed.append(parser.parse_override(word))
         except (HydraException, ValueError, RecursionError) as error:  # of a number of 5,000 digits, of 1,000 brackets
-            reason = unreadable(str(error))
-            raise UserError(f"{shown(word)}: {reason}; quote special characters twice: \"key='a, b'\"") from None
+            raise UserError(f"{shown(word)}: {slip(word) or unreadable(str(error))}") from None
     return parsed
 
 

@@ -31,16 +31,29 @@ def run_here(request: Request, job: Callable[[Any], None]) -> None:
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.utils import run_job
+    from hydra.errors import HydraException
     from hydra.types import HydraContext, RunMode
+    from omegaconf.errors import OmegaConfBaseException
 
     config, loader = request.composition()
     config.hydra.mode = RunMode.RUN
-    callbacks = Callbacks(config)
-    callbacks.on_run_start(config=config, config_name=request.page)
+    began: list[bool] = []
+
+    def noted(cfg: Any) -> None:
+        began.append(True)
+        job(cfg)
+
     with known_failures():
-        done = run_job(job, config, "hydra.run.dir", None, HydraContext(loader, callbacks))
-        callbacks.on_run_end(config=config, config_name=request.page, job_return=done)
-        _ = done.return_value  # raises what the job raised
+        try:
+            callbacks = Callbacks(config)
+            callbacks.on_run_start(config=config, config_name=request.page)
+            done = run_job(noted, config, "hydra.run.dir", None, HydraContext(loader, callbacks))
+            callbacks.on_run_end(config=config, config_name=request.page, job_return=done)
+            _ = done.return_value  # raises what the job raised
+        except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, ImportError) as error:
+            if began or isinstance(error, UserError):
+                raise
+            raise UserError(f"hydra's own settings: {ours(str(error))}") from None
 
 
 def hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> None:

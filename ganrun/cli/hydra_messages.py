@@ -46,4 +46,5 @@ def unreadable(text: str) -> str:
     place = found[1].strip() if found else ""
     if place == "<EOF>":
         return "it ends too early: a value, bracket or quote is missing"
-    return f"it cannot be read from {place[:40]} on" if place else "it cannot be read as key=value"
+    reason = f"it cannot be read from {place[:40]} on" if place else "it cannot be read as key=value"
+    return f"{reason}; quote special characters twice: \"key='a, b'\""

@@ -76,7 +76,7 @@ def _dispatch(words: list[str]) -> int:
         directory = _value_after("--config-dir", rest) or _value_after("-cd", rest)
         if directory:
             check_current_folder()
-        print(help_text.help_page(command, Path(directory).absolute() if directory else None))
+        print(help_text.help_page(command, Path(directory).absolute() if directory else None, rest))
         return 0
     if not command.composed:
         print(command.run(*rest))

@@ -1,7 +1,7 @@
 """From the words of a command line to a checked request.
 
-Hydra itself makes a run's folder before it runs anything and exits 1 on its own errors. So each command line
-passes through here first: what is wrong with it is said in one line, and nothing has been written yet.
+Hydra itself makes the folder of a run before it runs anything, and exits with 1 on its own errors. So each command
+line is checked here first: a mistake is one line, and nothing has been written yet.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from ganrun.cli.check_words import check_words
 from ganrun.cli.composition import Composition, checked_plain, compose, in_our_words
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import allow_absent, as_meant
-from ganrun.cli.synonyms import undashed
 from ganrun.cli.user_yaml import check_folder
+from ganrun.cli.ways_out import several_values
 from ganrun.common.errors import CheckpointError, UserError
 from ganrun.common.limits import SETTINGS
 from ganrun.common.types import Config
-from ganrun.config.schema import CHECKS, LENGTHS, check
+from ganrun.config.schema import KEYS, LENGTHS, check
+from ganrun.config.synonyms import undashed
 from ganrun.config.tree import group_choices
 
 JOBS_CHECKED = 100  # of a sweep, before it starts
@@ -41,10 +42,10 @@ JOBS_CHECKED = 100  # of a sweep, before it starts
 
 @dataclass
 class Request:
-    """One command line, understood: which page it is about, its overrides as Hydra will get them, and Hydra's flags.
+    """One checked command line: the yaml in conf/ that it begins with (`page`), its overrides, and Hydra's flags.
 
-    A line that is no sweep is composed once: `composed` has its choices, to find out which keys there are; its other
-    overrides are put into the same composition when it is asked for.
+    A line that is no sweep is composed once. First `composed` holds the chosen groups, which tell what keys there are;
+    `composition()` then sets the other overrides in the same object.
     """
 
     page: str
@@ -80,7 +81,7 @@ class Request:
 
     def _checked(self, composed: DictConfig) -> Config:
         config = checked_plain(self.page, composed)
-        check(self.page, config)
+        check(self.page, config, self.overrides)
         return config
 
     def composition(self) -> Composition:
@@ -106,7 +107,7 @@ class Request:
             if not override.is_sweep_override():
                 sweeps.append([f"{key}={override.get_value_element_as_str()}"])
             elif not self.multirun:
-                raise UserError(f"{override.input_line}: several values need -m (a sweep), or quotes if they are one")
+                raise UserError(several_values(key, str(override.input_line).partition("=")[2], self._groups()))
             elif override.is_discrete_sweep():
                 sweeps.append([f"{key}={value}" for value in values_of(override, self._groups())])
             # other sweeps belong to a sweeper plug-in that will choose the values; Hydra's own refuses them
@@ -123,7 +124,7 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def read_command_line(page: str, words: list[str]) -> Request:
-    """Raises UserError for unknown flags, keys and choices; leaves the words as Hydra should get them."""
+    """Parse and check the words after the command. Raises UserError for unknown flags, keys and choices."""
     parser = get_args_parser()
     parser.__class__ = _OneLineParser
     arguments = parser.parse_intermixed_args(words)  # overrides may stand on both sides of a flag
@@ -169,12 +170,12 @@ def find_checkpoint(reference: str, key: str) -> Path:
 
 
 def _clear_other_lengths(request: Request) -> None:
-    """A length on the command line replaces one that an experiment or a stored run brings."""
+    """A length on the command line (steps, epochs, kimg, minutes) replaces the length of an experiment."""
     given = [name_of(o) for o in request.parsed() if name_of(o) in LENGTHS and o.value() is not None]
     if len(set(given)) > 1:
         raise UserError(f"{' and '.join(f'{name}=…' for name in given)}: a run has one length, give one of them")
     if given:
-        others = [name for name in LENGTHS if name in CHECKS[request.page] and not request.given(name)]
+        others = [name for name in LENGTHS if name in KEYS[request.page] and not request.given(name)]
         request.add(*(f"{name}=null" for name in others))
 
 

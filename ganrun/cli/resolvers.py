@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ganrun.common.bounds import Unfit, fitted, shown
-from ganrun.common.limits import NUMBER
+from ganrun.common.limits import INTEGER
 
 
 def found(fact: str, *, _parent_: Mapping[str, Any]) -> Any:
@@ -74,7 +74,7 @@ def sweep_folder(out: str | None) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and -NUMBER <= value <= NUMBER
+    return isinstance(value, (int, float)) and -INTEGER <= value <= INTEGER
 
 
 def _some(node: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ganrun.commands.command import Command
 from ganrun.common import torchrun
 from ganrun.common.atomic import HOUR, clear
 from ganrun.common.errors import UserError
-from ganrun.common.folder_safety import refuse_strange_around
+from ganrun.common.folder_safety import refuse_unsafe_around
 from ganrun.config import tree
 
 PATIENCE = 24 * 60.0  # minutes that ranks wait for the first one's own work, such as scoring what all drew
@@ -66,15 +66,15 @@ def run_together(command: Command, request: Request) -> int:
 
 
 def look_around(place: Path) -> None:
-    """Before something is written to a place: refuse a run's folder around it that is not sound, clear what a killed
-    process left there.
+    """Before writing to `place`: refuse links and devices in a run's folder around it; remove leftovers of killed
+    processes.
     """
-    refuse_strange_around(place)
+    refuse_unsafe_around(place)
     clear(place.parent, of=place.name, older=HOUR)
 
 
 def use_config_dir(config_dir: Path | None) -> None:
-    """Let yaml in the user's folder name classes that lie in it or beside it. They come last: they hide nothing."""
+    """Let yaml name the user's classes in this folder or beside it. It comes last in sys.path, so it hides nothing."""
     if config_dir is None:
         return
     for name in tree.hidden_by_ours(config_dir) if not torchrun.rank() else ():

@@ -18,7 +18,7 @@ from ganrun.cli.run_command import use_config_dir
 from ganrun.commands.command import require_torch
 from ganrun.common import torchrun
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_folder, check_sweep, gone_if_interrupted
+from ganrun.common.folders import check_run_folder, check_sweep, removed_if_interrupted
 from ganrun.common.quoting import quoted
 from ganrun.common.types import Config
 from ganrun.config.schema import WITH_RESUME
@@ -43,31 +43,36 @@ def run_train(words: list[str]) -> int:
     if torchrun.launched():
         return _train_together(request)
     configs = list(request.configs())
-    folder = _folder_of(request, configs[0])
+    folder = folder_of(request, configs[0])
     if folder is None:  # of a sweep's jobs, or outputs/...: only Hydra will know
         for out in {config["out"] or "outputs" for config in configs}:
             check_sweep(Path(str(out)).expanduser(), resumes=out != "outputs")
     else:
-        check_folder(folder, configs[0]["resume"])
+        check_run_folder(folder, configs[0]["resume"])
     require_torch()
     from ganrun.commands.train import train
 
-    checked = [train.check(config, folder) for config in configs]
+    checked = []
+    for config in configs:
+        checked.append(train.check(config, folder))
+        if request.multirun:
+            checked[-1].plan.systems.drop()  # each job builds its own when it starts
     if configs[0]["dry_run"]:
-        print("\n\n".join("\n".join(plan.lines()) for plan, _ in checked))
+        print("\n\n".join("\n".join(one.plan.lines()) for one in checked))
         return 0
     if request.multirun:
         return _sweep(request)
-    if line := checked[0][1]:
-        print(line)
+    if checked[0].end:
+        assert folder is not None  # where the run lies that has come to its end
+        print(train.nothing_to_do(checked[0], folder))
         return 0
     codes: list[int] = []
 
     def job(cfg: Any) -> None:
         place = output_folder()
         record = partial(composition.record, cfg, place)
-        with gone_if_interrupted(place):
-            codes.append(train.run(configs[0], place, record=record, config_dir=request.config_dir))
+        with removed_if_interrupted(place):
+            codes.append(train.run(configs[0], place, record=record, config_dir=request.config_dir, checked=checked[0]))
 
     run_here(request, job)
     return codes[0]
@@ -84,7 +89,7 @@ def _sweep(request: Request) -> int:
             return
         place = output_folder()
         record = partial(composition.record, cfg, place)
-        with gone_if_interrupted(place):
+        with removed_if_interrupted(place):
             codes.append(train.run(composition.plain(cfg), place, record=record, config_dir=request.config_dir))
 
     hand_to_hydra("train", job, request.argv)
@@ -103,7 +108,9 @@ def _train_together(request: Request) -> int:
     if torchrun.rank():
         log.setLevel(logging.CRITICAL)  # the first rank speaks for all
     with distributed.joined(config["device"], config["ranks"]["timeout"]) as world:
-        place = world.said_by_first(lambda: world.kept("folder", lambda: _checked_folder(request, config)))
+        place = world.from_first_rank(
+            lambda: world.same_after_restart("folder", lambda: _checked_folder(request, config))
+        )
         if not place:
             return 0
         folder = Path(place)
@@ -126,16 +133,16 @@ def _checked_folder(request: Request, config: Config) -> str:
     """The folder of a run that may start; "" where there is nothing to do, and a line or a plan has said so."""
     from ganrun.commands.train import train
 
-    folder = (_folder_of(request, config) or overrides.new_folder(request)).absolute()
-    check_folder(folder, config["resume"])
-    plan, end = train.check(config, folder)
-    if config["dry_run"] or end:
-        print(end if not config["dry_run"] else "\n".join(plan.lines()))
+    folder = (folder_of(request, config) or overrides.new_folder(request)).absolute()
+    check_run_folder(folder, config["resume"])
+    checked = train.check(config, folder)
+    if config["dry_run"] or checked.end:
+        print("\n".join(checked.plan.lines()) if config["dry_run"] else train.nothing_to_do(checked, folder))
         return ""
     return str(folder)
 
 
-def _folder_of(request: Request, config: Config) -> Path | None:
+def folder_of(request: Request, config: Config) -> Path | None:
     """Where the run is or will be; None while only Hydra knows. What `resume` may not be given with is refused."""
     out = Path(str(config["out"])).expanduser() if config["out"] is not None else None
     if config["resume"] == "auto" and out is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ganrun.common.quoting import meant, quoted
+from ganrun.common.quoting import quoted, quoted_path
 from ganrun.config.schema import MOVABLE
 
 PATHS = (
@@ -20,7 +20,7 @@ def as_meant(word: str, sweeps: bool) -> str:
     if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
         return f"labels=[{value}]"
     if key.lstrip("+") in PATHS:
-        return f"{key}{equals}{meant(value)}"
+        return f"{key}{equals}{quoted_path(value)}"
     foreign = BEYOND_ASCII.search(value) and value[:1] not in "'\"["
     return f"{key}{equals}{quoted(value)}" if foreign else word
 

@@ -1,4 +1,4 @@
-"""streams: stdout and stderr that take every text, and that may be closed, full or gone without ending a command."""
+"""Makes stdout and stderr safe: any text can be written, and a closed or full stream does not end a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # the reader has seen enough: `| h
 
 
 class Patient(io.TextIOWrapper):
-    """A text stream that says nothing more once it cannot be written to."""
+    """A text stream that drops what is written after its first write error."""
 
     lost: OSError | None = None
 
@@ -31,7 +31,7 @@ class Patient(io.TextIOWrapper):
             pass
 
     def give_up(self, error: OSError) -> None:
-        """What comes next, and what is waiting to be written, goes nowhere."""
+        """Sends the rest, and what is still in the buffer, to the null device."""
         self.lost = self.lost or error
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
@@ -39,14 +39,14 @@ class Patient(io.TextIOWrapper):
 
 
 def soften_streams() -> None:
-    """What a stream's encoding has not, such as × in ASCII, is written as an escape: an error would end the command."""
+    """Write a character that the encoding lacks (× in ASCII) as an escape. An error would end the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
             stream.reconfigure(errors="backslashreplace")
 
 
 def keep_streams_usable() -> None:
-    """For a process's start: three open descriptors, and streams on them that cannot fail."""
+    """At the start of a process: open descriptors 0, 1 and 2 where they are closed, and put safe streams on 1 and 2."""
     for descriptor in range(3):
         _open_if_closed(descriptor)
     sys.stdout = sys.__stdout__ = _patient(sys.stdout, 1)  # type: ignore[misc]
@@ -54,7 +54,7 @@ def keep_streams_usable() -> None:
 
 
 def _open_if_closed(descriptor: int) -> None:
-    """Else the next file that is opened would get its number, and what is printed."""
+    """Without this the next file that is opened would get this number, and everything printed would go into it."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -71,7 +71,7 @@ def _patient(stream: object, descriptor: int) -> Patient:
 
 
 def flushed() -> str | None:
-    """Flush both. Returns why stdout could not be written, such as of a full disk; None where its reader just left."""
+    """Flush both. Returns why stdout could not be written (a full disk); None if all is well or its reader left."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     lost = getattr(sys.stdout, "lost", None)

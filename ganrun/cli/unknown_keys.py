@@ -1,4 +1,4 @@
-"""strays: what a user's yaml put where nothing reads it is brought to its place, or refused. No Hydra, no torch."""
+"""Keys that a user's yaml put where nothing reads them: moved to their place, or refused. No Hydra, no torch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
+
+from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.types import Config
-from ganrun.config.schema import CHECKS
+from ganrun.config.schema import KEYS
+from ganrun.config.synonyms import renamed
 from ganrun.config.tree import groups_of, keys_of
 
 PLACES = {"augmentation": ("model", "augmentation"), "schedule": ("optimizer", "schedule")}  # group: where it is read
@@ -17,16 +21,20 @@ RUNS = ("train", "bench", "doctor")  # pages whose sections have no other keys t
 
 
 def placed(config: Config) -> Config:
-    """The same config, its augmentation and schedule where they are read, also of yaml without a package line."""
+    """The same config with its augmentation and schedule where they are read, also from yaml without a package line.
+
+    Raises UserError for one that is no group of settings.
+    """
     config = dict(config)
     for group, (owner, key) in PLACES.items():
         node = config.pop(group, None)
-        if not isinstance(node, Mapping) or not isinstance(config.get(owner), Mapping):
+        if node is not None and not isinstance(node, Mapping):
+            raise UserError(f"{group}={shown(node)} must be a group of settings with its _target_, or null")
+        if not node or not isinstance(config.get(owner), Mapping):
             continue
-        whole = node.get(owner) if set(node) == {owner} else None  # it was written as ours is, but for the first line
-        node = whole[key] if isinstance(whole, Mapping) and set(whole) == {key} else node
-        if node:
-            config[owner] = {**config[owner], key: node}
+        inner = node.get(owner) if set(node) == {owner} else None  # written as ganrun's own, but for the first line
+        node = inner[key] if isinstance(inner, Mapping) and set(inner) == {key} else node
+        config[owner] = {**config[owner], key: node}
     return config
 
 
@@ -42,17 +50,29 @@ def refuse_strays(page: str, config: Config, unresolved: str) -> None:
                 f"{group}: its yaml holds {group}: once more, so its first line must be `{FIRST_LINE}`; "
                 f"or leave the word {group}: away"
             )
-    for key in unread(page, config):
-        if not asked_for(key, unresolved):
+    asked = asked_for(yaml.safe_load(unresolved)) if (strays := list(unread(page, config))) else set()
+    for key in strays:
+        if key not in asked:
             raise UserError(
-                f"{key}: nothing reads this key, which a yaml or a plus sign put there; {way_out(page, key)}"
+                f"{key}: nothing reads this key, which a yaml or a plus sign put there; "
+                f"{renamed(key) or way_out(page, key)}"
             )
 
 
-def asked_for(key: str, unresolved: str) -> bool:
-    """Whether an interpolation of the config names the key, or by its last part what lies beside it."""
-    asked = " ".join(re.findall(r"\$\{[^\n]*\}", unresolved))
-    return bool(re.search(rf"(?<![\w.])({re.escape(key)}|\.+{re.escape(key.split('.')[-1])})(?!\w)", asked))
+def asked_for(node: Any, place: tuple[str, ...] = ()) -> set[str]:
+    """The keys that the interpolations of a config name: ${grids.every}, or from its own place ${.every}.
+
+    Those in a function's arguments count too: ${times:2,${..width}}.
+    """
+    if isinstance(node, Mapping):
+        return {key for name, value in node.items() for key in asked_for(value, (*place, str(name)))}
+    if isinstance(node, list):
+        return {key for number, value in enumerate(node) for key in asked_for(value, (*place, str(number)))}
+    found = set()
+    for dots, name in re.findall(r"\$\{(\.*)([^{}:]+)\}", node) if isinstance(node, str) else ():
+        parts = [*(place[: len(place) - len(dots)] if dots else ()), *name.split(".")]
+        found |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}  # the groups around it are read too
+    return found
 
 
 def way_out(page: str, key: str) -> str:
@@ -71,7 +91,7 @@ def way_out(page: str, key: str) -> str:
 def unread(page: str, config: Config) -> Iterator[str]:
     """Dotted keys of a composed page that its yaml does not have, and that are no group's."""
     known = keys_of(page)
-    groups = {key.split(".")[0] for key in CHECKS[page]} - known.keys()
+    groups = {key.split(".")[0] for key in KEYS[page]} - known.keys()
     for key, value in config.items():
         if key not in known and key not in groups:
             yield key

@@ -155,6 +155,22 @@ Of any run that has logged: finished, stopped, failed or still going on. Needs m
 """,
     ),
     Command(
+        name="keys",
+        summary="find a setting by its name, its meaning or another program's word for it: keys lr_d",
+        module="keys",
+        work="find",
+        composed=False,
+        usage="""\
+usage: ganrun keys [WORD]... [group=choice]... [--config-dir DIR]
+
+  ganrun keys                           every key and choice by name
+  ganrun keys label smoothing           what a key is, its range and default, and which commands have it
+  ganrun keys lr_d                      by the name that other programs use: amp, imgsz, ema, n_critic …
+  ganrun keys loss=wgan_gp              the keys of a choice
+  ganrun keys loss=wgan_gp weight       a word, with the defaults of that choice first
+""",
+    ),
+    Command(
         name="info",
         summary="versions, devices, extras: put it into a bug report",
         module="info",

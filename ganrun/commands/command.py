@@ -44,7 +44,7 @@ class Command:
     @property
     def schema(self) -> Mapping[str, Any]:
         """Each key with what its value must be."""
-        return schema.CHECKS[self.page]
+        return schema.KEYS[self.page]
 
     def require_extras(self) -> None:
         """Raises UserError for a package that is missing: before torch is imported, which takes seconds."""

@@ -13,21 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.common.errors import FailedChecks, UserError
-from ganrun.common.log_capture import overheard
-from ganrun.common.seeding import reseed
+from ganrun.common.log_capture import captured_log
+from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
+from ganrun.systems.roles import Role
 from ganrun.systems.system import Batch, Turn
 from ganrun.training import runs
+from ganrun.training.planning.late_step import ALL_PENALTIES
 from ganrun.training.planning.measure import Choice, settled
 from ganrun.training.planning.plan import plan
+from ganrun.training.rendering import examples, load_batch
 from ganrun.training.trainer import Trainer
 from ganrun.training.watch.advice import tamer_game, with_rate
 from ganrun.training.watch.measures import sight, spread
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 FOR_TRAINING = ("resume", "init_from")
-LATE = 5040 * 10**5  # a step at which all phases of a game have begun
-SAME_NOISE = -7  # takes the place of the step in the seed of the turn that is looked at before and after
 HASHED = 20_000  # pictures that are compared with each other
 NAMED = 5  # files that are named; the others are counted
 FAINT = 3  # levels of 255: a smaller standard deviation is noise on a single colour
@@ -78,7 +79,7 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     """Every check that has a meaning for this system and these data, in order: the later ones train a little."""
     data: Any = trainer.stream.data
     some = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: config["doctor"]["images"]]
-    with overheard("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
+    with captured_log("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
         batch = data.take(some.to(data.device))
     yield from pictures(batch)
     yield from solid(data, batch, some)
@@ -90,11 +91,12 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
         yield balance(labels.cpu(), getattr(data, "class_names", []))
         yield visible(batch)
     yield from drawing(trainer)
-    judge = next((name for name in trainer.system.players() if name.startswith("discriminator")), None)
+    system = trainer.system
+    judge = next((name for name in system.players() if system.role(name) is Role.DISCRIMINATOR), None)
     if judge is not None:
         yield judging(trainer, config, judge)
     yield from gradients(trainer, config)
-    for player in trainer.system.players():
+    for player in system.players():
         if player != judge:
             yield moving(trainer, config, player)
 
@@ -213,10 +215,10 @@ def visible(batch: Batch) -> Line:
 
 def drawing(trainer: Trainer) -> Iterator[Line]:
     """Pictures of fixed inputs: of the data's size, and not all the same."""
-    examples = trainer.examples(32)
-    real = trainer.prepared(0)
+    inputs = examples(trainer, 32)
+    real = load_batch(trainer, 0)
     with torch.no_grad():  # in training mode: an untrained BatchNorm has no running means yet
-        drawn = trainer.system.render(examples).float()
+        drawn = trainer.system.render(inputs).float()
     wanted = next((real[name] for name in ("image", "target", "b") if name in real), drawn)
     fits = drawn.shape[1:] == wanted.shape[1:]
     size, of = "×".join(map(str, drawn.shape[1:])), "×".join(map(str, wanted.shape[1:]))
@@ -236,14 +238,14 @@ def judging(trainer: Trainer, config: Config, judge: str) -> Line:
         while step < config["doctor"]["steps"] and accuracy <= ENOUGH:
             for _ in range(10):
                 step += 1
-                play(trainer, LATE + step, lambda turn: turn.player == judge)
+                play(trainer, ALL_PENALTIES + step, lambda turn: turn.player == judge)
             accuracy = trainer.meter.read_and_clear(step).get(f"{judge}/accuracy", 1.0)
     except FloatingPointError as error:
         return Line(FAIL, "discriminator", str(error))
     alone = f"alone, tells reals from an untrained generator's: accuracy {accuracy:.2f} after {step} steps"
     if accuracy > ENOUGH:
         return Line(OK, "discriminator", alone)
-    noise = trainer.examples(1).keys() <= {"latent", "label"}  # others may begin with pictures that are nearly real
+    noise = examples(trainer, 1).keys() <= {"latent", "label"}  # others may begin with pictures that are nearly real
     return Line(
         FAIL if noise else WARN, "discriminator", f"{alone}; try {with_rate(config, judge, 5)} or another model.{judge}"
     )
@@ -251,9 +253,9 @@ def judging(trainer: Trainer, config: Config, judge: str) -> Line:
 
 def gradients(trainer: Trainer, config: Config) -> Iterator[Line]:
     """Gradient norms of every player in float32, and in the precision that was asked for."""
-    asked, found = trainer.bf16, {}
+    asked, found = trainer.settings.bf16, {}
     for bf16 in sorted({False, asked}):
-        trainer.bf16 = bf16
+        trainer.settings.bf16 = bf16
         name = config["precision"] if bf16 == asked else "fp32"
         norms = gradient_norms(trainer)
         found[name] = norms
@@ -261,13 +263,13 @@ def gradients(trainer: Trainer, config: Config) -> Iterator[Line]:
         text = ", ".join(f"{player} {norm:.2g}" for player, norm in norms.items())
         way = "precision=fp32" if bf16 else "a lower optimizer.lr, or loss=non_saturating"
         yield Line(FAIL if broken else OK, "gradients", f"{name}: {text}" + f"; try {way}" * bool(broken))
-    trainer.bf16 = asked
+    trainer.settings.bf16 = asked
 
 
 def gradient_norms(trainer: Trainer) -> dict[str, float]:
     """One turn of each player; their optimizers step."""
     norms: dict[str, float] = {}
-    for step in range(LATE, LATE + 50):
+    for step in range(ALL_PENALTIES, ALL_PENALTIES + 50):
         if norms.keys() == trainer.optimizers.keys():
             break
         play(trainer, step, lambda turn: turn.player not in norms)
@@ -281,14 +283,22 @@ def gradient_norms(trainer: Trainer) -> dict[str, float]:
 
 def moving(trainer: Trainer, config: Config, player: str) -> Line:
     """One step on a batch: weights move, and the loss on that batch and that noise falls."""
-    batch = trainer.prepared(1)
+    batch = load_batch(trainer, 1)
     weights = [p for group in trainer.optimizers[player].param_groups for p in group["params"]]
     old = [weight.detach().clone() for weight in weights]
-    turn = next((t for step in range(LATE, LATE + 50) for t in trainer.system.turns(step) if t.player == player), None)
+    turn = next(
+        (
+            t
+            for step in range(ALL_PENALTIES, ALL_PENALTIES + 50)
+            for t in trainer.system.turns(step)
+            if t.player == player
+        ),
+        None,
+    )
     if turn is None:
         return Line(WARN, player, "it does not move within 50 steps: look at loss.discriminator_steps")
     before = loss_of(trainer, player, batch)
-    reseed(trainer.seed, SAME_NOISE)
+    reseed(trainer.settings.seed, Purpose.DOCTOR_NOISE)
     trainer.play(turn, [batch])
     after = loss_of(trainer, player, batch)
     change = nn.utils.get_total_norm([new.detach() - was for new, was in zip(weights, old, strict=True)])
@@ -303,8 +313,8 @@ def moving(trainer: Trainer, config: Config, player: str) -> Line:
 
 def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
     """What a player's turn minimises, with the noise that is always the same."""
-    reseed(trainer.seed, SAME_NOISE)
-    for step in range(LATE, LATE + 50):
+    reseed(trainer.settings.seed, Purpose.DOCTOR_NOISE)
+    for step in range(ALL_PENALTIES, ALL_PENALTIES + 50):
         for turn in trainer.system.turns(step):
             if turn.player == player:
                 with torch.no_grad(), trainer.autocast():
@@ -314,8 +324,8 @@ def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
 
 def play(trainer: Trainer, step: int, wanted: Callable[[Turn], bool]) -> None:
     """The wanted turns of one step, on its own batch."""
-    reseed(trainer.seed, step)
-    batch = trainer.prepare(trainer.stream[step - LATE])
+    reseed(trainer.settings.seed, step)
+    batch = trainer.prepare_batch(trainer.stream[step - ALL_PENALTIES])
     for turn in trainer.system.turns(step):
         if wanted(turn):
             trainer.play(turn, [batch])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
-from ganrun.checkpoints.restore import pixels_of, restore
+from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.common import images
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.distributed import World
@@ -25,7 +25,7 @@ from ganrun.evaluation.metrics.neighbours import nearest as nearest_of
 from ganrun.evaluation.paired_scores import picture_scores
 from ganrun.evaluation.path_lengths import path_lengths
 from ganrun.evaluation.picture_sets import like_reals, read_set, refuse_unlike
-from ganrun.evaluation.reals import balanced, data_of, say
+from ganrun.evaluation.reals import data_of, labels_like, say
 from ganrun.evaluation.results import Result, read, table, write
 from ganrun.evaluation.scorer import Scorer, file_hash, images_of, picked, too_few_for
 from ganrun.evaluation.scores import SCORES
@@ -115,7 +115,7 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
     state = load_checkpoint(str(path), "ckpt")
     set_threads(threads_for(config["threads"], state), pixels_of(state))
     device = pick_device(config["device"])
-    system = restore(state, config["weights"], config["trust"]).to(device)
+    system = load_system(state, config["weights"], config["trust"]).to(device)
     reals, train, origin = data_of(config, state)
     origin |= {"weights": config["weights"], "batchnorm": "running statistics"}
     about = {"checkpoint": str(path), "checkpoint_sha256": file_hash(path), "step": state["progress"]["step"]}
@@ -126,7 +126,7 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
         return picture_scores(config, system, reals, origin, about)
     if "image" not in reals.take(torch.tensor([0])):
         raise UserError(f"ckpt={path}: this model draws single pictures, but its data are none")
-    labels = balanced(system, picked(reals, config["n_real"], config["seed"]), path)
+    labels = labels_like(system, picked(reals, config["n_real"], config["seed"]), path)
     inputs = draw(system, config["n"], config["seed"], labels)
     drawn = render(system, inputs, config["batch_size"], world)
     if not world.first:

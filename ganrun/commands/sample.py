@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
-from ganrun.checkpoints.restore import pixels_of, restore
+from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.common import images
-from ganrun.common.atomic import make_folder, remove, whole
+from ganrun.common.atomic import atomic_write, make_folder, remove
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
@@ -47,7 +47,7 @@ def sample(config: Config, world: World | None = None) -> str:
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
     set_threads(threads_for(config["threads"], state), pixels_of(state))
-    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
+    system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     labels = config["labels"] if config["labels"] is None or isinstance(config["labels"], list) else [config["labels"]]
     inputs = draw(system, config["n"], config["seed"], labels)
     out = place(config, path)
@@ -89,7 +89,7 @@ def write(
             pictures = torch.cat(list(batches)).permute(0, 2, 3, 1).contiguous()
             arrays = {"images": pictures.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
             make_folder(out.parent)
-            with whole(out) as file:
+            with atomic_write(out) as file:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         else:
             if overwrite and out.is_dir():

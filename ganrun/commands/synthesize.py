@@ -13,9 +13,9 @@ import torch
 
 from ganrun import __version__
 from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
-from ganrun.checkpoints.restore import class_names, conditional, fingerprint, pixels_of
+from ganrun.checkpoints.restore import class_names, load_conditional_system, pixels_of, sha256_of
 from ganrun.common import images
-from ganrun.common.atomic import make_folder, whole, write_bytes
+from ganrun.common.atomic import atomic_write, make_folder, write_bytes
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
@@ -51,14 +51,14 @@ def synthesize(config: Config, world: World | None = None) -> str:
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
     set_threads(threads_for(config["threads"], state), pixels_of(state))
-    system = conditional(path, state, config)
+    system = load_conditional_system(path, state, config)
     known = class_names(state, system)
     names, classes = folder_names(known), len(known)
     inputs = draw(system, classes * config["per_class"], config["seed"], list(range(classes)))
     labels = inputs["label"].tolist()
     manifest = {
         "ganrun": __version__,
-        "checkpoint_sha256": fingerprint(path),
+        "checkpoint_sha256": sha256_of(path),
         "step": state["progress"]["step"],
         "seed": config["seed"],
         "weights": config["weights"],
@@ -99,6 +99,6 @@ def with_writer(out: Path, work: Callable[[Write], None]) -> None:
         return
     make_folder(out.parent)
     # PNGs are compressed already
-    with whole(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         # a fixed date: the same seed gives the same bytes
         work(lambda name, content: archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content))

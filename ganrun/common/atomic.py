@@ -1,4 +1,4 @@
-"""writing: the only place that makes files. They are there as a whole or not at all, and where they were meant to be.
+"""atomic: the only module that creates files. A file is complete or absent, and never outside its folder.
 
 A folder that somebody else made may hold links with the names that we are about to write. So a folder is held open
 while something is made in it, no link is followed below a folder that the user named, and what is not finished has a
@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from ganrun.common.reading import kind
+from ganrun.common.regular_files import kind
 
-HELD = {os.open, os.mkdir, os.unlink, os.stat, os.rename} <= os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+HAS_DIR_FD = {os.open, os.mkdir, os.unlink, os.stat, os.rename} <= os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 NOFOLLOW, CLOEXEC = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_CLOEXEC", 0)
 BINARY, NONBLOCK = getattr(os, "O_BINARY", 0), getattr(os, "O_NONBLOCK", 0)
 FOLDER = os.O_RDONLY | CLOEXEC | getattr(os, "O_DIRECTORY", 0)
@@ -35,7 +35,7 @@ HOUR = 3600.0
 # -- a folder that is held open -------------------------------------------------------------------------------------
 
 
-class Place:
+class OpenFolder:
     """A folder, held open where the system can: what is done in it happens there, whatever its path leads to by then.
 
     `inside` is a folder that the user named: those below it are no links, and with `make` they are made where they are
@@ -48,12 +48,12 @@ class Place:
     def __init__(self, folder: Path, inside: Path | None = None, make: bool = True) -> None:
         self.folder, self.make = folder, make
         below = folder.relative_to(inside).parts if inside is not None else ()
-        if HELD:
+        if HAS_DIR_FD:
             self.descriptor = self.opened(inside or folder, below)
         else:
             self.asked(inside or folder, below)
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> OpenFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,13 +85,13 @@ class Place:
                 raise NotADirectoryError(errno.ENOTDIR, "is a link, or no folder", str(root))
 
     def path(self, name: str) -> str:
-        return name if HELD else str(self.folder / name)
+        return name if HAS_DIR_FD else str(self.folder / name)
 
     def open(self, name: str, flags: int) -> int:
         return os.open(self.path(name), flags, 0o666, dir_fd=self.descriptor)
 
     def state(self, name: str) -> os.stat_result:
-        """Of the name itself, were it a link."""
+        """Does not follow links."""
         return os.stat(self.path(name), dir_fd=self.descriptor, follow_symlinks=False)
 
     def replace(self, old: str, new: str) -> None:
@@ -126,7 +126,7 @@ def descended(name: str, held: int, make: bool) -> int:
 
 
 def named(error: OSError, folder: Path) -> OSError:
-    """The same error, which says what is wrong with which folder."""
+    """The same error with a message that names the folder."""
     if os.path.islink(folder) or isinstance(error, NotADirectoryError):
         return NotADirectoryError(error.errno, "is a link, or no folder", str(folder))
     return OSError(error.errno, error.strerror, str(folder))
@@ -136,13 +136,13 @@ def named(error: OSError, folder: Path) -> OSError:
 
 
 @contextlib.contextmanager
-def whole(path: Path, inside: Path | None = None, durable: bool = False) -> Iterator[BinaryIO]:
-    """A new file to write to. It takes the place of `path` when the block ends well, else it is removed.
+def atomic_write(path: Path, inside: Path | None = None, durable: bool = False) -> Iterator[BinaryIO]:
+    """A new file to write to. It replaces `path` when the block ends without an error; otherwise it is deleted.
 
     With `inside` the folders between it and `path` are made where they are missing; else the folder must be there.
-    `durable` waits until the disk has it.
+    `durable` waits until the data are on the disk (fsync).
     """
-    with Place(path.parent, inside) as place:
+    with OpenFolder(path.parent, inside) as place:
         temporary = unguessable(path.name)
         descriptor = place.open(temporary, NEW)
         try:
@@ -161,7 +161,7 @@ def whole(path: Path, inside: Path | None = None, durable: bool = False) -> Iter
 
 
 def write_bytes(path: Path, content: bytes, inside: Path | None = None) -> None:
-    with whole(path, inside) as file:
+    with atomic_write(path, inside) as file:
         file.write(content)
 
 
@@ -170,8 +170,8 @@ def write_text(path: Path, text: str, inside: Path | None = None) -> None:
 
 
 def same_file(path: Path, name: str, inside: Path | None = None) -> None:
-    """Give `path` a second name beside it, or make a copy where there are no hard links; never a torn one."""
-    with Place(path.parent, inside) as place:
+    """Create a hard link `name` beside `path`, or an atomic copy where hard links are not supported."""
+    with OpenFolder(path.parent, inside) as place:
         temporary = unguessable(name)
         try:
             try:
@@ -185,14 +185,14 @@ def same_file(path: Path, name: str, inside: Path | None = None) -> None:
         place.flush()
 
 
-def copied(place: Place, name: str, new: str) -> None:
+def copied(place: OpenFolder, name: str, new: str) -> None:
     source = place.open(name, os.O_RDONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
     with os.fdopen(source, "rb") as old, os.fdopen(place.open(new, NEW), "wb") as file:
         shutil.copyfileobj(old, file)
 
 
 def unguessable(name: str) -> str:
-    """The name of what is not finished: hidden, and known to nobody before it is there."""
+    """A hidden temporary name that nobody can guess before the file exists."""
     return f".{name}.{secrets.token_hex(8)}.part"
 
 
@@ -201,8 +201,8 @@ def unguessable(name: str) -> str:
 
 def append(path: Path, inside: Path | None = None, newline: str | None = None) -> IO[str]:
     """A text file to add lines to, new or old. Raises OSError for a link, a pipe, or a file that has a second name."""
-    with Place(path.parent, inside) as place:
-        with contextlib.suppress(FileNotFoundError):  # said clearly; what comes between here and there, is below
+    with OpenFolder(path.parent, inside) as place:
+        with contextlib.suppress(FileNotFoundError):  # for a clear message; the check after opening is the safe one
             if problem := unfit(place.state(path.name)):
                 raise OSError(errno.EINVAL, problem, str(path))
         descriptor = place.open(path.name, APPENDED)
@@ -213,7 +213,7 @@ def append(path: Path, inside: Path | None = None, newline: str | None = None) -
 
 
 def unfit(found: os.stat_result) -> str | None:
-    """Why nothing may be added to what `stat` saw; None where it may."""
+    """Why nothing may be appended to a file with this stat result; None if appending is safe."""
     if not stat.S_ISREG(found.st_mode):
         return f"is {kind(found.st_mode)}, not a file"
     return "has a second name elsewhere (a hard link)" if found.st_nlink > 1 else None
@@ -228,17 +228,17 @@ def make_folder(folder: Path, parents: bool = True) -> None:
 
 
 def remove(path: Path, inside: Path | None = None) -> None:
-    """A link is removed itself, never what it leads to. Nothing happens where there is nothing."""
-    with contextlib.suppress(FileNotFoundError), Place(path.parent, inside, make=False) as place:
+    """Delete a file. A link is deleted, never its target. A missing file is no error."""
+    with contextlib.suppress(FileNotFoundError), OpenFolder(path.parent, inside, make=False) as place:
         place.unlink(path.name)
 
 
 def clear(folder: Path, inside: Path | None = None, older: float = 0.0, of: str = "*") -> None:
-    """Remove what killed processes left unfinished for at least `older` seconds: regular files with our names alone.
+    """Delete temporary files of killed processes that are at least `older` seconds old. Other files stay.
 
-    `of` is the file that was to be; "*": any.
+    `of` is the name of the intended file; "*" means any file.
     """
-    with contextlib.suppress(OSError), Place(folder, inside, make=False) as place:
+    with contextlib.suppress(OSError), OpenFolder(folder, inside, make=False) as place:
         for name in place.names():
             match = UNFINISHED.fullmatch(name)
             if match is None or of not in ("*", match["of"]):

@@ -10,7 +10,7 @@ from ganrun.common import torchrun
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
 
-LARGE = 64 * 64  # pixels from which on more than one CPU thread pays
+LARGE = 64 * 64  # pixels from which more than one CPU thread is faster
 ALL_THREADS = torch.get_num_threads()
 
 
@@ -36,13 +36,15 @@ def pick_device(name: str) -> torch.device:
 
 
 def threads_for(asked: int | None, state: Config) -> int | None:
-    """For drawing from a run: as asked, else what the run measured when it started, at most what this machine has."""
+    """CPU threads for sampling: `asked`, else the number the run was trained with, at most this machine's number."""
     stored = state["config"].get("threads")
     return asked or (min(stored, ALL_THREADS) if stored else None)
 
 
 def set_threads(threads: int | None, pixels: int = LARGE) -> None:
-    """CPU threads as asked; else one for images below 64×64, where threads wait for each other longer than they work
-    (on a busy machine two were measured to be 2 to 25 times slower than one), and torch's own number above.
+    """CPU threads as asked; else one for images below 64×64, and torch's own number above.
+
+    A new run measures its number instead. This rule is for what is not measured: drawing, evaluation, and runs saved
+    before there was a measurement. For small images two threads were 2 to 25 times slower than one on a busy machine.
     """
     torch.set_num_threads(threads or (1 if pixels < LARGE and "OMP_NUM_THREADS" not in os.environ else ALL_THREADS))

@@ -1,4 +1,4 @@
-"""ranks: the processes that train one run together, and everything they exchange (torch.distributed: nccl, gloo)."""
+"""The ranks that train one run together, and what they exchange (torch.distributed with nccl or gloo)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TIMEOUT = 10.0  # minutes
 
 
 class RanksError(OSError):
-    """The ranks cannot go on together; the message says why."""
+    """The ranks cannot continue together; the message says why."""
 
 
 class World:
-    """All ranks, as one of them sees them. One process alone is a world too: every method then returns at once.
+    """The group of all ranks, from the view of one rank. With one process every method returns at once.
 
     Every rank has to call the same methods in the same order. `store` outlives a restart of the ranks, `session`
     is the name of this start.
@@ -37,7 +37,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one rank that writes and speaks."""
+        """Whether this is rank 0, the only rank that writes files and prints."""
         return self.rank == 0
 
     def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -69,10 +69,10 @@ class World:
             if weight.grad is not None:
                 weight.grad.copy_(mean)
 
-    def agreed(self, wishes: Sequence[float]) -> list[float]:
-        """The largest of all ranks' wishes, number by number, as they were one call ago: so nobody waits for them.
+    def max_over_ranks(self, wishes: Sequence[float]) -> list[float]:
+        """The elementwise maximum of `wishes` over the ranks, as of the previous call, so that no rank has to wait.
 
-        They go through host memory by gloo, beside the step; no device is synchronised.
+        The exchange uses gloo and host memory, in parallel with the step; no device is synchronised.
         """
         if self.size == 1:
             return list(wishes)
@@ -86,7 +86,7 @@ class World:
 
     @torch.no_grad()
     def share(self, tensors: Sequence[Tensor], step: int) -> None:
-        """Give all ranks the first's content. Raises RanksError where they are not at the same step."""
+        """Broadcast the tensors of rank 0. Raises RanksError where the ranks are not at the same step."""
         if self.size == 1:
             return
         if unlike := self.unlike(torch.tensor(step)):
@@ -105,7 +105,7 @@ class World:
         sums = [weight.detach().view(bits[weight.element_size()]).sum(dtype=torch.int64) for weight in weights]
         places = torch.arange(1, len(sums) + 1, device=sums[0].device)
         if self.unlike((torch.stack(sums) * places).sum()):
-            raise RanksError("the ranks' weights are not the same any more: a rank computes otherwise than the rest")
+            raise RanksError("the ranks' weights are not the same any more: one rank computes different results")
 
     def unlike(self, value: Tensor) -> str:
         """() int64 -> "3 to 5", the smallest and largest of all ranks; "" where they are one."""
@@ -118,16 +118,16 @@ class World:
         if self.size > 1:
             dist.all_reduce(torch.zeros(1))  # on the host: no device is waited for
 
-    def said_by_first(self, say: Callable[[], str], about: str = "folder") -> str:
-        """What the first rank says about one thing, on all ranks."""
+    def from_first_rank(self, say: Callable[[], str], about: str = "folder") -> str:
+        """The value that rank 0 computes, on all ranks. `about` is its key."""
         if self.store is None or self.size == 1:
             return say()
         if self.first:
             self.store.set(f"said/{self.session}/{about}", say())
         return self.store.get(f"said/{self.session}/{about}").decode()
 
-    def kept(self, key: str, make: Callable[[], str]) -> str:
-        """What the first rank made when the ranks were started first; they find it again after each restart."""
+    def same_after_restart(self, key: str, make: Callable[[], str]) -> str:
+        """A value that rank 0 computes once; it stays the same after torchrun restarts the ranks."""
         if self.store is None:
             return make()
         if not self.store.check([f"kept/{key}"]):
@@ -135,9 +135,9 @@ class World:
         return self.store.get(f"kept/{key}").decode()
 
     def collected(self, parts: Iterator[Tensor], sizes: Sequence[int]) -> Iterator[Tensor]:
-        """Part i of a whole is made by rank i mod size; the first rank gets all in order, the others nothing.
+        """Gather parts: part i is made by rank i mod size. Rank 0 yields all parts in order, the others yield nothing.
 
-        `parts` yields this rank's own, (sizes[i], ...) uint8 on the CPU, one shape but for the first dimension.
+        `parts` yields this rank's own parts, (sizes[i], ...) uint8 on the CPU; only the first dimension may differ.
         """
         if self.size == 1:
             yield from parts
@@ -187,7 +187,7 @@ def _joined(device: str, minutes: float) -> Iterator[World]:
     if torchrun.size() == 1:
         yield World(store=store)
         return
-    session = met(store, torchrun.rank(), torchrun.size(), minutes)
+    session = rendezvous(store, torchrun.rank(), torchrun.size(), minutes)
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
     timeout = timedelta(minutes=minutes)
     dist.init_process_group(
@@ -206,14 +206,14 @@ def _joined(device: str, minutes: float) -> Iterator[World]:
 
 
 def abandon() -> None:
-    """Give up exchanges that a device still waits for: this process could not end before they do."""
+    """Abort pending NCCL exchanges: otherwise this process could not end."""
     if dist.is_initialized() and torch.cuda.is_initialized() and dist.group.WORLD is not None:
         with suppress(RuntimeError):
             dist.group.WORLD.abort()
 
 
 def own_device(name: str) -> bool:
-    """Whether the ranks compute on CUDA devices, one each. Raises UserError where they cannot."""
+    """Whether each rank computes on a CUDA device of its own. Raises UserError where that is impossible."""
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return False
     if torchrun.size() > 1 and name not in ("auto", "cuda"):
@@ -239,11 +239,11 @@ def _store(minutes: float) -> Any:
     )
 
 
-def met(store: dist.Store, rank: int, size: int, minutes: float) -> str:
-    """A name that the ranks of this start share, and no earlier start had.
+def rendezvous(store: dist.Store, rank: int, size: int, minutes: float) -> str:
+    """A name that the ranks of this start share and that no earlier start had.
 
-    torch itself keeps the addresses of an earlier start in the same store, under the same keys: a rank that came back
-    before the others would call the dead. Restart counts do not tell starts apart, as machines count on their own.
+    torch keeps the addresses of an earlier start in the same store, under the same keys. A rank that came back before
+    the others would try to reach processes that have ended. Restart counts do not help: each machine counts on its own.
     """
     me, deadline = uuid.uuid4().hex, time.monotonic() + 60 * minutes
     store.set(f"hello/{rank}", me)
@@ -283,4 +283,4 @@ def lost(error: BaseException) -> str | None:
     if not isinstance(error, dist.DistError) and not any(word in text for word in ("gloo", "Gloo", "NCCL")):
         return None
     waited = any(word in text for word in ("imed out", "imeout"))
-    return "it did not answer in time" if waited else "it is gone, its own lines say why"
+    return "it did not answer in time" if waited else "it is gone; its own output says why"

@@ -1,4 +1,4 @@
-"""UserError: a mistake in what we were given, shown as one line with exit code 2."""
+"""UserError: a mistake of the user, printed as one line with exit code 2."""
 
 from __future__ import annotations
 
@@ -12,18 +12,29 @@ class UserError(ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """What it says, on one line, with words cut that nobody would read to their end."""
+    """The message on one line; words of 300 characters and more are cut."""
     return re.sub(r"\S{300,}", lambda word: f"{word[0][:80]}…", " ".join(str(error).splitlines()))
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: MemoryError, torch.OutOfMemoryError, or torch's RuntimeError that says so."""
+    # by name: this module does not import torch
+    if isinstance(error, MemoryError) or any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )
+
+
 class FailedChecks(Exception):
-    """What was looked at is not well, as has been said line by line: the command ends with exit code 1."""
+    """A check failed. The lines already printed say which; the command ends with exit code 1."""
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
     """A clause that names what was probably meant: "nearest: hinge, minimax"; every choice when none is near."""
     known = sorted(choices)
-    close = difflib.get_close_matches(word, known, n=count, cutoff=0.5)
+    lower = {name.lower(): name for name in reversed(known)}
+    close = [lower[name] for name in difflib.get_close_matches(word.lower(), lower, n=count, cutoff=0.5)]
     if close:
         return f"nearest: {', '.join(close)}"
     return f"there is: {', '.join(known)}" if known else "there is nothing to choose from"
@@ -34,4 +45,4 @@ class CheckpointError(ValueError):
 
 
 class DamagedError(CheckpointError):
-    """Its bytes are not those that were written: the one before it may serve."""
+    """The file's bytes have changed since it was written. An earlier checkpoint may be used."""

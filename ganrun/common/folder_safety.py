@@ -1,4 +1,4 @@
-"""strange: what a run's folder may not hold, because it would lead our writes elsewhere. Nothing is written here."""
+"""Refuses links and special files in a run's folder that would redirect writes to another place. Writes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ganrun.common.errors import UserError
-from ganrun.common.reading import kind
+from ganrun.common.regular_files import kind
 from ganrun.common.untrusted import MAX_MEMBERS
 
 OURS = ("checkpoints", "grids", ".hydra")  # the folders in a run's folder that are read or written
@@ -18,9 +18,10 @@ SIGNS = ("checkpoints/last.pt", "last.pt", "metrics.jsonl", "status.json", ".hyd
 ABOVE = 4  # folders above a place that are looked at
 LEVELS = 6  # of a sweep's folder
 WAY_OUT = "remove it, or copy the files that you trust into a folder of your own"
+OTHER_DISK = "for another disk, move the whole run there and give that path (a run's folder itself may be a link)"
 
 
-def refuse_strange(folder: Path, levels: int = 1) -> None:
+def refuse_unsafe(folder: Path, levels: int = 1) -> None:
     """Raises UserError for a link, a pipe, a socket or a device in a run's folder, where we would read or write.
 
     Also for a second name (a hard link) of a file that grows, such as train.log; checkpoints may have one. `folder`
@@ -29,8 +30,16 @@ def refuse_strange(folder: Path, levels: int = 1) -> None:
     for count, (name, entry) in enumerate(members(folder, "", levels)):
         if count >= MAX_MEMBERS:
             raise UserError(f"{folder} holds more than {MAX_MEMBERS:,} files: it is no run's folder; choose another")
-        if problem := strangeness(entry):
-            raise UserError(f"{folder}: {name} in it is {problem}, so writing there may lead elsewhere: {WAY_OUT}")
+        if problem := problem_of(entry):
+            raise UserError(
+                f"{folder}: {name} in it is {problem}, so writing there may lead elsewhere: {way_out(entry)}"
+            )
+
+
+def way_out(entry: os.DirEntry[str]) -> str:
+    """What the user can do about a refused entry; a link to a folder may be the user's own."""
+    own = entry.name in OURS and entry.is_symlink() and entry.is_dir()
+    return f"{WAY_OUT}; {OTHER_DISK}" if own else WAY_OUT
 
 
 def members(folder: str | Path, prefix: str, levels: int) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -47,15 +56,15 @@ def members(folder: str | Path, prefix: str, levels: int) -> Iterator[tuple[str,
             yield from members(entry.path, f"{prefix}{entry.name}/", levels - 1)
 
 
-def strangeness(entry: os.DirEntry[str]) -> str | None:
+def problem_of(entry: os.DirEntry[str]) -> str | None:
     """What is wrong with a member; None if nothing is, or if it is gone: a run that goes on replaces its files."""
     try:
-        return wrong_with(entry)
+        return _problem_of(entry)
     except FileNotFoundError:
         return None
 
 
-def wrong_with(entry: os.DirEntry[str]) -> str | None:
+def _problem_of(entry: os.DirEntry[str]) -> str | None:
     if entry.is_symlink():
         return "a symbolic link"
     if getattr(entry, "is_junction", bool)():  # Windows
@@ -68,12 +77,13 @@ def wrong_with(entry: os.DirEntry[str]) -> str | None:
     return "a file with a second name elsewhere (a hard link)" if grows and os.lstat(entry.path).st_nlink > 1 else None
 
 
-def refuse_strange_around(place: Path) -> None:
-    """The same for the runs' folders in which `place` lies, or which it is; other folders may hold what they like."""
-    place = place.absolute()
-    for folder in (place, *place.parents)[:ABOVE]:
+def refuse_unsafe_around(place: Path) -> None:
+    """The same check for `place` and the folders above it, where they are folders of runs."""
+    # as written without "..", and as the system sees it: a link may lie on the way
+    roots = (Path(os.path.abspath(place)), Path(os.path.realpath(place)))
+    for folder in dict.fromkeys(folder for root in roots for folder in (root, *root.parents)[: ABOVE + 1]):
         if folder.is_dir() and any(os.path.lexists(folder / sign) for sign in SIGNS):
-            refuse_strange(folder)
+            refuse_unsafe(folder)
 
 
 def what_is_there(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""folders: where a run may be written, by one process at a time. No torch: a wrong place is said at once."""
+"""Checks and locks the folder of a run. No torch, so that errors appear at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ganrun.common.atomic import HOUR, clear, make_folder, remove
 from ganrun.common.errors import UserError
-from ganrun.common.folder_safety import LEVELS, refuse_strange, refuse_strange_around, what_is_there
+from ganrun.common.folder_safety import LEVELS, refuse_unsafe, refuse_unsafe_around, what_is_there
 
 log = logging.getLogger("ganrun")
 
@@ -25,12 +25,12 @@ PROBE = ".ganrun-probe-"  # one that a kill left behind does not make a folder s
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the operating system drops when the process ends, however it ends.
+    """Hold the folder's lock. The operating system releases it when the process ends, even after a kill.
 
     Raises UserError when another process has it, or when something in the folder would lead our writes elsewhere.
     """
     make_folder(folder)
-    refuse_strange(folder)
+    refuse_unsafe(folder)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -39,7 +39,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             f"out={folder}: another process is training there: wait for it, or choose another folder"
         ) from None
     except (OSError, NotImplementedError) as error:
-        log.warning("%s cannot be locked (%s): nothing keeps a second process out", folder, error)
+        log.warning("%s cannot be locked (%s): a second process could write there too", folder, error)
     else:
         clear_unfinished(folder)
     try:
@@ -57,8 +57,8 @@ def clear_unfinished(folder: Path) -> None:
     clear(folder, older=HOUR)
 
 
-def check_folder(folder: Path, resume: str | None) -> None:
-    """Refuse, before Hydra writes, a place that is not for this run, is in use or cannot be written.
+def check_run_folder(folder: Path, resume: str | None) -> None:
+    """Refuse a folder that is not for this run, is in use or cannot be written. Called before Hydra writes.
 
     Raises UserError.
     """
@@ -67,13 +67,13 @@ def check_folder(folder: Path, resume: str | None) -> None:
     if not folder.is_dir():
         return check_writable(folder)
     occupied = is_occupied(folder)
-    if resume is None and occupied and not came_to_nothing(folder):
+    if resume is None and occupied and not ended_before_its_first_step(folder):
         raise UserError(
             f"out={folder} is not empty: choose another folder, or resume={folder} to go on with a run that is there"
         )
     if resume == AUTO and occupied and not any(os.path.lexists(folder / name) for name in OURS):
-        raise UserError(f"out={folder} holds other things than a run: choose another folder")
-    refuse_strange(folder)
+        raise UserError(f"out={folder} holds other files and no run: choose another folder")
+    refuse_unsafe(folder)
     check_writable(folder)
     if os.path.lexists(folder / ".lock"):
         with alone_in(folder):
@@ -83,7 +83,7 @@ def check_folder(folder: Path, resume: str | None) -> None:
 def check_sweep(folder: Path, resumes: bool) -> None:
     """The same for the folder of a sweep, whose jobs have folders in it: Hydra writes there before any job starts."""
     if resumes and folder.is_dir():
-        refuse_strange(folder, LEVELS)
+        refuse_unsafe(folder, LEVELS)
     check_writable(folder)
 
 
@@ -92,20 +92,20 @@ def is_occupied(folder: Path) -> bool:
         return any(not entry.name.startswith(PROBE) for entry in entries)
 
 
-def came_to_nothing(folder: Path) -> bool:
-    """Whether a run was killed there before it had made anything: the same command may start again."""
+def ended_before_its_first_step(folder: Path) -> bool:
+    """Whether a run was killed there before its first step: the same command may start again."""
     there = {path.name for path in folder.iterdir() if not path.name.startswith(PROBE)}
     return ".lock" in there and there <= START.keys()
 
 
 @contextlib.contextmanager
-def gone_if_interrupted(folder: Path) -> Iterator[None]:
+def removed_if_interrupted(folder: Path) -> Iterator[None]:
     """What an interrupted start has left in `folder` is removed, and `folder` too, where that is all there is."""
     try:
         yield
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
-            if came_to_nothing(folder):
+            if ended_before_its_first_step(folder):
                 for name, members in START.items():
                     for path in (*(folder / name / member for member in members), folder / name):
                         path.rmdir() if path.is_dir() and not path.is_symlink() else remove(path)
@@ -116,11 +116,11 @@ def gone_if_interrupted(folder: Path) -> Iterator[None]:
 def check_home(key: str, value: str) -> None:
     """Raises UserError for ~name where there is no such user, and for ~ where this one has no home folder."""
     if value.startswith("~") and os.path.expanduser(value) == value:
-        raise UserError(f"{key}={value}: {value.split('/')[0]} is no home folder here: write the path in full")
+        raise UserError(f"{key}={value}: {value.split('/')[0]} there is no such home folder: write the full path")
 
 
 def check_current_folder() -> None:
-    """Relative names mean nothing in a folder that was removed under this process. Raises UserError."""
+    """Raises UserError where the current folder was deleted: relative paths have no meaning there."""
     try:
         os.getcwd()
     except OSError as error:
@@ -128,16 +128,16 @@ def check_current_folder() -> None:
 
 
 def check_writable(target: Path) -> None:
-    """Raises UserError that names the folder which stands in the way."""
+    """Raises UserError that names the folder which cannot be written."""
     target = target.absolute()
-    refuse_strange_around(target)
+    refuse_unsafe_around(target)
     there = next(folder for folder in (target, *target.parents) if folder.exists())
     try:
         with tempfile.TemporaryDirectory(dir=there, prefix=PROBE):
             pass
     except OSError as error:
         raise UserError(
-            f"out={target} cannot be written: {there}: {error.strerror}: choose a place of yours with out="
+            f"out={target} cannot be written: {there}: {error.strerror}: give a writable folder with out="
         ) from None
 
 

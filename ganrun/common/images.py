@@ -1,4 +1,4 @@
-"""Pictures: from [-1, 1] to bytes, and many of them on one PNG."""
+"""Images: from [-1, 1] to uint8, PNG files and grids."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def save_each(images: Tensor, folder: Path, text: Mapping[str, object] | None = 
         save_png(image, folder / f"{number:06d}.png", text, folder)
 
 
-def as_large(picture: Tensor, like: Tensor) -> Tensor:
+def enlarged_to(picture: Tensor, like: Tensor) -> Tensor:
     """A picture (1, C, h, w) uint8 enlarged to the size of `like`, bicubic; itself when it has that size."""
     if picture.shape == like.shape:
         return picture

@@ -1,13 +1,13 @@
-"""limits: the largest values that a run may have. Training refuses what lies beyond, so whatever trained also opens."""
+"""The largest values that a setting may have. Training refuses larger ones, so every checkpoint can be opened later."""
 
 from __future__ import annotations
 
-NUMBER = 2**64 - 1  # any whole number, seeds among them: what fits into 64 bits
-SETTING = 2**20  # a whole number that sizes a network: channels, widths, blocks, a latent
-SIDE = 2**14  # pixels of a picture's side
-COUNT = 2**16  # pictures in a grid, samples of a hook
-REAL = 3.4e38  # any other number: what fits into a float32
-STEPS = 2**53  # of a run: what a float still counts one by one
+INTEGER = 2**64 - 1  # any whole number, including seeds: the largest that fits into 64 bits
+SETTING = 2**20  # a whole number that sets the size of a network: channels, widths, blocks, latent size
+SIDE = 2**14  # pixels of one side of an image
+COUNT = 2**16  # images in a grid, samples of a hook
+REAL = 3.4e38  # any other number: the largest float32
+STEPS = 2**53  # of a run: a float64 holds every whole number up to here exactly
 THREADS = 1024
-TEXT = 4096  # letters of one setting
-SETTINGS, DEPTH = 10_000, 32  # of a whole config
+TEXT = 4096  # characters of one setting
+SETTINGS, DEPTH = 10_000, 32  # number of settings, and nesting depth, of a whole config

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 class Lines(list[str]):
-    """Lines that were logged; `warnings` are those of them that warn, and `more` were only counted."""
+    """Logged lines. `warnings`: those of level WARNING and above. `more`: further warnings that were only counted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,8 +23,8 @@ class Lines(list[str]):
 
 
 @contextlib.contextmanager
-def overheard(logger: str) -> Iterator[Lines]:
-    """What is logged within the block, as lines: data are read before there is a run, and a log, to say it in."""
+def captured_log(logger: str) -> Iterator[Lines]:
+    """Collects what is logged within the block. Data are read before the run's log exists, so their lines wait here."""
     lines = Lines()
     listener = logging.Handler(logging.INFO)
     listener.emit = lines.emit  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""pictures: the one door through which encoded images are opened, whoever made them. No torch."""
+"""The only module that opens encoded images, with limits on formats and sizes. No torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from ganrun.common.reading import read_regular
+from ganrun.common.regular_files import read_regular
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # never EPS, which starts Ghostscript
 MAX_PIXELS = 64 * 10**6  # a 170 KB .png may unfold to half a gigabyte
 MAX_BYTES = 2**27  # of an encoded image
-MAX_CHUNKS = 50_000  # of a .png, which Pillow walks through one by one; what they unfold to it limits itself
+MAX_CHUNKS = 50_000  # of a .png, which Pillow reads one by one; Pillow limits their decompressed size itself
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is below what it warns of
 

@@ -1,4 +1,4 @@
-"""precision: what float32 and bf16 mean on this machine, and the quickest library that keeps to it."""
+"""Sets what float32 and bf16 mean on this device: IEEE float32, TF32 or mixed precision."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def product_error() -> float:
 
 
 def bf16_units(device: torch.device) -> str | None:
-    """Why bf16 cannot pay on this device, as its makers say; None where it has units for it and may be measured."""
+    """Why bf16 cannot be faster on this device; None if the device has bf16 units."""
     if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "this CPU has no units for bf16"
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -52,8 +52,8 @@ def bf16_units(device: torch.device) -> str | None:
 
 
 @contextlib.contextmanager
-def restored() -> Iterator[None]:
-    """After this block all that is set here is as it was before."""
+def settings_kept() -> Iterator[None]:
+    """Restores torch's precision settings after the block."""
     places = (
         (torch.backends.mkldnn.matmul, "fp32_precision"),  # type: ignore[attr-defined]
         (torch.backends.cuda.matmul, "allow_tf32"),
@@ -69,17 +69,17 @@ def restored() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
-    """Within this block float32 is IEEE's, whatever a run has chosen: for numbers that others compare with theirs."""
-    with restored():
+def ieee_float32(device: torch.device) -> Iterator[None]:
+    """Within this block float32 is IEEE float32, whatever the run has chosen: for scores that people compare."""
+    with settings_kept():
         set_precision("fp32", device)
         yield
 
 
 @contextlib.contextmanager
-def as_torch_has_it() -> Iterator[None]:
-    """Within this block nothing here has been set: what a loop gets that knows no switches."""
-    with restored():
+def torch_defaults() -> Iterator[None]:
+    """Within this block torch has its default precision settings, as in a script that sets none."""
+    with settings_kept():
         allow_in_products("none")
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
         torch.backends.cudnn.benchmark = False

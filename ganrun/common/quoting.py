@@ -1,11 +1,11 @@
-"""words: a value as a word of the command line that Hydra, and a shell, read back as it is."""
+"""Quotes a value so that Hydra and a shell read it back unchanged."""
 
 from __future__ import annotations
 
 import re
 import shlex
 
-PLAIN = re.compile(r"[A-Za-z/._][\w/.+@%-]*", re.ASCII)  # what Hydra's grammar takes as text without quotes
+UNQUOTED = re.compile(r"[A-Za-z/._][\w/.+@%-]*", re.ASCII)  # what Hydra's grammar takes as text without quotes
 CONSTANTS = ("true", "false", "null", "inf", "nan")
 
 
@@ -15,9 +15,9 @@ def quoted(value: str) -> str:
     return "'" + re.sub(r"\\+$", lambda found: found[0] * 2, escaped) + "'"
 
 
-def is_plain(value: str) -> bool:
-    """Whether Hydra takes it as this text without quotes: not as a number, a list or true."""
-    return bool(PLAIN.fullmatch(value)) and value.lower() not in CONSTANTS and not is_number(value)
+def needs_no_quotes(value: str) -> bool:
+    """Whether Hydra reads the value as text without quotes, not as a number, a list or true."""
+    return bool(UNQUOTED.fullmatch(value)) and value.lower() not in CONSTANTS and not is_number(value)
 
 
 def is_number(value: str) -> bool:
@@ -28,8 +28,8 @@ def is_number(value: str) -> bool:
     return True
 
 
-def meant(value: str) -> str:
-    """What stands for a path is text, whatever Hydra's grammar makes of its letters: epoch=3.pt, x(1).pt, 数据.
+def quoted_path(value: str) -> str:
+    """A path as Hydra reads it: quoted where Hydra's grammar would not read it as text, such as epoch=3.pt or 数据.
 
     Commas, lists, quotes, null, true and false keep their meaning there.
     """
@@ -39,10 +39,10 @@ def meant(value: str) -> str:
         or value.lower() in ("null", "true", "false")
         or (value[0] + value[-1]) in ("''", '""', "[]")
     )
-    return value if kept or is_plain(value) else quoted(value)
+    return value if kept or needs_no_quotes(value) else quoted(value)
 
 
-def typed(key: str, value: str) -> str:
+def shell_word(key: str, value: str) -> str:
     """key=value of a path, to be typed into a shell."""
-    read_back = is_plain(value) or meant(value) != value
+    read_back = needs_no_quotes(value) or quoted_path(value) != value
     return shlex.quote(f"{key}={value if read_back else quoted(value)}")

@@ -1,4 +1,4 @@
-"""Schedules: what a player's learning rate is multiplied by as a run goes from 0 to 1."""
+"""Learning rate schedules: the factor of the learning rate as a function of progress from 0 to 1."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ganrun.common.bounds import Decay, Share
 class Schedule:
     """`factor(progress)` multiplies the learning rate; progress runs from 0 to 1 over the run's steps."""
 
-    needs_an_end = True  # False only where the run's length changes nothing
+    needs_an_end = True  # False only if the factor does not depend on the length of the run
 
     def factor(self, progress: float) -> float:
         raise NotImplementedError
 
 
 class Constant(Schedule):
-    """The learning rate stays what it is."""
+    """The learning rate stays constant."""
 
     needs_an_end = False
 
@@ -26,7 +26,7 @@ class Constant(Schedule):
 
 
 class Linear(Schedule):
-    """Constant until `start`, then straight down to `end` of the rate (CycleGAN: start 0.5, end 0)."""
+    """Constant until `start`, then a linear decay to `end` times the rate (CycleGAN: start 0.5, end 0)."""
 
     def __init__(self, start: Decay = 0.0, end: Share = 0.0) -> None:
         if not 0 <= start < 1 or not 0 <= end <= 1:

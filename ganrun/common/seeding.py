@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import torch
 
 _MASK = (1 << 64) - 1
+
+
+class Purpose(IntEnum):
+    """Stands in a seed where training has the step: steps are 0 or more, so no purpose draws what a step draws.
+
+    The numbers never change, because a seed must give the same pictures in every version.
+    """
+
+    EXAMPLES = -1  # fixed inputs of the grids
+    FIRST_WEIGHTS = -2
+    SAMPLES = -3  # `ganrun sample`
+    CLASSIFIER_WEIGHTS = -4
+    STUDY_PICTURES = -5  # which pictures an arm of a study trains on
+    FEATURE_SPLIT = -6  # which pictures the default feature network trains on
+    REAL_PICTURES = -7  # which real pictures a score looks at
+    PATH_POSITIONS = -8  # where on a path between two latents a step of the path length is taken
+    DAMAGE = -9  # the damage of the pictures that paired scores look at
+    DOCTOR_NOISE = -10  # the noise of the turn that doctor plays before and after a step
 
 
 def mix(*numbers: int) -> int:

@@ -1,7 +1,7 @@
-"""terminal: the one way to people's eyes. Text passes, codes that would command a terminal do not.
+"""Removes terminal control codes from everything printed.
 
-Names come from anywhere: folders, files in archives, classes, yaml, the errors of other libraries. So they are not
-cleaned one by one where they are printed, but all at once: standard output, standard error and train.log.
+Names come from folders, archives, class names, yaml and errors of other libraries. So the streams are cleaned, not
+each name: standard output, standard error and train.log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Shown:
-    """A stream that shows text alone; lines and tabs stay. All else about it is the stream's own."""
+    """Wraps a stream and removes control codes from what is written; newlines and tabs stay."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._wrapped = stream  # tqdm looks under this name for the stream that it shares a screen with
@@ -40,7 +40,7 @@ class Shown:
 
 @contextlib.contextmanager
 def cleaned() -> Iterator[None]:
-    """Within this block, all that this process prints is text alone."""
+    """Within this block, control codes are removed from all that this process prints."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (
         stream if stream is None or isinstance(stream, Shown) else Shown(stream)  # type: ignore[assignment]
@@ -58,14 +58,14 @@ def cleaned() -> Iterator[None]:
 
 
 def bar(*parts: Any, **settings: Any) -> tqdm:
-    """A progress bar: it moves the cursor, so it speaks to the terminal itself."""
+    """A tqdm progress bar. It moves the cursor, so it writes to the original stream."""
     from tqdm import tqdm  # 20 ms, which `ganrun --help` need not wait for
 
     return tqdm(*parts, file=getattr(sys.stderr, "_wrapped", sys.stderr), **settings)
 
 
 class OneLine(logging.Formatter):
-    """A message is one line, whatever the names in it hold; a traceback keeps its lines."""
+    """Formats each message as one line; a traceback keeps its lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = printable(record.message)
@@ -79,13 +79,13 @@ class OneLine(logging.Formatter):
 
 
 class LogFile(logging.FileHandler):
-    """train.log: UTF-8 with plain line ends on every machine, added to where it is a file of one name, never by a link.
+    """train.log: UTF-8 with Unix line ends on every machine. Links and hard links are refused.
 
-    What UTF-8 has not, such as the bytes of a file's name in another encoding, is written as an escape.
+    Bytes that are not UTF-8, as in some file names, are written as escapes.
     """
 
     def _open(self) -> Any:
         return append(Path(self.baseFilename), newline="\n")
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk is told by what has to be written there: a checkpoint. The log never ends a run, or prints."""
+        """A log error never stops a run. A full disk is reported when a checkpoint cannot be written."""

@@ -1,4 +1,4 @@
-"""launch: what torchrun told this process about itself and the others. No torch: it is asked before torch is needed."""
+"""The environment variables that torchrun sets: rank, world size, restarts. No torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def number(name: str, otherwise: int = 0) -> int:
-    """A whole number of the environment; `otherwise` where it is not there."""
+    """A whole number from an environment variable; `otherwise` if it is not set."""
     value = os.environ.get(name, "")
     return int(value) if value.isdecimal() else otherwise
 
@@ -29,11 +29,16 @@ def local_rank() -> int:
     return number("LOCAL_RANK")
 
 
+def local_size() -> int:
+    """The number of processes of this run on this machine."""
+    return max(1, number("LOCAL_WORLD_SIZE", 1)) if launched() else 1
+
+
 def restarts() -> int:
-    """How often `--max-restarts` has begun anew."""
+    """How often torchrun has restarted the processes (`--max-restarts`)."""
     return number("TORCHELASTIC_RESTART_COUNT")
 
 
 def speaker() -> str:
-    """What stands before a line on stderr: rank 0 speaks for all."""
+    """The prefix of a line on stderr. Rank 0 needs no number."""
     return f"ganrun: rank {rank()}: " if rank() else "ganrun: "

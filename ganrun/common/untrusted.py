@@ -1,4 +1,4 @@
-"""untrusted: what a file made by someone else may ask for, found out before it is given (no torch here)."""
+"""Checks on files that someone else made, before anything in them is used. No torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_ITEMS = 500_000
 LARGEST = 1e100  # what is larger is no loss and no score, and matplotlib has no axis for it
 MAX_CONTENTS, MAX_MEMBERS = 64 * 2**20, 400_000  # of a .zip: a million would take 12 s and 500 MB to list
 COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-MOST = {  # place of a whole number -> the most that it may be; elsewhere it is limits.NUMBER. A float is no size
+MOST = {  # place of a whole number -> the most that it may be; elsewhere it is limits.INTEGER. A float is no size
     r"(^|\.)image_size(\[\d+\])?$": limits.SIDE,
     r"^threads$": limits.THREADS,
     r"^(grids|hooks\..*)\.(count|n)$": limits.COUNT,
@@ -61,7 +61,7 @@ def check_container(data: bytes) -> None:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """What nested dicts and lists hold. Raises ValueError for what is too deep, too much, or keyed by anything else."""
+    """The values in nested dicts and lists. Raises ValueError for deep nesting, too many values, or other key types."""
     pending, seen = [(value, 0)], 0
     while pending:
         item, depth = pending.pop()
@@ -79,7 +79,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 class Wrong(NamedTuple):
-    """A setting that no config may have: its place, its value, and what is wrong with it."""
+    """An invalid setting: its key, its value, and the reason."""
 
     place: str
     value: Any
@@ -87,7 +87,7 @@ class Wrong(NamedTuple):
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raises ValueError that names the setting of a checkpoint's config which no config of ours has."""
+    """Raises ValueError that names the first invalid setting of a checkpoint's config."""
     if wrong := first_wrong(config):
         raise ValueError(f"its config's {wrong.place} {wrong.why}" if wrong.place else f"its config {wrong.why}")
 
@@ -130,10 +130,10 @@ def _wrong(place: str, value: Any) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, float):
-        return None if math.isfinite(value) else "is no finite number"
+        return None if math.isfinite(value) else "is not a finite number"
     if not isinstance(value, int):
         return f"is a {type(value).__name__}"
-    most = next((most for pattern, most in MOST.items() if re.search(pattern, place)), limits.NUMBER)
+    most = next((most for pattern, most in MOST.items() if re.search(pattern, place)), limits.INTEGER)
     if abs(value) <= most:
         return None
     hint = f" (where it is no size, write it as {float(value)!r})" if most == limits.SETTING and value < 10**15 else ""
@@ -143,15 +143,15 @@ def _wrong(place: str, value: Any) -> str | None:
 def wrong_text(text: str) -> str | None:
     """What is wrong with a string that a config may not have; None if nothing is. Letters of all scripts are fine."""
     if len(text) > limits.TEXT:
-        return f"has more than {limits.TEXT} letters"
+        return f"has more than {limits.TEXT} characters"
     if "${" in text:
-        return "holds an interpolation, ${...}, where all is finished: nothing in it is looked up any more"
+        return "holds ${...}, which is not allowed here: it would not be resolved"
     control = any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text if not letter.isprintable())
-    return "has control characters in it, or bytes that are no text" if control else None
+    return "has control characters in it, or bytes that are not text" if control else None
 
 
 def only_reads(node: Any) -> Any:
-    """A data set's node out of a file: it fetches nothing, and keeps a cache in the usual place or where one is."""
+    """A data set's config from a file, without downloads and without a new cache folder."""
     if isinstance(node, list):
         return [only_reads(item) for item in node]
     if not isinstance(node, dict):
@@ -167,7 +167,7 @@ def only_reads(node: Any) -> Any:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """With "?" for what commands a terminal, but for the characters in `keep`; what a file says reaches people.
+    """The text with "?" in place of every control character that is not in `keep`.
 
     These are the control characters (C0, DEL, C1), what turns the direction of text, the two separators of lines, and
     the bytes of names that are no text: some terminals obey a bare 0x9B. Letters and spaces of every script pass.
@@ -180,11 +180,11 @@ def printable(text: str, keep: str = "") -> str:
 
 def is_count(value: Any) -> bool:
     """A whole number from 0 to what 64 bits hold; true and 1.0 are none."""
-    return type(value) is int and 0 <= value <= limits.NUMBER
+    return type(value) is int and 0 <= value <= limits.INTEGER
 
 
 def is_number(value: Any) -> bool:
-    """A number that something may have measured: not true, not text, not nan, not 10**400."""
+    """Whether the value is a finite number of plausible size: not true, not text, not nan, not 10**400."""
     return type(value) in (int, float) and abs(value) <= LARGEST
 
 

@@ -199,22 +199,30 @@ def _class_in(hint: Any) -> type:
 
 def _hints(cls: type) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+        hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
     except (NameError, TypeError):  # hints that only a type checker can see
         return {}
+    return hints | _options(hints)
+
+
+def _options(hints: Mapping[str, Any]) -> dict[str, Any]:
+    """The hints of what a constructor takes by `**options: Unpack[SomeTypedDict]`."""
+    shared = [typing.get_args(hint)[0] for hint in hints.values() if typing.get_origin(hint) is typing.Unpack]
+    return {key: hint for one in shared for key, hint in typing.get_type_hints(one, include_extras=True).items()}
 
 
 def _check_names(cls: type, arguments: Mapping[str, Any], where: str) -> None:
-    parameters = inspect.signature(cls).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    parameters, options = inspect.signature(cls).parameters, _options(_hints(cls))
+    if not options and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
+    named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     for key in arguments:
-        if key not in parameters:
-            raise UserError(f"{where}.{key}: {cls.__name__} has no such setting; {nearest(key, parameters)}")
+        if key not in (*named, *options):
+            raise UserError(f"{where}.{key}: {cls.__name__} has no such setting; {nearest(key, [*named, *options])}")
     for name, parameter in parameters.items():
         if (
             parameter.default is parameter.empty
-            and parameter.kind is not parameter.VAR_POSITIONAL
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             and name not in arguments
         ):
             raise UserError(f"{where}.{name} is missing: {cls.__name__} needs it")

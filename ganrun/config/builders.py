@@ -9,20 +9,18 @@ from collections.abc import Sequence
 import torch
 
 from ganrun.common.errors import UserError
-from ganrun.common.log_capture import overheard
-from ganrun.common.seeding import reseed
+from ganrun.common.log_capture import captured_log
+from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
 from ganrun.common.untrusted import only_reads
 from ganrun.config.build import build
 from ganrun.data.dataset import Dataset, as_size
-from ganrun.data.keeping import glimpse
-from ganrun.data.remembering import remembered
+from ganrun.data.memoize import memoized
 from ganrun.data.shards import refuse_unknown
+from ganrun.data.storage import preview
 from ganrun.data.streamed import FEW
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.system import System
-
-WEIGHTS = -2  # takes the place of the step in the seed of the first weights
 
 
 def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: bool = True) -> Dataset:
@@ -45,15 +43,15 @@ def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: boo
         return _load_dataset(*given, True)  # the few that were to stand for all are broken: which, and how many are?
 
 
-@remembered(2)  # as it is for the plan and for the run
+@memoized(2)  # as it is for the plan and for the run
 def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool) -> Dataset:
     node = json.loads(node_as_json)
-    with overheard("ganrun.data") as notes:
-        with contextlib.nullcontext() if pixels else glimpse():
+    with captured_log("ganrun.data") as notes:
+        with contextlib.nullcontext() if pixels else preview():
             dataset = build(node, Dataset, "dataset", trust)
         if not pixels:
             dataset.take(torch.arange(FEW) % len(dataset))  # what is wrong with these is said now
-    dataset.notes, dataset.faults, dataset.more_faults = notes, notes.warnings, notes.more
+    dataset.add_notes(notes, notes.warnings, notes.more)
     if "image_size" in node and as_size(node["image_size"]) != dataset.image_size:
         raise UserError(f"dataset.image_size={node['image_size']}, but the data have {list(dataset.image_size)}")
     for fact in ("channels", "classes"):
@@ -64,6 +62,6 @@ def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool
 
 def build_system(config: Config, trust: Sequence[str] | None = None, loss: AdversarialLoss | None = None) -> System:
     """The game of a config, with weights that only depend on its seed. `loss` stands in for the config's own."""
-    reseed(config["seed"], WEIGHTS)
+    reseed(config["seed"], Purpose.FIRST_WEIGHTS)
     loss = loss or build(config["loss"], AdversarialLoss, "loss", trust)
     return build(config["model"], System, "model", trust, loss=loss)

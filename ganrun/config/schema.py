@@ -1,20 +1,39 @@
-"""checks: values that no run could use, refused by name. No Hydra, no torch."""
+"""The keys of every command: what each may be, and what values must be together. No Hydra, no torch."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from ganrun.common.bounds import At, Unfit, fitted, shown
-from ganrun.common.errors import UserError, nearest
-from ganrun.common.limits import COUNT, NUMBER, SETTING, SIDE, STEPS, TEXT, THREADS
+from ganrun.common.bounds import (
+    AsPath,
+    At,
+    Count,
+    Device,
+    Group,
+    Natural,
+    NotEmpty,
+    Package,
+    PathText,
+    Pictures,
+    Pixels,
+    Positive,
+    Steps,
+    Threads,
+    Unfit,
+    Weight,
+    Whole,
+    fitted,
+    shown,
+)
+from ganrun.common.errors import UserError
+from ganrun.common.limits import INTEGER
 from ganrun.common.types import Config
 from ganrun.common.untrusted import first_wrong, printable
 
 AUTO = "auto"  # of a precision: measured when the run starts
-NAME = 255  # bytes: the most that file systems take for one name
+ABSENT = object()  # stands for a key that an older config lacks
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
 MOVABLE = tuple(f"dataset.{place}" for place in ("root", "root_source", "root_target", "root_a", "root_b", "labels"))
 WITH_RESUME = {  # a run keeps all else
@@ -26,250 +45,211 @@ RESUMED = (  # what a run cannot go on without
     "dataset", "model", "loss", "hooks", "optimizer",
 )  # fmt: skip
 
-
-def _like(hint: Any) -> Any:
-    """A check by the type hint that a parameter of this kind would have."""
-
-    def wrong(value: Any) -> str | None:
-        try:
-            fitted(value, hint)
-        except Unfit as error:
-            return str(error)
-        return None
-
-    return wrong
-
-
-def _whole(low: int = 1, null: bool = False, most: int = NUMBER) -> Any:
-    hint = Annotated[int, At(low, most)]
-    return _like(hint | None if null else hint)
-
-
-def _number(low: float = 0.0, above: bool = True, null: bool = False) -> Any:
-    hint = Annotated[float, At(above=low) if above else At(low)]
-    return _like(hint | None if null else hint)
-
-
-def _one_of(*choices: str | None) -> Any:
-    named = [choice for choice in choices if choice is not None]
-    return lambda value: None if value in choices else f"is unknown; {nearest(shown(value), named)}"
-
-
-def _one_of_these(*choices: Any) -> Any:
-    named = " | ".join(str(choice).lower() for choice in choices)
-    alike = {(type(choice), choice) for choice in choices}  # 1 == True, but says something else
-    return lambda value: None if _plain(value) and (type(value), value) in alike else f"must be {named}"
-
-
-def _plain(value: Any) -> bool:
-    return not isinstance(value, (list, Mapping))
-
-
-def _boolean(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
-
-
-def _text(value: Any) -> str | None:
-    number = isinstance(value, int) and not isinstance(value, bool)  # a folder that is called 3
-    fits = value is None or number or (isinstance(value, str) and value.strip() and len(value) <= TEXT)
-    if not fits:
-        return "must be a path"
-    longest = max(len(os.fsencode(part)) for part in re.split(r"[/\\]", str(value)[:TEXT]))
-    return None if longest <= NAME else f"must be a path; no file's name has more than {NAME} letters"
-
-
-def _device(value: Any) -> str | None:
-    if isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
-        return None
-    return f"is unknown; {nearest(str(value), ('auto', 'cpu', 'cuda', 'cuda:0', 'mps'))}"
-
-
-def _names(value: Any) -> str | None:
-    items = [value] if isinstance(value, str) else value
-    fits = isinstance(items, list) and all(isinstance(item, str) for item in items)
-    return None if fits else "must be names of packages: [my_package]"
-
-
-def _labels(value: Any) -> str | None:
-    items = value if isinstance(value, list) else [value]
-    fits = value is None or (items and not any(map(_whole(0, most=SETTING), items)))
-    return None if fits else "must be class numbers: 3 or [3, 7]"
-
-
-def _ratios(value: Any) -> str | None:
-    fits = isinstance(value, list) and value and not any(map(_number(), value))
-    return None if fits else "must be numbers above 0, synthetic pictures per real one: [1, 5]"
-
-
-def _some_names(value: Any) -> str | None:
-    fits = value is None or (value and isinstance(value, list) and all(isinstance(item, str) for item in value))
-    return None if fits else "must be names of arms, [real, real+1x], or null for all"
-
-
-def _places(value: Any) -> str | None:
-    items = value if isinstance(value, list) and value else [value]
-    return None if all(_text(item) is None for item in items) else "must be a path, or a list of them: [a,b]"
-
-
-def _size(value: Any) -> str | None:
-    sides = value if isinstance(value, list) else [value, value]
-    fits = len(sides) == 2 and not any(map(_whole(most=SIDE), sides))
-    return None if value is None or fits else "must be a number of pixels, [height,width] or null"
-
+Name = Annotated[str, AsPath(), "a name"]  # the data set knows its splits, the score table its scores
+Several = NotEmpty()
+Paths = PathText | Annotated[Sequence[PathText], Several]
 
 DRAWING: dict[str, Any] = {  # what every command has that reads a checkpoint and writes pictures
-    "ckpt": _text,
-    "out": _text,
-    "device": _device,
-    "weights": _one_of("ema", "raw"),
-    "threads": _whole(null=True, most=THREADS),
-    "overwrite": _boolean,
-    "trust": _names,
+    "ckpt": PathText,
+    "out": PathText,
+    "device": Device,
+    "weights": Literal["ema", "raw"],
+    "threads": Threads | None,
+    "overwrite": bool,
+    "trust": Annotated[Package | Sequence[Package], "names of packages: [my_package]"],
 }
 
-CHECKS: dict[str, dict[str, Any]] = {
+# what each key of a command may be. Its default and its words stand beside it in conf/<command>.yaml
+KEYS: dict[str, dict[str, Any]] = {
     "train": {
-        "steps": _whole(null=True, most=STEPS),
-        "epochs": _number(null=True),
-        "kimg": _number(null=True),
-        "minutes": _number(null=True),
-        "batch_size": _whole(),
-        "seed": _whole(0),
-        "device": _device,
-        "precision": _one_of(AUTO, "fp32", "tf32", "bf16", "bf16_all"),
-        "graphs": _one_of_these("auto", True, False),
-        "compile": _boolean,
-        "threads": _whole(null=True, most=THREADS),
-        "out": _text,
-        "resume": _text,
-        "init_from": _text,
-        "dry_run": _boolean,
-        "trust": _names,
-        "accumulate": _whole(),
-        "ranks.timeout": _number(),
-        "ranks.batchnorm": _one_of("per_rank", "synchronised"),
-        "average.half_life": _number(above=False),
-        "log.every": _whole(),
-        "grids.every": _whole(),
-        "grids.count": _whole(most=COUNT),
-        "grids.verdicts": _boolean,
-        "checkpoint.every": _whole(),
-        "checkpoint.keep": _whole(),
-        "checkpoint.keep_kimg": _number(null=True),
-        "checkpoint.best": _text,
-        "non_finite.policy": _one_of("stop", "skip", "rollback"),
-        "non_finite.limit": _whole(),
-        "profile": _whole(0),
-        "watchdog.action": _one_of("warn", "stop", "rollback"),
-        "optimizer.lr": _number(),
-        "dataset": None,
-        "model": None,
-        "loss": None,
-        "hooks": None,
-        "optimizer": None,
+        "steps": Steps | None,
+        "epochs": Positive | None,
+        "kimg": Positive | None,
+        "minutes": Positive | None,
+        "batch_size": Count,
+        "seed": Natural,
+        "device": Device,
+        "precision": Literal["auto", "fp32", "tf32", "bf16", "bf16_all"],
+        "graphs": Literal["auto", True, False],
+        "compile": bool,
+        "threads": Threads | None,
+        "out": PathText | None,
+        "resume": PathText | None,
+        "init_from": PathText | None,
+        "dry_run": bool,
+        "trust": DRAWING["trust"],
+        "accumulate": Count,
+        "ranks.timeout": Positive,
+        "ranks.batchnorm": Literal["per_rank", "synchronised"],
+        "average.half_life": Weight,
+        "log.every": Count,
+        "grids.every": Count,
+        "grids.count": Pictures,
+        "grids.verdicts": bool,
+        "checkpoint.every": Count,
+        "checkpoint.keep": Count,
+        "checkpoint.keep_kimg": Positive | None,
+        "checkpoint.best": Name | None,
+        "non_finite.policy": Literal["stop", "skip", "rollback"],
+        "non_finite.limit": Count,
+        "profile": Natural,
+        "watchdog.action": Literal["warn", "stop", "rollback"],
+        "paper.discriminator_norm": str,
+        "optimizer.lr": Positive,
+        "dataset": Group,
+        "model": Group,
+        "loss": Group,
+        "hooks": Group,
+        "optimizer": Group,
     },
     "sample": {
-        "n": _whole(),
-        "seed": _whole(0),
-        "labels": _labels,
-        "batch_size": _whole(),
         **DRAWING,
+        "out": PathText | None,
+        "n": Count,
+        "seed": Natural,
+        "labels": Annotated[Whole | Annotated[Sequence[Whole], Several] | None, "class numbers: 3 or [3, 7]"],
+        "batch_size": Count,
     },
-    "synthesize": {
-        "per_class": _whole(),
-        "seed": _whole(0),
-        "batch_size": _whole(),
-        **DRAWING,
-    },
+    "synthesize": {**DRAWING, "per_class": Count, "seed": Natural, "batch_size": Count},
     "apply": {
-        "input": _text,
-        "target": _text,
-        "direction": _one_of("ab", "ba", None),
-        "strips": _boolean,
-        "tile": _whole(16, null=True),
-        "overlap": _whole(0),
         **DRAWING,
+        "input": PathText,
+        "target": PathText | None,
+        "direction": Literal["ab", "ba"] | None,
+        "strips": bool,
+        "tile": Annotated[int, At(16, INTEGER)] | None,
+        "overlap": Natural,
     },
     "augment_study": {
         **DRAWING,
-        "synthetic": _text,
-        "dataset": None,
-        "classifier": None,
-        "transforms": None,
-        "test": None,
-        "test.split": _text,
-        "test.root": _text,
-        "test.limit": _whole(null=True),
-        "ratios": _ratios,
-        "arms": _some_names,
-        "seeds": _whole(),
-        "steps": _whole(),
-        "batch_size": _whole(),
-        "lr": _number(),
-        "seed": _whole(0),
+        "ckpt": PathText | None,
+        "synthetic": PathText | None,
+        "dataset": Group,
+        "classifier": Group,
+        "transforms": Group,
+        "test": Group,
+        "test.split": Name | None,
+        "test.root": PathText | None,
+        "test.limit": Count | None,
+        "ratios": Annotated[Sequence[Positive], Several, "numbers above 0, synthetic pictures per real one: [1, 5]"],
+        "arms": Annotated[Sequence[str] | None, Several, "names of arms, [real, real+1x], or null for all"],
+        "seeds": Count,
+        "steps": Count,
+        "batch_size": Count,
+        "lr": Positive,
+        "seed": Natural,
     },
     "eval": {
         **DRAWING,
-        "ckpt": _places,
-        "real": _text,
-        "fake": _text,
-        "compare": _places,
-        "scores": lambda value: None if isinstance(value, str) else _some_names(value),
-        "n": _whole(),
-        "n_real": _whole(null=True),
-        "split": _text,
-        "root": _text,
-        "image_size": _size,
-        "channels": lambda value: _one_of_these(1, 3, None)(value) and "must be 1 (grey), 3 (colour) or null",
-        "kid.subsets": _whole(),
-        "kid.size": _whole(2),
-        "splits": _whole(),
-        "tstr.steps": _whole(),
-        "tstr.batch_size": _whole(),
-        "tstr.lr": _number(),
-        "features": None,
-        "seed": _whole(0),
-        "batch_size": _whole(),
-        "cache": _text,
+        "ckpt": Paths | None,
+        "out": PathText | None,
+        "real": PathText | None,
+        "fake": PathText | None,
+        "compare": Paths | None,
+        "scores": Annotated[str | Annotated[Sequence[str], Several] | None, "names of scores: [fid, kid], all or null"],
+        "n": Count,
+        "n_real": Count | None,
+        "split": Name | None,
+        "root": PathText | None,
+        "image_size": Annotated[Pixels | tuple[Pixels, Pixels] | None, "a number of pixels, [height,width] or null"],
+        "channels": Annotated[Literal[1, 3] | None, "1 (grey), 3 (colour) or null"],
+        "kid.subsets": Count,
+        "kid.size": Annotated[int, At(2, INTEGER)],
+        "splits": Count,
+        "tstr.steps": Count,
+        "tstr.batch_size": Count,
+        "tstr.lr": Positive,
+        "features": Group,
+        "seed": Natural,
+        "batch_size": Count,
+        "cache": PathText | None,
     },
+    "plot": {
+        "run": PathText,
+        "out": PathText | None,
+        "overwrite": bool,
+        "samples": Count,
+        "times": Annotated[int, At(2, INTEGER)],
+    },
+}  # fmt: skip
+KEYS["bench"] = {  # a run, and how to measure it
+    **KEYS["train"],
+    "bench": Group,
+    "bench.seconds": Positive,
+    "bench.warmup": Weight,
+    "bench.rounds": Count,
+    "bench.naive": bool,
+    "bench.step": Natural,
+    "overwrite": bool,
 }
-
-CHECKS["bench"] = {  # a run, and how to measure it
-    **CHECKS["train"],
-    "bench": None,
-    "bench.seconds": _number(),
-    "bench.warmup": _number(above=False),
-    "bench.rounds": _whole(),
-    "bench.naive": _boolean,
-    "bench.step": _whole(0),
-    "overwrite": _boolean,
-}
+KEYS["doctor"] = {
+    **KEYS["train"], "doctor": Group, "doctor.steps": Count, "doctor.images": Annotated[int, At(16, INTEGER)],
+}  # fmt: skip
+PLAYERS = {"lr": Positive}  # of a setting of one player: optimizer.players.<player>.lr
 
 
-CHECKS["doctor"] = {**CHECKS["train"], "doctor": None, "doctor.steps": _whole(), "doctor.images": _whole(16)}
-CHECKS["plot"] = {"run": _text, "out": _text, "overwrite": _boolean, "samples": _whole(), "times": _whole(2)}
+def reason(value: Any, hint: Any) -> str | None:
+    """Why a value does not fit its hint, in words that follow key=value; None where it fits."""
+    try:
+        fitted(value, hint)
+    except Unfit as error:
+        return str(error)
+    return None
 
 
-def check(page: str, config: Config) -> None:
-    """Refuse values that no run could use. Raises UserError that names the key, the value and what would do."""
-    for key, wrong in CHECKS[page].items():
+def check(page: str, config: Config, words: Sequence[str] = ()) -> None:
+    """Refuse values that no run could use. Raises UserError that names the key, the value and what would do.
+
+    `words` are those of the command line: a value is quoted as it was typed there, 1e3 and not 1000.0.
+    """
+    for key, hint in KEYS[page].items():
         value = _found(config, key)
-        message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"
-        if message:
-            raise UserError(f"{key}={shown(value)} {message}")
-    if page == "apply" and config["tile"] is not None and config["overlap"] > config["tile"] // 2:
+        if why := reason(value, hint):
+            raise UserError(f"{key}={as_typed(key, value, words)} {why}")
+    if page in COMBINATIONS:
+        COMBINATIONS[page](config)
+
+
+def as_typed(key: str, value: Any, words: Sequence[str]) -> str:
+    """The value of a key as a command line has it, where that stands for a number; else the value itself."""
+    typed = [word.partition("=")[2] for word in words if word.lstrip("+").startswith(f"{key}=")]
+    if typed and isinstance(value, float):
+        with contextlib.suppress(ValueError):
+            return typed[-1] if float(typed[-1]) == value else shown(value)
+    return shown(value)
+
+
+def _check_run(config: Config) -> None:
+    given = [name for name in LENGTHS if config[name] is not None]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")
+    _check_players(config["optimizer"].get("players"))
+
+
+def _check_apply(config: Config) -> None:
+    if config["tile"] is not None and config["overlap"] > config["tile"] // 2:
         raise UserError(f"overlap={config['overlap']} must be at most half of tile={config['tile']}")
-    if page == "augment_study" and (config["ckpt"] is None) == (config["synthetic"] is None):
+
+
+def _check_study(config: Config) -> None:
+    if (config["ckpt"] is None) == (config["synthetic"] is None):
         raise UserError("the synthetic pictures come from ckpt=RUN or from synthetic=FOLDER|x.zip: give one of the two")
-    if page == "eval":
-        given = [key for key in ("ckpt", "real", "compare") if config[key] is not None]
-        if len(given) != 1 or (config["real"] is None) != (config["fake"] is None):
-            raise UserError("give one of ckpt=RUN, real=A with fake=B, or compare=[a.json,b.json]")
-    if page in ("train", "bench", "doctor"):
-        given = [name for name in LENGTHS if config[name] is not None]
-        if len(given) > 1:
-            raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")
-        _check_players(config["optimizer"].get("players"))
+
+
+def _check_eval(config: Config) -> None:
+    given = [key for key in ("ckpt", "real", "compare") if config[key] is not None]
+    if len(given) != 1 or (config["real"] is None) != (config["fake"] is None):
+        raise UserError("give one of ckpt=RUN, real=A with fake=B, or compare=[a.json,b.json]")
+
+
+COMBINATIONS = {  # what keys of a command must be together
+    "train": _check_run,
+    "bench": _check_run,
+    "doctor": _check_run,
+    "apply": _check_apply,
+    "augment_study": _check_study,
+    "eval": _check_eval,
+}
 
 
 def _found(config: Config, key: str) -> Any:
@@ -291,8 +271,9 @@ def _check_players(players: Any) -> None:
     for player, own in (players or {}).items():
         if own is not None and not isinstance(own, Mapping):
             raise UserError(f"optimizer.players.{player}={shown(own)} {way.replace('generator', str(player))}")
-        if message := _number()((own or {}).get("lr", 1.0)):
-            raise UserError(f"optimizer.players.{player}.lr={shown((own or {})['lr'])} {message}")
+        for key, hint in PLAYERS.items():
+            if own and key in own and (why := reason(own[key], hint)):
+                raise UserError(f"optimizer.players.{player}.{key}={shown(own[key])} {why}")
 
 
 def check_own(config: Config) -> None:
@@ -314,16 +295,15 @@ def check_stored(config: Config, whole: bool = True) -> None:
     for name in RESUMED if whole else ():
         if name not in config:
             raise UserError(f"its config holds no {name}")
-    for key, wrong in CHECKS["train"].items():
-        value: Any = config
-        if not whole and key.split(".")[0] not in config:
+    for key, hint in KEYS["train"].items():
+        first, *names = key.split(".")
+        if first not in config:
             continue
-        for name in key.split("."):
-            value = value.get(name, wrong) if isinstance(value, Mapping) else None
-        if value is wrong and wrong is not None:  # it is not there
-            if whole and key.split(".")[0] in RESUMED:
+        value: Any = config[first]
+        for name in names:
+            value = value.get(name, ABSENT) if isinstance(value, Mapping) else None
+        if value is ABSENT:
+            if whole and first in RESUMED:
                 raise UserError(f"its config holds no {key}")
-            continue
-        message = wrong(value) if wrong else None if isinstance(value, Mapping) else "must be a group of settings"
-        if message:
-            raise UserError(f"its config's {key}={shown(value)} {message}")
+        elif why := reason(value, hint):
+            raise UserError(f"its config's {key}={shown(value)} {why}")

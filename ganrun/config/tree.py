@@ -29,7 +29,7 @@ def group_choices(config_dir: Path | None = None, page: str = "train") -> dict[s
             continue
         for path in sorted(folder.rglob("*.yaml")):
             *parents, name = path.relative_to(folder).with_suffix("").parts
-            if parents and parents[0] != "hydra" and path.is_file():
+            if parents and parents[0] != "hydra" and "shared" not in parents and path.is_file():
                 group = found.setdefault(parents[0], {})
                 group.setdefault("/".join([*parents[1:], name]), description(path))
     mine = groups_of(page)

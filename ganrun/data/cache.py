@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock, Timeout
 
-from ganrun.common.atomic import UNFINISHED, clear, make_folder, remove, whole, write_text
-from ganrun.common.reading import read_text
+from ganrun.common.atomic import UNFINISHED, atomic_write, clear, make_folder, remove, write_text
+from ganrun.common.regular_files import read_text
 from ganrun.data.decode import Decoder, decode_all
 from ganrun.data.listing import Listing
 
@@ -110,7 +110,7 @@ class Cache:
         with alone(lock_of(self.place, "room")):
             self.make_room()
         clear(self.place, of=self.images.name)
-        with whole(self.images, durable=True) as file:  # a power cut leaves no zeros under a manifest
+        with atomic_write(self.images, durable=True) as file:  # a power cut leaves no zeros under a manifest
             faults = self.decode(file)
             os.fsync(file.fileno())
             found = os.fstat(file.fileno())

@@ -12,8 +12,8 @@ from ganrun.common.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.downloads import downloading
 from ganrun.data.folder import load, make_decoder
-from ganrun.data.keeping import Keeping
 from ganrun.data.listing import Listing, list_images
+from ganrun.data.storage import Storage
 from ganrun.data.streamed import Names
 
 # list_eval_partition.txt in three lines: the numbers that name the pictures, in order
@@ -50,12 +50,12 @@ class CelebA(Dataset):
         workers: int | str = "auto",
         resident: bool | str = "auto",
     ) -> None:
-        keeping = Keeping(mode, cache, cache_gib, workers, resident)
+        storage = Storage(mode, cache, cache_gib, workers, resident)
         if split not in SPLITS:
             raise ValueError(f"dataset.split={split} must be one of {', '.join(SPLITS)}")
         decoder = make_decoder(image_size, channels, "crop")
         faces = of_split(list_images(find(root, download), labelled=False), split)
-        images, faces = load(faces.pick(chosen(len(faces), limit).tolist()), decoder, keeping=keeping)
+        images, faces = load(faces.pick(chosen(len(faces), limit).tolist()), decoder, storage=storage)
         super().__init__(images, flip=flip, kimg=kimg, classes=classes, resident=resident)
         self.names = Names(faces.pictures)
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import yaml
 
-KEEPING = ("mode", "cache", "cache_gib", "workers", "resident")
+STORAGE = ("mode", "cache", "cache_gib", "workers", "resident")
 # said of the damaged, meant for the clean
-PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *KEEPING)
+PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *STORAGE)
 
 
-def clean_page(source: str, settings: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+def clean_node(source: str, settings: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
     """The node of `dataset/<source>.yaml` in the first of `folders` that has it, with the user's wishes in it.
 
     settings: the damaged data set's own node, unresolved. A wish of null, or one that only repeats what the clean set
     says, is none. Raises ValueError for an unknown name and for a wish that the clean set does not know.
     """
-    page = read_page(source, folders)
+    page = read_node(source, folders)
     for key in PASSED_ON:
         value = settings.get(key)
         if value is None or "${.clean." in str(value):
@@ -30,7 +30,7 @@ def clean_page(source: str, settings: Mapping[str, Any], folders: Sequence[Path]
     return page
 
 
-def read_page(source: str, folders: Sequence[Path]) -> dict[str, Any]:
+def read_node(source: str, folders: Sequence[Path]) -> dict[str, Any]:
     known = {path.stem: path for folder in reversed(folders) for path in sorted((folder / "dataset").glob("*.yaml"))}
     if source not in known:
         raise ValueError(f"dataset.source={source}: no such data set; there are {', '.join(sorted(known))}")

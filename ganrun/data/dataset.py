@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ganrun.common.bounds import Count, Pixels, Positive, Whole
-from ganrun.data.keeping import free_memory
-from ganrun.data.sources import SHOWN
+from ganrun.data.sources import IN_FULL
+from ganrun.data.storage import free_memory
 from ganrun.data.streamed import Streamed, picked
 
 Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
@@ -99,23 +99,23 @@ class Dataset:
     @property
     def nbytes(self) -> int:
         """Bytes that the pictures take in memory."""
-        return sum(images.nbytes for images in {id(images): images for images in self.kept}.values())
+        return sum(images.nbytes for images in {id(images): images for images in self.image_stores}.values())
 
     @property
-    def kept(self) -> list[Tensor | Streamed]:
+    def image_stores(self) -> list[Tensor | Streamed]:
         """All its images."""
         return [self.images]
 
     @property
     def unnamed_faults(self) -> int:
         """How many faults were only counted, of pictures that are decoded when they are drawn among them."""
-        streams = [images for images in self.kept if isinstance(images, Streamed)]
-        return self.more_faults + sum(max(0, len(images.told) - SHOWN) for images in streams)
+        streams = [images for images in self.image_stores if isinstance(images, Streamed)]
+        return self.more_faults + sum(max(0, len(images.told) - IN_FULL) for images in streams)
 
     @property
     def workers(self) -> int | None:
         """How many processes decode while a run streams; None for images that are decoded."""
-        return next((images.workers for images in self.kept if isinstance(images, Streamed)), None)
+        return next((images.workers for images in self.image_stores if isinstance(images, Streamed)), None)
 
     def to(self, device: torch.device) -> Self:
         """The same data for a run on `device`: they lie there, where they are to and fit in a quarter of what is free.
@@ -132,13 +132,19 @@ class Dataset:
         moved.pinned = device.type == "cuda" and moved.device != device
         return moved
 
+    def add_notes(self, notes: Sequence[str], faults: Sequence[str] = (), more_faults: int = 0) -> None:
+        """What was logged while the data were read; `faults` are the warnings, `more_faults` were only counted."""
+        self.notes += notes
+        self.faults += faults
+        self.more_faults += more_faults
+
     def remarks(self) -> list[str]:
         """What a user should hear before a run, a line each, besides what was said when the data were read."""
         mirrored = "dataset.flip=true mirrors digits, and most digits are none in a mirror"
         return [mirrored] if self.flip and self.sided else []
 
     @property
-    def plain(self) -> bool:
+    def has_no_transform(self) -> bool:
         """Whether `transform` changes nothing."""
         return type(self).transform is Dataset.transform
 

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from ganrun.common.pictures import open_picture
 from ganrun.common.terminal import bar
 from ganrun.data.listing import Listing, is_colour
-from ganrun.data.loading.workers import FORKS, settle
+from ganrun.data.loading.workers import FORKS, start_worker
 
 BICUBIC = Image.Resampling.BICUBIC  # Pillow's is antialiased
 BAR_FROM = 2000  # images; fewer are done before a bar is read
@@ -79,7 +79,7 @@ class Decoder:
         with open_picture(data) as image:
             image.draft(None, (2 * max(self.size), 2 * max(self.size)))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
             ImageOps.exif_transpose(image, in_place=True)
-            fitted = self.fit(plain(image, "L" if self.channels == 1 else "RGB"), (width, height))
+            fitted = self.fit(to_grey_or_rgb(image, "L" if self.channels == 1 else "RGB"), (width, height))
         return np.asarray(fitted).reshape(height, width, self.channels).transpose(2, 0, 1)
 
 
@@ -90,11 +90,11 @@ def decode_whole(data: bytes, channels: int) -> tuple[np.ndarray, bool]:
     """
     with open_picture(data) as image:
         colour = is_colour(image)
-        pixels = np.asarray(plain(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB"))
+        pixels = np.asarray(to_grey_or_rgb(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], channels).transpose(2, 0, 1), colour
 
 
-def plain(image: Image.Image, mode: str) -> Image.Image:
+def to_grey_or_rgb(image: Image.Image, mode: str) -> Image.Image:
     """Any image as "L" or "RGB": 16 bits scaled to 8, transparency laid on white, palettes and CMYK looked up."""
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
         wide = np.asarray(image).clip(0, 65535).astype(np.int32)
@@ -110,7 +110,7 @@ def plain(image: Image.Image, mode: str) -> Image.Image:
 MACHINES = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, getattr(errno, "ESTALE", errno.EIO)}
 
 
-def raise_if_machine(error: Exception) -> None:
+def raise_if_machine_fault(error: Exception) -> None:
     """Raises OSError where the disk, the network or the memory failed and not the picture, which may be sound."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MACHINES):
         raise OSError(getattr(error, "errno", None) or errno.ENOMEM, f"a picture could not be read: {error}") from None
@@ -132,7 +132,7 @@ class Filling:
             try:
                 self.out[i] = self.decoder(source.read(pictures[i]))
             except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
-                raise_if_machine(error)
+                raise_if_machine_fault(error)
                 broken[i] = str(error) or type(error).__name__
         return len(chunk), broken
 
@@ -169,7 +169,7 @@ def pool(fill: Filling) -> Iterator[Callable[[Iterable[int]], Iterable[tuple[int
 
 def begin(fill: Filling) -> None:
     """What a forked process is to do reaches it as it is: nothing is packed."""
-    settle()
+    start_worker()
     FILLING.append(fill)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from ganrun.common.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size
-from ganrun.data.fitting import fitted
+from ganrun.data.resize import resized_images
 
 DIGITS = Path(__file__).with_name("digits.npz")
 HALF = 898  # in the file's order: a writer's digits lie together, so mostly other people wrote the test half
@@ -43,4 +43,6 @@ class Digits(Dataset):
             labels = torch.from_numpy(packed["labels"])[SPLITS[split]].long()
         grey = (images.float() * 255 / LEVELS).round().to(torch.uint8)
         names = [str(digit) for digit in range(10)]
-        super().__init__(fitted(grey, image_size, channels), labels, names, flip, limit, kimg, classes, minutes=minutes)
+        super().__init__(
+            resized_images(grey, image_size, channels), labels, names, flip, limit, kimg, classes, minutes=minutes
+        )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganrun.data.listing import Listing, channels_of, list_images, probed, size_of
+from ganrun.data.memoize import memoized
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
-from ganrun.data.remembering import remembered
 
 
 def list_domains(
@@ -39,7 +39,7 @@ def of_class(listing: Listing, name: str | None, key: str) -> Listing:
     return listing.pick([i for i, label in enumerate(listing.labels) if label == wanted])
 
 
-@remembered(16)
+@memoized(16)
 def find_domain_facts(
     root_a: str | None = None,
     root_b: str | None = None,

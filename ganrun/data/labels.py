@@ -25,7 +25,7 @@ def named_classes(file: str, source: Source, pictures: Sequence[Picture]) -> tup
     try:
         rows = list(json_rows(text(file, source)) if file.lower().endswith(".json") else csv_rows(text(file, source)))
         named = match([name for name, _ in rows], [picture.name for picture in pictures])
-        classes = agreed(rows, named)
+        classes = classes_by_picture(rows, named)
     except (ValueError, csv.Error, zipfile.BadZipFile, RecursionError) as error:
         raise ValueError(f"dataset.labels={file}: {error}") from error
     missing = [picture.name for i, picture in enumerate(pictures) if i not in classes]
@@ -93,7 +93,7 @@ def match(names: Sequence[str], pictures: Sequence[str]) -> list[int | None]:
     return found
 
 
-def agreed(rows: Sequence[Row], named: Sequence[int | None]) -> dict[int, str]:
+def classes_by_picture(rows: Sequence[Row], named: Sequence[int | None]) -> dict[int, str]:
     """{index of a picture: its class}. Raises ValueError where two rows differ about a picture."""
     classes: dict[int, str] = {}
     for (name, kind), picture in zip(rows, named, strict=True):

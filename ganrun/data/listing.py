@@ -12,9 +12,9 @@ from PIL import Image
 
 from ganrun.common.pictures import open_picture
 from ganrun.common.untrusted import printable
+from ganrun.data.inferred_size import Sides, as_setting, infer_size, line_about, remember
 from ganrun.data.labels import in_order, named_classes
-from ganrun.data.remembering import remembered
-from ganrun.data.sizing import Sides, as_setting, found_size, line_about, remember
+from ganrun.data.memoize import memoized
 from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
 
 log = logging.getLogger(__name__)
@@ -150,12 +150,12 @@ def find_facts(
     """{"channels": 1 or 3, "image_size": pixels or [height, width], "classes": how many, 0 if unlabelled}.
 
     Of a folder or .zip. Up to 64 evenly spaced images are looked at: 3 channels if any is colour, and the size that
-    `sizing.found_size` makes of theirs. Remembered per process. Raises what `list_images` raises.
+    `infer_size` makes of theirs. Remembered per process. Raises what `list_images` raises.
     """
     return dict(_found(root, split, labelled, labels))
 
 
-@remembered(16)
+@memoized(16)
 def _found(root: str | None, split: str | None, labelled: Labelled, labels: str | None) -> tuple[tuple[str, Any], ...]:
     listing = list_images(root, split, labelled, labels)
     probes = probed(listing)
@@ -181,7 +181,7 @@ def channels_of(probes: Sequence[Probe]) -> int:
 def size_of(probes: Sequence[Probe], key: Hashable = None) -> int | list[int]:
     """The size to which all are brought, pixels or [height, width]; `say_size` of that key tells of it."""
     sizes = [(height, width) for _, (width, height) in probes]
-    size = found_size(sizes)
+    size = infer_size(sizes)
     remember(key, sizes, size)
     return as_setting(size)
 

@@ -13,9 +13,9 @@ from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.decode import Decoder, halved
 from ganrun.data.digits import Digits
 from ganrun.data.folder import load, make_decoder
-from ganrun.data.keeping import GLIMPSED, Keeping
 from ganrun.data.listing import Listing, list_images, say_size
 from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs
+from ganrun.data.storage import PREVIEWED, Storage
 from ganrun.data.streamed import Streamed
 
 INK = 96  # grey level from which a pixel of the digits counts as inked
@@ -53,7 +53,7 @@ class Paired(Dataset):
         workers: int | str = "auto",
         resident: bool | str = "auto",
     ) -> None:
-        keeping = Keeping(mode, cache, cache_gib, workers, resident)
+        storage = Storage(mode, cache, cache_gib, workers, resident)
         check_roots(root, root_source, root_target)
         if image_size is None or channels is None:
             facts = find_pair_facts(root, root_source, root_target, split, swap)
@@ -64,12 +64,12 @@ class Paired(Dataset):
             listings = list_pairs(root_source, root_target, split)[:: -1 if swap else 1]
             kept = chosen(len(listings[0]), limit).tolist()
             source = make_decoder(smaller(image_size, scale), channels, resize)
-            pairs = load_pairs([listing.pick(kept) for listing in listings], (source, target), broken, keeping)
+            pairs = load_pairs([listing.pick(kept) for listing in listings], (source, target), broken, storage)
         elif scale != 1:
             raise ValueError(f"dataset.scale={scale} needs dataset.root_source and dataset.root_target")
         elif root:
             halves = list_images(root, split, labelled=False)
-            pairs = load_halves(halves.pick(chosen(len(halves), limit).tolist()), target, broken, keeping, swap)
+            pairs = load_halves(halves.pick(chosen(len(halves), limit).tolist()), target, broken, storage, swap)
         else:
             outlines, digits = outlined(target, limit)
             pairs = (digits, outlines) if swap else (outlines, digits)
@@ -79,7 +79,7 @@ class Paired(Dataset):
         self.sided = not (root or root_source)  # the digits
 
     @property
-    def kept(self) -> list[Tensor | Streamed]:
+    def image_stores(self) -> list[Tensor | Streamed]:
         return [self.sources, self.images]
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
@@ -111,17 +111,17 @@ def smaller(size: Size, scale: int) -> tuple[int, int]:
 
 
 def load_pairs(
-    listings: Sequence[Listing], decoders: Sequence[Decoder], broken: str, keeping: Keeping
+    listings: Sequence[Listing], decoders: Sequence[Decoder], broken: str, storage: Storage
 ) -> tuple[Tensor, Tensor] | Streamed:
     """Two listings in one order -> two tensors (N, C, H, W) uint8 of the pairs of which both pictures are sound.
 
     Where either is to be streamed, both are: targets, which come second, then sources.
     """
-    loaded = [load(listing, decoder, broken, keeping) for listing, decoder in zip(listings, decoders, strict=True)]
+    loaded = [load(listing, decoder, broken, storage) for listing, decoder in zip(listings, decoders, strict=True)]
     one, other = (images for images, _ in loaded)
     if isinstance(one, Streamed) or isinstance(other, Streamed):
-        drawn = Streamed(listings[::-1], decoders[::-1], broken == "refuse", keeping.processes)
-        return drawn.glimpsed(one.nbytes + other.nbytes) if GLIMPSED.get() else drawn
+        drawn = Streamed(listings[::-1], decoders[::-1], broken == "refuse", storage.processes)
+        return drawn.as_preview(one.nbytes + other.nbytes) if PREVIEWED.get() else drawn
     sound: list[list[int]] = []
     for whole, (_, kept) in zip(listings, loaded, strict=True):
         index = {picture: i for i, picture in enumerate(whole.pictures)}
@@ -138,15 +138,15 @@ def load_pairs(
 
 
 def load_halves(
-    listing: Listing, half: Decoder, broken: str, keeping: Keeping, swap: bool
+    listing: Listing, half: Decoder, broken: str, storage: Storage, swap: bool
 ) -> tuple[Tensor, Tensor] | Streamed:
     """The left and the right halves of pictures, each (N, C, H, W) uint8, or the other way round."""
     height, width = half.size
     whole = Decoder(half.channels, (height, 2 * width), halved(half.fit))
-    images, _ = load(listing, whole, broken, keeping)
+    images, _ = load(listing, whole, broken, storage)
     if isinstance(images, Streamed):
-        halves = Halves(listing, whole, images.refuse, keeping.processes, swap)
-        return halves.glimpsed(images.nbytes) if GLIMPSED.get() else halves
+        halves = Halves(listing, whole, images.refuse, storage.processes, swap)
+        return halves.as_preview(images.nbytes) if PREVIEWED.get() else halves
     left, right = images.split(width, dim=3)
     return (right, left) if swap else (left, right)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganrun.common.untrusted import printable
 from ganrun.data.listing import Listing, channels_of, list_images, placed, probed, size_of
-from ganrun.data.remembering import remembered
+from ganrun.data.memoize import memoized
 from ganrun.data.sources import Picture, Source
 
 NAMED = 5  # names of pictures without a partner that are shown
@@ -78,7 +78,7 @@ def check_roots(root: str | None, root_source: str | None, root_target: str | No
             raise ValueError(f"dataset.{key} is needed: a folder or .zip with the same names as the other one")
 
 
-@remembered(16)
+@memoized(16)
 def find_pair_facts(
     root: str | None = None,
     root_source: str | None = None,

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from ganrun.common.atomic import make_folder, write_text
 from ganrun.common.untrusted import MAX_MEMBERS, printable
-from ganrun.data.places import user_cache
+from ganrun.data.cache_folder import user_cache
 from ganrun.data.sources import Picture, checked_size, is_picture
 
 MAX_HEADER = 2**20  # bytes of one header: a name takes hundreds, and one may claim gigabytes
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     label: str | None
 
 
-class Place(Protocol):
+class ShardFile(Protocol):
     """Where a shard lies."""
 
     def __str__(self) -> str: ...
@@ -59,7 +59,7 @@ class Shards:
     Raises ValueError for a damaged shard.
     """
 
-    def __init__(self, root: str, places: Sequence[Place]) -> None:
+    def __init__(self, root: str, places: Sequence[ShardFile]) -> None:
         self.root, self.places = Path(root), places
         self.notes: list[str] = []
         self.labels: dict[str, str] = {}
@@ -84,7 +84,7 @@ class Shards:
         return self.places[picture.shard - 1].read(picture.offset, picture.size)
 
 
-def own_name(place: Place, name: str) -> str:
+def own_name(place: ShardFile, name: str) -> str:
     """cats/0.jpg of part-1.tar -> cats/part-1:0.jpg, of the same class."""
     folder, slash, last = name.rpartition("/")
     return f"{folder}{slash}{Path(str(place)).stem}:{last}"
@@ -225,7 +225,7 @@ def refuse_unknown(node: Any) -> None:
 # -- what a shard holds ---------------------------------------------------------------------------------------------
 
 
-def indexed(place: Place, size: int, stamp: int, root: str) -> tuple[list[Row], list[str]]:
+def indexed(place: ShardFile, size: int, stamp: int, root: str) -> tuple[list[Row], list[str]]:
     """The pictures of a shard and what was left out, from the user's cache folder if they are there."""
     index = index_file(place)
     try:
@@ -248,7 +248,7 @@ def indexed(place: Place, size: int, stamp: int, root: str) -> tuple[list[Row], 
     return rows, notes
 
 
-def index_file(place: Place) -> Path:
+def index_file(place: ShardFile) -> Path:
     where = str(place.path.absolute()) if isinstance(place, Local) else str(place)
     return user_cache() / "shards" / f"{hashlib.sha256(os.fsencode(where)).hexdigest()[:32]}.json"
 

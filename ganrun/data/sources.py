@@ -16,7 +16,7 @@ from ganrun.common.untrusted import members_of
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-SHOWN = 10  # warnings printed in full; the rest are counted
+IN_FULL = 10  # warnings printed in full; the rest are counted
 
 
 class Picture(NamedTuple):
@@ -63,10 +63,10 @@ def open_source(root: str | os.PathLike[str] | None) -> Source:
 
 def warn_each(lines: Sequence[str]) -> None:
     """One warning a line, then how many more there are."""
-    for line in lines[:SHOWN]:
+    for line in lines[:IN_FULL]:
         log.warning("%s", line)
-    if len(lines) > SHOWN:
-        log.warning("... and %d more", len(lines) - SHOWN, extra={"more": len(lines) - SHOWN})
+    if len(lines) > IN_FULL:
+        log.warning("... and %d more", len(lines) - IN_FULL, extra={"more": len(lines) - IN_FULL})
 
 
 def is_picture(name: str) -> bool:

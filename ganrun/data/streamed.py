@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.data.decode import Decoder, raise_if_machine
+from ganrun.data.decode import Decoder, raise_if_machine_fault
 from ganrun.data.listing import Listing
-from ganrun.data.sources import SHOWN, Picture
+from ganrun.data.sources import IN_FULL, Picture
 
 log = logging.getLogger(__name__)
 
-FEW = 4  # pictures that a glimpse decodes
+FEW = 4  # pictures that a preview decodes
 TRIES = 100  # broken pictures in a row, and the data are given up
 
 
@@ -52,12 +52,12 @@ class Streamed:
 
     Several listings of one length are drawn together, item by item; `shape` is that of the first. An item with a
     broken picture is replaced by the next sound one, with a warning, or raises OSError when `refuse` is set.
-    In a glimpse the first few, decoded once, stand for all.
+    In a preview the first few, decoded once, stand for all.
     """
 
     dtype, ndim = torch.uint8, 4
     nbytes = 0  # in memory
-    workers: int | None  # processes that decode; None in a glimpse of what a run decodes before it starts
+    workers: int | None  # processes that decode; None in a preview of what a run decodes before it starts
 
     def __init__(self, listings: Sequence[Listing], decoders: Sequence[Decoder], refuse: bool, workers: int) -> None:
         self.sides = [
@@ -69,7 +69,7 @@ class Streamed:
         self.told: set[int] = set()
         self.few: dict[int, tuple[int, list[np.ndarray]]] | None = None
 
-    def glimpsed(self, nbytes: int) -> Self:
+    def as_preview(self, nbytes: int) -> Self:
         """The same, to plan a run in which the pictures take `nbytes` of memory, or are streamed where that is 0."""
         self.few, self.nbytes, self.workers = {}, nbytes, None if nbytes else self.workers
         return self
@@ -105,7 +105,7 @@ class Streamed:
             try:
                 return i, [decoder(source.read(pictures[i])) for source, pictures, decoder in self.sides]
             except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
-                raise_if_machine(error)
+                raise_if_machine_fault(error)
                 self.report(i, str(error) or type(error).__name__)
         raise OSError(f"{self.where}: {TRIES} images in a row cannot be read; the last was {self.name(i)!r}")
 
@@ -113,7 +113,7 @@ class Streamed:
         """Once a picture."""
         if self.refuse:
             raise OSError(f"{self.where}: {self.name(i)!r} is broken, mend or delete it: {why}")
-        if i not in self.told and len(self.told) < SHOWN:
+        if i not in self.told and len(self.told) < IN_FULL:
             log.warning("%r is broken, and the next one takes its place: %s", self.name(i), why)
         self.told.add(i)
 

@@ -13,7 +13,7 @@ from torchvision import datasets
 from ganrun.common.bounds import Count, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.downloads import downloading
-from ganrun.data.fitting import fitted
+from ganrun.data.resize import resized_images
 
 SPLITS = {"train": (True,), "test": (False,), "all": (True, False)}  # torchvision's `train=`
 
@@ -45,7 +45,7 @@ class TorchvisionSet(Dataset):
         images = torch.cat([planes(part.data) for part in parts])
         labels = torch.cat([torch.as_tensor(part.targets) for part in parts]).long()
         kept = chosen(len(images), limit)  # before the resizing: what is left out costs nothing
-        images = fitted(images[kept], image_size, channels)
+        images = resized_images(images[kept], image_size, channels)
         super().__init__(images, labels[kept], parts[0].classes, flip, kimg=kimg, classes=classes)
 
     @classmethod

@@ -10,8 +10,8 @@ from ganrun.data.dataset import Dataset, Size, as_size, chosen
 from ganrun.data.digits import Digits
 from ganrun.data.domains import find_domain_facts, list_domains
 from ganrun.data.folder import load, make_decoder
-from ganrun.data.keeping import Keeping
 from ganrun.data.listing import say_size
+from ganrun.data.storage import Storage
 from ganrun.data.streamed import Streamed, picked
 
 
@@ -45,7 +45,7 @@ class Unpaired(Dataset):
         workers: int | str = "auto",
         resident: bool | str = "auto",
     ) -> None:
-        keeping = Keeping(mode, cache, cache_gib, workers, resident)
+        storage = Storage(mode, cache, cache_gib, workers, resident)
         if image_size is None or channels is None:
             facts = find_domain_facts(root_a, root_b, split, class_a, class_b)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
@@ -56,8 +56,8 @@ class Unpaired(Dataset):
             say_size(decoder.size, root_a, root_b, split, class_a, class_b)
             one, other = list_domains(root_a, root_b, split, class_a, class_b)
             rows, others = limited([len(one), len(other)], limit)
-            a, _ = load(one.pick(rows.tolist()), decoder, broken, keeping)
-            b, _ = load(other.pick(others.tolist()), decoder, broken, keeping)
+            a, _ = load(one.pick(rows.tolist()), decoder, broken, storage)
+            b, _ = load(other.pick(others.tolist()), decoder, broken, storage)
         else:
             a, b = inverted_halves(image_size, channels, limit)
         super().__init__(a, flip=flip, kimg=kimg, classes=classes, resident=resident)
@@ -68,7 +68,7 @@ class Unpaired(Dataset):
         return len(self.order)
 
     @property
-    def kept(self) -> list[Tensor | Streamed]:
+    def image_stores(self) -> list[Tensor | Streamed]:
         return [self.images, self.others]
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:

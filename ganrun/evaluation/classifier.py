@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
 from ganrun.common.schedules import Cosine
-from ganrun.common.seeding import reseed
+from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
 from ganrun.config.build import build
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import Stream, prepare
 
-WEIGHTS = -4  # takes the place of the step in the seed of first weights
 TESTED = 500  # pictures at a time
 
 
@@ -43,7 +42,7 @@ def transforms_of(config: Config) -> list[Augmentation]:
 
 def classifier_of(config: Config, seed: int, device: torch.device) -> nn.Module:
     """With weights that only depend on the seed."""
-    reseed(seed, WEIGHTS)
+    reseed(seed, Purpose.CLASSIFIER_WEIGHTS)
     return build(config["classifier"], nn.Module, "classifier").to(device)
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from ganrun.common.reading import open_regular
+from ganrun.common.regular_files import open_regular
 from ganrun.common.untrusted import members_of
 
 # 50,000 pictures of 256×256 are 10 GB. Pictures are packed to a half or a tenth, black ones to a thousandth: so from

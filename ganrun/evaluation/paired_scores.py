@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ganrun import __version__
 from ganrun.common.errors import UserError
-from ganrun.common.images import as_large, to_uint8
-from ganrun.common.seeding import mix, reseed
+from ganrun.common.images import enlarged_to, to_uint8
+from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import Batch, prepare
@@ -17,7 +17,6 @@ from ganrun.evaluation.results import Result
 from ganrun.systems.translation import PictureToPicture
 
 BATCH = 32  # fixed: the damage of a batch is a function of the seed and its number
-DAMAGE = -9  # takes the place of the step in that seed
 
 
 @torch.inference_mode()
@@ -29,12 +28,12 @@ def picture_scores(config: Config, system: PictureToPicture, data: Dataset, orig
     count = min(config["n"], len(data))
     device = next(system.parameters()).device
     for number, indices in enumerate(torch.arange(count).split(BATCH)):
-        reseed(mix(config["seed"], DAMAGE), number)
+        reseed(mix(config["seed"], Purpose.DAMAGE), number)
         batch = prepared(data, indices, device)
         target, made = to_uint8(batch["target"]), to_uint8(system.translate(batch["source"]))
         if made.shape != target.shape:
             raise UserError("ckpt: its pictures are of another size than their targets")
-        given = as_large(to_uint8(batch["source"]), target)
+        given = enlarged_to(to_uint8(batch["source"]), target)
         for prefix, pictures in (("", made), ("input_", given)):
             for name, each in measured(pictures, target).items():
                 found[f"{prefix}{name}"].append(each)

@@ -7,15 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ganrun.common.seeding import generator
+from ganrun.common.seeding import Purpose, generator
 from ganrun.common.types import Config
 from ganrun.evaluation.features.extractor import Extractor
 from ganrun.evaluation.metrics.path_length import lerp, path_length, slerp, steps
 from ganrun.networks.latents import Normal
 from ganrun.systems.drawing import draw
 from ganrun.systems.system import System
-
-PLACES = -8  # takes the place of the step in the seed of where on a path a step is taken
 
 
 def path_lengths(system: System, config: Config) -> Callable[[Extractor], Tensor]:
@@ -25,7 +23,7 @@ def path_lengths(system: System, config: Config) -> Callable[[Extractor], Tensor
     def lengths(network: Extractor) -> Tensor:
         count, seed = config["n"], config["seed"]
         one, other = (draw(system, count, seed + far) for far in (0, 2**40))
-        t = torch.rand(count, 1, generator=generator(seed, PLACES))
+        t = torch.rand(count, 1, generator=generator(seed, Purpose.PATH_POSITIONS))
         blend = slerp if isinstance(getattr(system, "latent", None), Normal) else lerp
         ends = steps(one["latent"], other["latent"], t, blend)
         found = []

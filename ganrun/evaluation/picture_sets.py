@@ -11,9 +11,9 @@ from torch import Tensor
 from ganrun.common.errors import UserError
 from ganrun.common.limits import SETTING, SIDE
 from ganrun.data.dataset import Dataset, Size, as_size
-from ganrun.data.fitting import fitted
 from ganrun.data.folder import Folder
 from ganrun.data.listing import channels_of, list_images, probed
+from ganrun.data.resize import resized_images
 from ganrun.evaluation.npz_files import Packed, opened
 
 COLOURS = {1: "grey", 3: "colour"}
@@ -43,12 +43,12 @@ def from_tree(path: Path, image_size: Size | None, channels: int | None) -> tupl
     sizes = sorted({(height, width) for _, (width, height) in probes})
     if image_size is None and len(sizes) > 1:
         raise UserError(
-            f"its pictures differ in size ({shown(sizes[0])}, {shown(sizes[-1])}): "
+            f"its pictures differ in size ({times(sizes[0])}, {times(sizes[-1])}): "
             f"{way_out(sizes[0])} brings all there ({RESIZE})"
         )
     size = as_size(image_size) if image_size is not None else sizes[0] if sizes else (1, 1)
     data = Folder(str(path), image_size=list(size), channels=channels or channels_of(probes))
-    return data, "none" if sizes == [size] else f"{RESIZE}, to {shown(size)}"
+    return data, "none" if sizes == [size] else f"{RESIZE}, to {times(size)}"
 
 
 def from_arrays(path: Path, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
@@ -56,12 +56,12 @@ def from_arrays(path: Path, image_size: Size | None, channels: int | None) -> tu
     size, depth = tuple(images.shape[2:]), images.shape[1]
     wanted, planes = as_size(image_size) if image_size is not None else (size[0], size[1]), channels or depth
     if (wanted, planes) != (size, depth):
-        images = fitted(images, wanted, planes)
+        images = resized_images(images, wanted, planes)
     names: list[str] = []
     if labels is not None:  # as many classes as there are, not as the largest number says
         numbers, labels = labels.unique(return_inverse=True)
         names = [str(number) for number in numbers.tolist()]
-    return Dataset(images, labels, names), "none" if wanted == size else f"bicubic, to {shown(wanted)}"
+    return Dataset(images, labels, names), "none" if wanted == size else f"bicubic, to {times(wanted)}"
 
 
 def arrays(path: Path) -> tuple[Tensor, Tensor | None]:
@@ -75,7 +75,7 @@ def arrays(path: Path) -> tuple[Tensor, Tensor | None]:
         if 0 in kind.shape:
             raise UserError("it holds no pictures")
         if max(kind.shape[1:3]) > SIDE:
-            raise UserError(f"its pictures are {shown(kind.shape[1:3])}, larger than {SIDE} pixels a side")
+            raise UserError(f"its pictures are {times(kind.shape[1:3])}, larger than {SIDE} pixels a side")
         labels = classes(packed, kind.shape[0]) if "labels" in packed else None
         images = packed.read("images")
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
@@ -98,8 +98,8 @@ def refuse_unlike(real: Dataset, fake: Dataset) -> None:
     mine, theirs = ((*data.image_size, data.channels) for data in (real, fake))
     if mine != theirs:
         raise UserError(
-            f"real= has {COLOURS[mine[2]]} pictures of {shown(mine[:2])}, fake= {COLOURS[theirs[2]]} ones of "
-            f"{shown(theirs[:2])}: {way_out(mine[:2])} channels={mine[2]} brings both there ({RESIZE})"
+            f"real= has {COLOURS[mine[2]]} pictures of {times(mine[:2])}, fake= {COLOURS[theirs[2]]} ones of "
+            f"{times(theirs[:2])}: {way_out(mine[:2])} channels={mine[2]} brings both there ({RESIZE})"
         )
 
 
@@ -113,7 +113,7 @@ def like_reals(real: Dataset, fake: Dataset) -> Tensor | None:
     return torch.tensor([places[name] for name in fake.class_names])[fake.labels]
 
 
-def shown(size: tuple[int, ...]) -> str:
+def times(size: tuple[int, ...]) -> str:
     return "×".join(map(str, size))
 
 

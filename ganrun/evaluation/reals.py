@@ -11,7 +11,7 @@ from ganrun.common.errors import UserError
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
 from ganrun.data.dataset import Dataset
-from ganrun.data.remembering import remembered
+from ganrun.data.memoize import memoized
 from ganrun.systems.system import System
 
 
@@ -20,7 +20,7 @@ def say(lines: Iterable[str]) -> None:
         print(f"note: {line}", flush=True)
 
 
-def balanced(system: System, reals: Dataset, path: Path) -> list[int] | None:
+def labels_like(system: System, reals: Dataset, path: Path) -> list[int] | None:
     """For a conditional model, labels in the proportions of the real ones. Raises UserError for other classes."""
     classes = getattr(system, "classes", 0)
     if not classes:
@@ -44,13 +44,13 @@ def data_of(config: Config, state: Config) -> tuple[Dataset, Dataset | None, Con
         node = changed(node, {"root": str(config["root"])})
     own = split_of(node)
     split = config["split"] or ("test" if own == "train" else own)
-    learnt = in_terms_of_eval(node, config["trust"])
+    learnt = load_eval_data(node, config["trust"])
     reals = learnt
     if split != own:
         if not any("split" in part for part in (node, node.get("clean") or {})):
             raise UserError(f"split={split}: this run's data set has no splits")
         try:
-            reals = in_terms_of_eval(changed(node, {"split": split, "limit": None}), config["trust"])
+            reals = load_eval_data(changed(node, {"split": split, "limit": None}), config["trust"])
         except UserError:
             if config["split"] is not None:
                 raise
@@ -80,7 +80,7 @@ def changed(node: Config, wishes: Config) -> Config:
     return new
 
 
-def in_terms_of_eval(node: Config, trust: list[str]) -> Dataset:
+def load_eval_data(node: Config, trust: list[str]) -> Dataset:
     """The data set of a run's node. Raises UserError that says root= and split=, as this command calls them."""
     try:
         return _read(json.dumps(node, sort_keys=True), tuple(trust or ()))
@@ -89,6 +89,6 @@ def in_terms_of_eval(node: Config, trust: list[str]) -> Dataset:
         raise UserError(f"ckpt: the data of this run cannot be read: {said}") from None
 
 
-@remembered(4)
+@memoized(4)
 def _read(node_as_json: str, trust: tuple[str, ...]) -> Dataset:
     return load_dataset({"dataset": json.loads(node_as_json)}, trusted(list(trust)))

@@ -11,8 +11,8 @@ from typing import Any
 
 from ganrun.common.atomic import make_folder, write_text
 from ganrun.common.errors import UserError
-from ganrun.common.limits import NUMBER, TEXT
-from ganrun.common.reading import read_text
+from ganrun.common.limits import INTEGER, TEXT
+from ganrun.common.regular_files import read_text
 from ganrun.common.types import Config
 from ganrun.common.untrusted import is_count, is_number, leaves, printable
 
@@ -96,7 +96,7 @@ def read(place: str) -> list[Result]:
         raise UserError(f"compare={error}") from None
     try:
         content = json.loads(text)
-        refuse_strange(content)
+        check_contents(content)
         found = [result_of(node, path) for node in content["results"]]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise UserError(f"compare={place} is not what ganrun eval out=x.json writes") from None
@@ -105,10 +105,10 @@ def read(place: str) -> list[Result]:
     return found
 
 
-def refuse_strange(content: Any) -> None:
+def check_contents(content: Any) -> None:
     """Raises ValueError for what is deeper, more, longer or larger than any table of ours."""
     for leaf in leaves(content):
-        if (isinstance(leaf, str) and len(leaf) > TEXT) or (type(leaf) is int and abs(leaf) > NUMBER):
+        if (isinstance(leaf, str) and len(leaf) > TEXT) or (type(leaf) is int and abs(leaf) > INTEGER):
             raise ValueError("no such text or number is written")
 
 

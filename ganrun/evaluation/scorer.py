@@ -15,16 +15,15 @@ from ganrun import __version__
 from ganrun.checkpoints import checkpoint
 from ganrun.common.atomic import make_folder
 from ganrun.common.errors import CheckpointError, UserError
-from ganrun.common.seeding import generator
+from ganrun.common.seeding import Purpose, generator
 from ganrun.common.types import Config
 from ganrun.config.build import build
+from ganrun.data.cache_folder import user_cache
 from ganrun.data.dataset import Dataset
-from ganrun.data.places import user_cache
 from ganrun.evaluation.features.extractor import BATCH, Extractor, Features, Seen, data_fingerprint
 from ganrun.evaluation.metrics.manifolds import K_DENSITY, K
 from ganrun.evaluation.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 
-PICKS = -7  # takes the place of the step in the seed of which real pictures are taken
 LARGEST_KEPT = 2**29  # bytes of features that are kept on the disk
 
 
@@ -82,7 +81,7 @@ class Scorer:
             pair = self.pair(real, fake)
             names = [name for name in self.asked(pair) if SCORES[name].floor]
             key = [names, self.protocol(count), self.settings(count), self.floor_is(count), fake.fingerprint]
-            self._floors[count] = read_or_make(self.cache / "floors", key, lambda: possible(names, pair)[0])
+            self._floors[count] = read_or_make(self.cache / "floors", key, lambda: compute_possible(names, pair)[0])
         return self._floors[count]
 
     def stand_ins(self, count: int) -> Sample:
@@ -92,7 +91,7 @@ class Scorer:
         return self.sample(chosen, data_fingerprint(chosen))
 
     def halves(self) -> tuple[Sample, Sample]:
-        order = torch.randperm(len(self.reals), generator=generator(self.config["seed"], PICKS))
+        order = torch.randperm(len(self.reals), generator=generator(self.config["seed"], Purpose.REAL_PICTURES))
         half = len(order) // 2
         return part_of(self.real, order[:half]), part_of(self.real, order[half : 2 * half])
 
@@ -114,7 +113,7 @@ class Scorer:
             "network_about": self.network.about,
             "network_resizer": self.network.resizer,
             "seed": self.config["seed"],
-            "precision": "fp32",  # IEEE's: callers see to it (precision.exactly)
+            "precision": "fp32",  # IEEE's: callers see to it (precision.ieee_float32)
             "ganrun": __version__,
         }
 
@@ -157,7 +156,7 @@ class Scorer:
 
         Raises UserError where none of them can be had.
         """
-        found, faults = possible(names, pair)
+        found, faults = compute_possible(names, pair)
         if faults and not found:
             fault, *others = next(iter(faults.values())), *[*faults][1:]
             raise UserError(f"{fault}; nor is there {', '.join(others)}" if others else fault)
@@ -190,7 +189,7 @@ class Scorer:
         return Sample(seen, labels, data, fingerprint)
 
 
-def possible(names: Iterable[str], pair: Pair) -> tuple[Values, dict[str, str]]:
+def compute_possible(names: Iterable[str], pair: Pair) -> tuple[Values, dict[str, str]]:
     """The scores that these pictures can have, and {name: what it would need} of the others."""
     found: Values = {}
     faults: dict[str, str] = {}
@@ -215,7 +214,9 @@ def picked(data: Dataset, count: int | None, seed: int) -> Dataset:
     """A fixed random subset of `count` pictures, or all where there are no more."""
     if count is None or count >= len(data):
         return data
-    return some_of(data, torch.randperm(len(data), generator=generator(seed, PICKS))[:count].sort().values)
+    return some_of(
+        data, torch.randperm(len(data), generator=generator(seed, Purpose.REAL_PICTURES))[:count].sort().values
+    )
 
 
 def some_of(data: Dataset, indices: Tensor) -> Dataset:

@@ -75,7 +75,7 @@ class Hinge(AdversarialLoss):
 class Wasserstein(AdversarialLoss):
     """max_D E D(x) − E D(G(z)), every weight of D in [−clip, clip] (Arjovsky et al., 2017, algorithm 1).
 
-    `clip=None` leaves the weights alone, for a penalty to hold them. Raises ValueError when it is not positive.
+    `clip=None`: no clipping, a penalty bounds the discriminator instead. Raises ValueError where it is not positive.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Wasserstein(AdversarialLoss):
             torch._foreach_clamp_max_(weights, self.clip)
 
     def remarks(self, optimizer: Optimizer) -> list[str]:
-        """Section 4 of the paper: clipped weights do badly with momentum, as with Adam whose β1 is above 0."""
+        """Section 4 of the paper: with clipped weights, momentum (Adam with β1 above 0) makes training unstable."""
         if self.clip is None and not len(self.penalties):
             return ["loss.clip=null without penalties: nothing bounds the discriminator, as wgan and wgan_gp do"]
         momentum = momentum_of(optimizer)
@@ -116,7 +116,7 @@ class Wasserstein(AdversarialLoss):
         ]
 
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
-        return (real.mean() + fake.mean()) / 2  # adding a constant to D changes nothing, so 0 means nothing
+        return (real.mean() + fake.mean()) / 2  # the loss ignores a constant added to D, so 0 is no boundary
 
     def monitors(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Adds "gap", D's estimate of the Wasserstein distance, up to D's Lipschitz constant."""

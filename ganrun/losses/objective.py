@@ -10,11 +10,7 @@ from torch import Tensor
 
 @dataclass
 class Objective:
-    """What one player wants to be small, and what we only want to see.
-
-    `terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged.
-    Neither is ever guessed from a name.
-    """
+    """`terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged."""
 
     terms: dict[str, Tensor]
     monitors: dict[str, Tensor] = field(default_factory=dict)
@@ -28,8 +24,8 @@ class Objective:
 
 def side_by_side(objectives: Mapping[str, Objective]) -> Objective:
     """The terms and monitors of several objectives as adversarial_a, adversarial_b, ..."""
-    together = Objective({})
+    joint = Objective({})
     for of, objective in objectives.items():
-        together.terms |= {f"{name}_{of}": term for name, term in objective.terms.items()}
-        together.monitors |= {f"{name}_{of}": value for name, value in objective.monitors.items()}
-    return together
+        joint.terms |= {f"{name}_{of}": term for name, term in objective.terms.items()}
+        joint.monitors |= {f"{name}_{of}": value for name, value in objective.monitors.items()}
+    return joint

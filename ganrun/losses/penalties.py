@@ -1,38 +1,44 @@
-"""Penalties: what a discriminator pays besides its loss, each composable with any formula."""
+"""Penalties: terms of the discriminator besides its loss. Each works with any loss."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganrun.common.bounds import Decay, Setting, Weight
+from ganrun.common.renamed import add_earlier_names
+from ganrun.losses.discriminate import Discriminate
 
-Score = Callable[[Tensor], Tensor]  # (N, C, H, W) images -> (N,) logits, or (N, ...) a map of them
+Score = Discriminate  # its name in earlier versions
 
 
 class Scored(NamedTuple):
-    """What a penalty may look at: the discriminator, its condition bound, and the two forward passes just made."""
+    """What a penalty may look at: the discriminator, with labels bound, and the two forward passes just made."""
 
-    score: Score
+    discriminate: Discriminate
     real: Tensor  # (N, C, H, W)
     fake: Tensor  # (N, C, H, W), cut from the generator
     real_logits: Tensor  # (N,) float32
     fake_logits: Tensor  # (N,) float32
 
+    @property
+    def score(self) -> Discriminate:
+        """The earlier name of `discriminate`."""
+        return self.discriminate
+
 
 class Penalty(nn.Module):
-    """`weight` times a measure of the discriminator, at every `every`-th step `every` times as strong.
+    """`weight` times a measure of the discriminator. At every `every`-th step it is `every` times as strong.
 
-    Lazy regularisation (Karras et al., 2020): the mean over `every` steps stays what it was.
+    Lazy regularisation (Karras et al., 2020): the mean over `every` steps stays the same.
     Raises ValueError when `every` is below 1 or `weight` negative.
     """
 
-    per_image = True  # needs each image's own gradient, differentiable once more: BatchNorm in D would mix the images
-    autocast = False  # whether its networks compute as autocast says; its squares and means are float32 either way
+    refuses_coupling = True  # it needs each image's own gradient, differentiable: BatchNorm would mix the images
+    autocast = False  # see `compute_in_autocast`
     differentiates: tuple[str, ...] = ()  # "real", "fake": the images whose forward pass is reused for their gradient
 
     def __init__(self, weight: Weight, every: Setting = 1) -> None:
@@ -45,11 +51,19 @@ class Penalty(nn.Module):
             )
         self.weight, self.every = weight, every
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        add_earlier_names(cls, {"per_image": "refuses_coupling"})
+
+    def compute_in_autocast(self, yes: bool) -> None:
+        """Whether the discriminator computes as autocast says, or in float32. Squares and means are always float32."""
+        self.autocast = yes
+
     def active(self, step: int) -> bool:
         return step % self.every == 0
 
     def forward(self, scored: Scored) -> Tensor:
-        """() what is added to the discriminator's loss at an active step."""
+        """() the term that is added to the discriminator's loss at an active step."""
         return self.weight * self.every * self.measure(scored)
 
     def measure(self, scored: Scored) -> Tensor:
@@ -58,21 +72,21 @@ class Penalty(nn.Module):
 
 
 def autocasting(images: Tensor) -> bool:
-    """Whether networks now compute in a lower precision where the images are; never on meta, where nothing computes."""
+    """Whether autocast is on for the device of the images. False on meta, where nothing is computed."""
     return not images.is_meta and torch.is_autocast_enabled(images.device.type)
 
 
-def gradients(score: Score, images: Tensor, logits: Tensor | None = None, keep: bool = False) -> Tensor:
+def gradients(discriminate: Discriminate, images: Tensor, logits: Tensor | None = None, keep: bool = False) -> Tensor:
     """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32, with a graph.
 
-    Reuses the forward pass that made `logits`. Under autocast the images are scored once more in float32 instead,
-    unless `keep` says that it may stay: then ∇D has bfloat16's 1 % of noise, as all other gradients have there.
+    Reuses the forward pass that made `logits`. Under autocast the discriminator judges the images once more, in
+    float32, unless `keep` is true: then ∇D has bfloat16's 1 % of noise, as all other gradients have there.
     """
     exact = autocasting(images) and not keep
     with torch.autocast(images.device.type, enabled=False) if exact else contextlib.nullcontext():
         if logits is None or exact:
             images = images.detach().float().requires_grad_()
-            logits = score(images)
+            logits = discriminate(images)
         # an image's D(x) is the mean of its map of logits, where the discriminator gives a map
         (gradient,) = torch.autograd.grad(logits.mean() * len(images), images, create_graph=True)
     return gradient.flatten(1).float()
@@ -88,7 +102,7 @@ class GradientPenalty(Penalty):
     def measure(self, scored: Scored) -> Tensor:
         epsilon = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
         x = epsilon * scored.real + (1 - epsilon) * scored.fake
-        return (gradients(scored.score, x, keep=self.autocast).norm(dim=1) - self.center).square().mean()
+        return (gradients(scored.discriminate, x, keep=self.autocast).norm(dim=1) - self.center).square().mean()
 
 
 class Dragan(Penalty):
@@ -100,9 +114,8 @@ class Dragan(Penalty):
     def measure(self, scored: Scored) -> Tensor:
         alpha = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
         delta = 0.5 * scored.real.std() * torch.rand_like(scored.real)
-        return (
-            (gradients(scored.score, scored.real + alpha * delta, keep=self.autocast).norm(dim=1) - 1).square().mean()
-        )
+        x = scored.real + alpha * delta
+        return (gradients(scored.discriminate, x, keep=self.autocast).norm(dim=1) - 1).square().mean()
 
 
 class R1(Penalty):
@@ -114,7 +127,7 @@ class R1(Penalty):
         super().__init__(gamma, every)
 
     def measure(self, scored: Scored) -> Tensor:
-        return gradients(scored.score, scored.real, scored.real_logits, self.autocast).square().sum(1).mean() / 2
+        return gradients(scored.discriminate, scored.real, scored.real_logits, self.autocast).square().sum(1).mean() / 2
 
 
 class R2(Penalty):
@@ -126,7 +139,7 @@ class R2(Penalty):
         super().__init__(gamma, every)
 
     def measure(self, scored: Scored) -> Tensor:
-        return gradients(scored.score, scored.fake, scored.fake_logits, self.autocast).square().sum(1).mean() / 2
+        return gradients(scored.discriminate, scored.fake, scored.fake_logits, self.autocast).square().sum(1).mean() / 2
 
 
 class LeCam(Penalty):
@@ -135,7 +148,7 @@ class LeCam(Penalty):
     The means start at 0, where an untrained discriminator's logits are, and are saved with the loss.
     """
 
-    per_image = False
+    refuses_coupling = False
     average_real: Tensor  # α_R, ()
     average_fake: Tensor  # α_F, ()
 

@@ -1,4 +1,4 @@
-"""Losses that judge a real against a fake (Jolicoeur-Martineau, 2018)."""
+"""Relativistic losses: they compare the logits of reals and fakes (Jolicoeur-Martineau, 2018)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.losses.penalties import Score
 
 
 class Relativistic(AdversarialLoss):
-    """The generator plays the discriminator's formula with the roles exchanged, so it needs the reals' logits too."""
+    """The generator minimises the discriminator's formula with reals and fakes exchanged: it needs both logits."""
 
-    def generator_objective(self, score: Score, fake: Tensor, real: Tensor) -> Objective:
+    def generator_objective(self, discriminate: Discriminate, fake: Tensor, real: Tensor) -> Objective:
         with torch.no_grad():  # the reals' logits do not depend on the generator
-            real_logits = score(real).float()
-        return Objective({"adversarial": self.discriminator(real=score(fake).float(), fake=real_logits)})
+            real_logits = discriminate(real).float()
+        return Objective({"adversarial": self.discriminator(real=discriminate(fake).float(), fake=real_logits)})
 
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
-        return (real.mean() + fake.mean()) / 2  # adding a constant to D changes nothing, so 0 means nothing
+        return (real.mean() + fake.mean()) / 2  # the loss ignores a constant added to D, so 0 is no boundary
 
 
 class RelativisticLogistic(Relativistic):

@@ -58,7 +58,7 @@ class CourseDiscriminator(nn.Module):
     `norm` names one of `ganrun.networks.norms.NORMS`.
     """
 
-    image_by_image = True
+    couples_images = False
 
     def __init__(
         self,

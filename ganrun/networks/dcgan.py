@@ -84,7 +84,7 @@ class DCGANDiscriminator(nn.Module):
     a batch; a penalty then measures each image's gradient among its batch, as is customary for R1.
     """
 
-    image_by_image = True
+    couples_images = False
 
     def __init__(
         self,

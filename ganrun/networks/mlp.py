@@ -48,7 +48,7 @@ class MLPGenerator(nn.Module):
 class MLPDiscriminator(nn.Module):
     """Dense layers of shrinking width; `bias` is that of all but the last layer."""
 
-    image_by_image = True
+    couples_images = False
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ class SmallConvDiscriminator(nn.Module):
     Channels are 16, 32, 64, 128 (`base_channels` is the 16). `norm` names one of `ganrun.networks.norms.NORMS`.
     """
 
-    image_by_image = True
+    couples_images = False
 
     def __init__(self, channels: Setting, image_size: Size, base_channels: Setting = 16, norm: str = "batch") -> None:
         super().__init__()

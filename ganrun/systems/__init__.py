@@ -1,1 +1,1 @@
-"""The games: one file for each. A system holds networks and says whose turn it is."""
+"""Systems: one file for each kind of GAN. A system holds networks and says whose turn it is."""

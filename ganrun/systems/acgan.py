@@ -1,29 +1,28 @@
-"""AC-GAN: a discriminator that also names the class, of reals and of fakes (Odena et al., 2017)."""
+"""AC-GAN: a discriminator that also classifies reals and fakes (Odena et al., 2017)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Unpack
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganrun.augmentations.augmentation import Augmentation
-from ganrun.common.bounds import At, Weight, Whole
+from ganrun.common.bounds import Weight, Whole
+from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.losses.penalties import Score
-from ganrun.systems.gan import GAN, Fakes
+from ganrun.systems.gan import GAN, Fakes, GANOptions
 from ganrun.systems.system import Batch
 
 
 class ACGAN(GAN):
-    """The generator is told the class, the discriminator is not: it returns (N, 1 + classes), a logit and the classes'.
+    """The generator gets the class. The discriminator does not: it returns (N, 1 + classes), a logit and class logits.
 
-    Both players minimise the cross-entropy of the class, `class_weight` times, besides the adversarial loss
-    (equations 2 and 3: L_S and L_C). The paper weighs it by 1; on MNIST that drew one picture for each class, 0.1 keeps
-    their variety. The paper's discriminator learns classes from fakes too, with the weight `fake_class_weight` here;
-    that lets it name a fake by its traces instead of its shape, so it is 0 unless asked for.
+    Both players minimise `class_weight` times the cross-entropy of the class, besides the adversarial loss (equations 2
+    and 3: L_S and L_C). The paper's weight is 1; on MNIST each class then had one picture, and 0.1 keeps variety. The
+    paper's discriminator also learns classes from fakes: that is `fake_class_weight`. It is 0 here, because the
+    discriminator may then tell a fake's class by the generator's artefacts instead of its shape.
     """
 
     def __init__(
@@ -35,28 +34,19 @@ class ACGAN(GAN):
         classes: Whole,
         class_weight: Weight = 0.1,
         fake_class_weight: Weight = 0.0,
-        share_fakes: bool = True,
-        augmentation: Augmentation | None = None,
-        feature_matching: Weight = 0.0,
-        generator_steps: Annotated[int, At(1, 1000)] = 1,
+        **options: Unpack[GANOptions],
     ) -> None:
-        super().__init__(
-            generator,
-            discriminator,
-            latent,
-            loss,
-            share_fakes,
-            classes,
-            augmentation,
-            feature_matching,
-            generator_steps,
-        )
+        super().__init__(generator, discriminator, latent, loss, classes=classes, **options)
         self.class_weight, self.fake_class_weight = class_weight, fake_class_weight
+
+    turns = GAN.turns  # the turns below depend on the step as those of GAN do
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         heads = Heads(self.discriminator)
-        objective = self.loss.discriminator_objective(self.seen(heads), batch["image"], fakes(batch).detach(), step)
-        real, fake = heads.classes[:2]  # the order in which a loss scores is part of its contract
+        objective = self.loss.discriminator_objective(
+            self.augmented(heads), batch["image"], fakes(batch).detach(), step
+        )
+        real, fake = heads.classes[:2]  # a loss calls the discriminator with reals first, then fakes
         objective.terms["class"] = self.class_weight * cross_entropy(real, batch)
         if self.fake_class_weight:
             objective.terms["fake_class"] = self.fake_class_weight * cross_entropy(fake, batch)
@@ -66,22 +56,22 @@ class ACGAN(GAN):
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         heads = Heads(self.discriminator)
         images = fakes(batch)
-        objective = self.loss.generator_objective(self.seen(heads), images, batch["image"])
-        fake = heads.classes[-1]  # reals, where a relativistic loss wants them, come first
+        objective = self.loss.generator_objective(self.augmented(heads), images, batch["image"])
+        fake = heads.classes[-1]  # the last call: a relativistic loss calls with reals first
         objective.terms["class"] = self.class_weight * cross_entropy(fake, batch)
         objective.terms |= self.matching(batch, images)
         objective.monitors["class_accuracy"] = (fake.argmax(1) == batch["label"]).float().mean()
         return objective
 
-    def judge(self, batch: Batch) -> Score:
+    def judge(self, batch: Batch) -> Discriminate:
         return Heads(self.discriminator)
 
-    def told(self, ask: Callable[..., Tensor], batch: Batch) -> Score:
-        return ask  # the class is what it should find out
+    def with_labels(self, call: Callable[..., Tensor], batch: Batch) -> Discriminate:
+        return call  # it must find the class itself
 
 
 class Heads:
-    """The discriminator as a loss wants it, (N,) logits; the classes' logits of each call are kept."""
+    """The discriminator as a loss calls it: images to (N,) logits. It keeps the class logits of each call."""
 
     def __init__(self, discriminator: nn.Module) -> None:
         self.discriminator = discriminator

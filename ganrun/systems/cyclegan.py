@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.common.bounds import At, Setting, Weight
-from ganrun.losses.loss import AdversarialLoss
+from ganrun.losses.loss import AdversarialLoss, joint_key
 from ganrun.losses.objective import Objective, side_by_side
 from ganrun.systems.gan import once, refuse_batchnorm
 from ganrun.systems.pool import ImagePool
-from ganrun.systems.system import Batch, Turn
+from ganrun.systems.system import ALWAYS, Batch, Turn
 from ganrun.systems.translation import PictureToPicture, take
 
 Pair = tuple[Tensor, Tensor]  # fakes of domain a, made from b, and of domain b, made from a
@@ -25,8 +25,8 @@ Pair = tuple[Tensor, Tensor]  # fakes of domain a, made from b, and of domain b,
 class CycleGAN(PictureToPicture):
     """L_GAN(G, D_b) + L_GAN(F, D_a) + λ (|F(G(a)) − a| + |G(F(b)) − b|) (equation 3), G: a -> b, F: b -> a.
 
-    `identity_weight` times |G(b) − b| + |F(a) − a| keeps colours (section 5.2). Each discriminator has a loss of its
-    own, because some remember running means, and a pool of `pool_size` fakes of the data's size.
+    `identity_weight` times |G(b) − b| + |F(a) − a| keeps colours (section 5.2). Each discriminator has its own copy of
+    the loss, because some losses keep running means, and its own pool of `pool_size` fakes.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CycleGAN(PictureToPicture):
         self.discriminators = nn.ModuleDict({"a": discriminator_a, "b": discriminator_b})
         refuse_batchnorm(self.discriminators, loss, "discriminator_{}")
         self.losses = {"a": loss, "b": copy.deepcopy(loss)}
-        self.loss = nn.ModuleDict(self.losses)  # known to checkpoints as every system's loss is
+        self.loss = nn.ModuleDict(self.losses)  # checkpoints have the loss of every system under this name
         self.pool_a, self.pool_b = (ImagePool(pool_size, channels, image_size) for _ in range(2))
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.adversarial_weight = adversarial_weight
@@ -59,19 +59,16 @@ class CycleGAN(PictureToPicture):
     def turns(self, step: int) -> Iterator[Turn]:
         generators_move = (step + 1) % self.losses["a"].discriminator_steps == 0
         fakes = once(self.fakes) if generators_move else torch.no_grad()(self.fakes)
-        yield Turn("discriminators", partial(self.discriminators_turn, fakes=fakes, step=step))
+        key = joint_key(*(loss.graph_key(step) for loss in self.losses.values()))
+        yield Turn("discriminators", partial(self.discriminators_turn, fakes=fakes, step=step), key)
         if generators_move:
-            yield Turn("generators", partial(self.generators_turn, fakes=fakes))
-
-    def kind(self, step: int) -> Hashable | None:
-        of_a, of_b = self.losses["a"], self.losses["b"]
-        return (step + 1) % of_a.discriminator_steps == 0, *of_a.active(step), "and", *of_b.active(step)
+            yield Turn("generators", partial(self.generators_turn, fakes=fakes), ALWAYS)
 
     def discriminators_turn(self, batch: Batch, fakes: Callable[[Batch], Pair], step: int) -> Objective:
         fake_a, fake_b = fakes(batch)
-        score_a, score_b = self.discriminators["a"], self.discriminators["b"]
-        of_a = self.losses["a"].discriminator_objective(score_a, batch["a"], self.pool_a.swap(fake_a), step)
-        of_b = self.losses["b"].discriminator_objective(score_b, batch["b"], self.pool_b.swap(fake_b), step)
+        for_a, for_b = self.discriminators["a"], self.discriminators["b"]
+        of_a = self.losses["a"].discriminator_objective(for_a, batch["a"], self.pool_a.swap(fake_a), step)
+        of_b = self.losses["b"].discriminator_objective(for_b, batch["b"], self.pool_b.swap(fake_b), step)
         objective = side_by_side({"a": of_a, "b": of_b})
         objective.monitors["accuracy"] = (of_a.monitors["accuracy"] + of_b.monitors["accuracy"]) / 2
         return objective
@@ -103,7 +100,7 @@ class CycleGAN(PictureToPicture):
         pictures = take(batch, "a", "b")
         return self.generators["ba"](pictures["b"]), self.generators["ab"](pictures["a"])
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.generators
 
     def examples(self, batch: Batch, count: int) -> Batch:

@@ -1,4 +1,4 @@
-"""Draws pictures from a system: one seed, one set of pictures on any device."""
+"""Draws pictures from a system: a seed gives the same pictures on any device."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from torch import Tensor
 from ganrun.common import images
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
-from ganrun.common.seeding import mix, reseed
+from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.systems.system import System
-
-DRAWS = -3  # takes the place of the step in the seed of samples
 
 
 def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:
-    """All inputs at once, so that neither batch size nor device changes what a seed means. Raises UserError."""
-    reseed(mix(seed, DRAWS))
+    """All inputs at once, so that neither batch size nor device changes what a seed draws. Raises UserError."""
+    reseed(mix(seed, Purpose.SAMPLES))
     try:
         return system.draw(count, labels)
     except ValueError as error:
         raise UserError(str(error).splitlines()[0]) from None
-    except RuntimeError:  # torch, of more numbers than there is memory or than it can count
+    except RuntimeError:  # torch: more numbers than fit into memory, or than it can count
         raise UserError(f"{count} pictures do not fit into memory: ask for fewer with n= or per_class=") from None
 
 
@@ -32,8 +30,8 @@ def render(
 ) -> Iterator[Tensor]:
     """Inputs -> (batch, C, H, W) uint8 on the CPU, a batch at a time, in order.
 
-    The ranks of `world` draw in turn, the same batches as one process would; the first gets all, the others nothing
-    (see `help_to_draw`).
+    The ranks of `world` take turns and draw the batches that one process would. The first rank gets all of them, the
+    others none (see `help_to_draw`).
     """
     world = world or World()
     count = len(next(iter(inputs.values())))
@@ -43,7 +41,7 @@ def render(
 
 
 def help_to_draw(pictures: Iterator[Tensor]) -> str:
-    """The part of a rank that does not write: draw its share and hand it over. Returns "", as it has nothing to say."""
+    """For ranks that write nothing: draw the rank's share for the first rank. Returns "", the rank's answer."""
     for _ in pictures:
         pass
     return ""

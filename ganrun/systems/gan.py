@@ -1,38 +1,52 @@
-"""GAN: a generator against a discriminator (Goodfellow et al., 2014), told the class or not (Mirza, 2014)."""
+"""GAN: a generator against a discriminator (Goodfellow et al., 2014), class-conditional or not (Mirza, 2014)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated, TypedDict, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
 from ganrun.common.bounds import At, Weight, Whole
+from ganrun.losses.discriminate import Discriminate, OnePass
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.losses.penalties import Score
-from ganrun.systems.apart import sees_images_apart
-from ganrun.systems.system import Batch, System, Turn
+from ganrun.systems.coupling import couples_images
+from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 Fakes = Callable[[Batch], Tensor]
 Made = TypeVar("Made")
 
 
+class SharedOptions(TypedDict, total=False):
+    """Options of every game like `GAN`: subclasses take them as `**options`, and `GAN` has their defaults."""
+
+    share_fakes: bool
+    augmentation: Augmentation | None
+    generator_steps: Annotated[int, At(1, 1000)]
+
+
+class GANOptions(SharedOptions, total=False):
+    """Options of games with one discriminator."""
+
+    feature_matching: Weight
+
+
 class GAN(System):
     """The discriminator moves every step, the generator `generator_steps` times at every `loss.discriminator_steps`-th.
 
-    With `classes` both networks take labels as their second argument; fakes have the labels of the batch's reals.
-    `share_fakes` makes a step's fakes once for both players, as tutorial loops do: the same mathematics
-    with one forward pass of the generator less; a generator's second turn of a step has fakes of its own.
-    `augmentation` is what the discriminator sees reals and fakes through, in both players' turns but not in verdicts.
-    With `feature_matching` the generator minimises so many times |E f(x) − E f(G(z))|² besides, f the discriminator's
-    `features` (Salimans et al., 2016, section 3.1; there it is all that the generator minimises).
+    Class-conditional with `classes`: both networks take labels as their second argument, and fakes have the labels of
+    the batch's reals. `share_fakes` makes the fakes of a step once for both players, as tutorials do: one forward pass
+    of the generator less. Further turns of the generator in a step have fakes of their own.
+    `augmentation` changes the reals and fakes that the discriminator gets in both players' turns, but not in verdicts.
+    `feature_matching` weighs |E f(x) − E f(G(z))|², which the generator minimises too; f are the discriminator's
+    `features` (Salimans et al., 2016, section 3.1; in the paper it is the generator's only term).
 
-    Raises ValueError when the loss needs each image's own gradient and the discriminator couples the images of a
-    batch by BatchNorm, when features are to match and the discriminator has none, or when `generator_steps` is below 1.
+    Raises ValueError where the loss needs each image's own gradient and the discriminator has BatchNorm, where
+    `feature_matching` needs features and the discriminator has none, or where `generator_steps` is below 1.
     """
 
     def __init__(
@@ -57,7 +71,7 @@ class GAN(System):
         self.generator, self.discriminator, self.latent, self.loss = generator, discriminator, latent, loss
         self.share_fakes, self.classes, self.augmentation = share_fakes, classes, augmentation
         self.feature_matching, self.generator_steps = feature_matching, generator_steps
-        loss.together = not classes and augmentation is None and sees_images_apart(discriminator)
+        self.one_pass = not classes and augmentation is None and not couples_images(discriminator)
 
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
@@ -69,32 +83,33 @@ class GAN(System):
         generator_moves = (step + 1) % self.loss.discriminator_steps == 0
         fakes = once(self.fakes) if self.share_fakes and generator_moves else self.fakes
         unseen = fakes if self.share_fakes and generator_moves else torch.no_grad()(self.fakes)
-        yield Turn("discriminator", partial(self.discriminator_turn, fakes=unseen, step=step))
+        yield Turn(
+            "discriminator", partial(self.discriminator_turn, fakes=unseen, step=step), self.loss.graph_key(step)
+        )
         if generator_moves:
-            yield Turn("generator", partial(self.generator_turn, fakes=fakes))
+            yield Turn("generator", partial(self.generator_turn, fakes=fakes), ALWAYS)
             for _ in range(1, self.generator_steps):
-                yield Turn("generator", partial(self.generator_turn, fakes=self.fakes))
-
-    def kind(self, step: int) -> Hashable | None:
-        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
+                yield Turn("generator", partial(self.generator_turn, fakes=self.fakes), ALWAYS)
 
     def differentiated_once(self) -> dict[str, nn.Module]:
-        return self.players() if not self.loss.per_image else {"generator": self.generator}
+        return self.players() if not self.loss.refuses_coupling else {"generator": self.generator}
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
-        return self.loss.discriminator_objective(self.score(batch), batch["image"], fakes(batch).detach(), step)
+        return self.loss.discriminator_objective(
+            self.discriminator_for(batch), batch["image"], fakes(batch).detach(), step
+        )
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         fake = fakes(batch)
-        objective = self.loss.generator_objective(self.score(batch), fake, batch["image"])
+        objective = self.loss.generator_objective(self.discriminator_for(batch), fake, batch["image"])
         objective.terms |= self.matching(batch, fake)
         return objective
 
     def matching(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
-        """|E f(x) − E f(G(z))|², weighted; nothing where it has no weight."""
+        """The weighted term |E f(x) − E f(G(z))|²; no term where the weight is 0."""
         if not self.feature_matching:
             return {}
-        features = self.seen(self.told(self.discriminator.features, batch))  # type: ignore[arg-type]
+        features = self.augmented(self.with_labels(self.discriminator.features, batch))  # type: ignore[arg-type]
         with torch.no_grad():
             real = features(batch["image"]).float()
         distance = (real.mean(0) - features(fake).float().mean(0)).square().sum()
@@ -106,20 +121,21 @@ class GAN(System):
             if self.augmentation is not None:
                 self.augmentation.after_turn()
 
-    def score(self, batch: Batch) -> Score:
-        """The discriminator as the loss meets it: told the batch's labels, looking through the augmentation."""
-        return self.seen(self.judge(batch))
+    def discriminator_for(self, batch: Batch) -> Discriminate:
+        """The discriminator as the loss calls it: with the batch's labels bound, behind the augmentation."""
+        discriminate = self.augmented(self.judge(batch))
+        return OnePass(discriminate) if self.one_pass else discriminate
 
-    def judge(self, batch: Batch) -> Score:
-        """The discriminator, told the batch's labels if it wants them."""
-        return self.told(self.discriminator, batch)
+    def judge(self, batch: Batch) -> Discriminate:
+        """The discriminator, with the batch's labels bound if it is class-conditional."""
+        return self.with_labels(self.discriminator, batch)
 
-    def told(self, ask: Callable[..., Tensor], batch: Batch) -> Score:
-        return partial(ask, labels=batch["label"]) if self.classes else ask
+    def with_labels(self, call: Callable[..., Tensor], batch: Batch) -> Discriminate:
+        return partial(call, labels=batch["label"]) if self.classes else call
 
-    def seen(self, ask: Score) -> Score:
+    def augmented(self, call: Discriminate) -> Discriminate:
         augmentation = self.augmentation
-        return ask if augmentation is None else lambda images: ask(augmentation(images))
+        return call if augmentation is None else lambda images: call(augmentation(images))
 
     def fakes(self, batch: Batch) -> Tensor:
         """As many fakes as the batch has images, (N, C, H, W)."""
@@ -129,7 +145,7 @@ class GAN(System):
         """(count, Z) noise."""
         return self.latent.sample(count, device)  # type: ignore[operator]
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.generator
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
@@ -158,8 +174,8 @@ class GAN(System):
 
 
 def once(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
-    """Remember the result of each batch: both players of a step meet the same fakes."""
-    made: list[tuple[Batch, Made]] = []  # one, or as many as the trainer cuts a batch into
+    """Make the fakes of each batch once, so that both players of a step get the same."""
+    made: list[tuple[Batch, Made]] = []  # one entry, or one for each part of a batch with gradient accumulation
 
     def remembered(batch: Batch) -> Made:
         for known, result in made:
@@ -172,12 +188,12 @@ def once(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
 
 
 def in_order(labels: Sequence[int], count: int) -> Tensor:
-    """[3, 7], 5 -> (5,) 3 3 3 7 7: as evenly as it goes, class after class."""
+    """[3, 7], 5 -> (5,) 3 3 3 7 7: as equal numbers as possible, class after class."""
     return torch.tensor([labels[number * len(labels) // count] for number in range(count)])
 
 
 def never_moving(every: int, steps: int | None) -> list[str]:
-    """A line where a run ends before the generator's first turn."""
+    """A line if the run ends before the generator's first turn."""
     if steps is None or steps >= every:
         return []
     return [f"the generator never moves in {steps} steps: its first is that of loss.discriminator_steps={every}"]
@@ -186,9 +202,9 @@ def never_moving(every: int, steps: int | None) -> list[str]:
 def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss, key: str = "discriminator") -> None:
     """Raises ValueError where BatchNorm would mix the images whose own gradients the loss penalises.
 
-    `key` is where the config has the discriminator; of several, {} in it stands for the name of one.
+    `key` is the discriminator's place in the config; with several, {} stands for the name of one.
     """
-    for name, part in discriminator.named_modules() if loss.per_image else ():
+    for name, part in discriminator.named_modules() if loss.refuses_coupling else ():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             inner = ".network" if "network" in name.split(".") else ""
             raise ValueError(
@@ -198,8 +214,11 @@ def refuse_batchnorm(discriminator: nn.Module, loss: AdversarialLoss, key: str =
 
 
 def refuse_featureless(discriminator: nn.Module) -> None:
-    """Raises ValueError where there is nothing to match."""
-    for part in (discriminator, getattr(discriminator, "network", discriminator)):  # what a condition is wrapped around
+    """Raises ValueError where the discriminator has no `features`."""
+    for part in (
+        discriminator,
+        getattr(discriminator, "network", discriminator),
+    ):  # the network inside a class-conditional one
         if not callable(getattr(part, "features", None)):
             raise ValueError(
                 f"feature_matching: {type(part).__name__} has no method features(images) to compare; "

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Annotated, cast
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
-from ganrun.augmentations.augmentation import Augmentation
-from ganrun.common.bounds import At, Weight
-from ganrun.losses.loss import AdversarialLoss
+from ganrun.common.bounds import Weight
+from ganrun.losses.discriminate import Discriminate, OnePass
+from ganrun.losses.loss import AdversarialLoss, joint_key
 from ganrun.losses.objective import Objective, side_by_side
-from ganrun.systems.gan import GAN, Fakes
+from ganrun.systems.gan import GAN, Fakes, SharedOptions
 from ganrun.systems.system import Batch, Turn
 
 
 class GMAN(GAN):
     """Moves like `GAN`; the generator minimises Σ w_i L_i, w = softmax(λ L), L_i its loss against discriminator i.
 
-    λ is `hardness`: 0 is the mean of all (the paper's GMAN-0), 1 its GMAN-1, and the larger, the more the hardest
-    discriminator alone counts (section 4). The weights are held still: a gradient through them would also reward
-    making the losses unlike. Discriminators share fakes but not weights, and each has a loss of its own, because some
-    remember running means.
+    λ is `hardness`: 0 is the mean (the paper's GMAN-0), 1 its GMAN-1; the larger it is, the more the hardest
+    discriminator alone counts (section 4). No gradient goes through the weights w: it would also reward losses that
+    differ. Discriminators share fakes but not weights, and each has its own copy of the loss, because some losses keep
+    running means.
 
     Raises ValueError for fewer than two discriminators, a negative `hardness`, or what `GAN` refuses.
     """
@@ -35,26 +35,21 @@ class GMAN(GAN):
         latent: nn.Module,
         loss: AdversarialLoss,
         hardness: Weight = 1.0,
-        share_fakes: bool = True,
-        augmentation: Augmentation | None = None,
-        generator_steps: Annotated[int, At(1, 1000)] = 1,
+        **options: Unpack[SharedOptions],
     ) -> None:
         if len(discriminators) < 2:
             raise ValueError(f"discriminators has only {list(discriminators)}: give two or more, or use model=dcgan")
         if hardness < 0:
             raise ValueError(f"hardness={hardness}, but it is 0 (the mean) or more (towards the hardest)")
-        together = nn.ModuleDict(dict(discriminators))
-        super().__init__(
-            generator,
-            together,
-            latent,
-            loss,
-            share_fakes,
-            augmentation=augmentation,
-            generator_steps=generator_steps,
-        )
-        self.loss = Losses({name: copy.deepcopy(loss) for name in together})  # type: ignore[assignment]
+        all_of_them = nn.ModuleDict(dict(discriminators))
+        super().__init__(generator, all_of_them, latent, loss, **options)
+        self.loss = Losses({name: copy.deepcopy(loss) for name in all_of_them})  # type: ignore[assignment]
         self.hardness = hardness
+
+    def discriminator_of(self, one: nn.Module) -> Discriminate:
+        """One of the discriminators as its loss calls it."""
+        discriminate = self.augmented(one)
+        return OnePass(discriminate) if self.one_pass else discriminate
 
     def panel(self) -> Iterator[tuple[str, nn.Module, AdversarialLoss]]:
         """Each discriminator's name, itself, and its loss."""
@@ -64,12 +59,8 @@ class GMAN(GAN):
     def players(self) -> dict[str, nn.Module]:
         return {"discriminators": self.discriminator, "generator": self.generator}
 
-    def kind(self, step: int) -> Hashable | None:
-        _, _, loss = next(self.panel())
-        return (step + 1) % loss.discriminator_steps == 0, *loss.active(step)
-
     def differentiated_once(self) -> dict[str, nn.Module]:
-        each = {name: discriminator for name, discriminator, loss in self.panel() if not loss.per_image}
+        each = {name: discriminator for name, discriminator, loss in self.panel() if not loss.refuses_coupling}
         return {"generator": self.generator, **each}
 
     def turns(self, step: int) -> Iterator[Turn]:
@@ -79,7 +70,7 @@ class GMAN(GAN):
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         real, fake = batch["image"], fakes(batch).detach()
         each = {
-            name: loss.discriminator_objective(self.seen(discriminator), real, fake, step)
+            name: loss.discriminator_objective(self.discriminator_of(discriminator), real, fake, step)
             for name, discriminator, loss in self.panel()
         }
         objective = side_by_side(each)
@@ -89,7 +80,7 @@ class GMAN(GAN):
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         real, fake = batch["image"], fakes(batch)
         each = {
-            name: loss.generator_objective(self.seen(discriminator), fake, real)
+            name: loss.generator_objective(self.discriminator_of(discriminator), fake, real)
             for name, discriminator, loss in self.panel()
         }
         weights = self.weights(torch.stack([one.total for one in each.values()]))
@@ -116,8 +107,11 @@ class GMAN(GAN):
 
 
 class Losses(nn.ModuleDict):
-    """Copies of one loss, kept under `loss` because what a checkpoint has there is not needed to draw."""
+    """Copies of one loss. Named `loss`, because `ganrun sample` needs nothing that a checkpoint has there."""
 
     @property
     def discriminator_steps(self) -> int:
         return cast(AdversarialLoss, next(iter(self.values()))).discriminator_steps
+
+    def graph_key(self, step: int) -> Hashable | None:
+        return joint_key(*(cast(AdversarialLoss, loss).graph_key(step) for loss in self.values()))

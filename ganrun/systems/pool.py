@@ -1,4 +1,4 @@
-"""Image pool: a discriminator also meets fakes of the past (Shrivastava et al., 2017, section 2.3)."""
+"""Image pool: a discriminator also gets fakes of earlier steps (Shrivastava et al., 2017, section 2.3)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from torch import Tensor, nn
 
 
 class ImagePool(nn.Module):
-    """Keeps `size` images. Until it is full each new image is stored and handed back; then every second one, by chance,
-    takes a stored image's place, and that one is handed back instead.
+    """Stores `size` images. While it is not full, each new image is stored and returned. After that, with probability
+    1/2, a new image replaces a stored one, and the stored one is returned instead.
 
-    A state of buffers, so that it is saved with the checkpoint; nothing here waits for the device. Size 0 hands
-    everything back.
+    Its state are buffers, so a checkpoint has them. Nothing here waits for the device. Size 0 returns the new images.
     """
 
-    of_each_rank = True  # pictures of other ranks are no mean of these
+    of_each_rank = True  # ranks must not average these buffers
     stored: Tensor  # (size, C, H, W)
     seen: Tensor  # () how many images have come so far
 
@@ -41,7 +40,7 @@ class ImagePool(nn.Module):
         count, device = len(images), images.device
         order = self.seen + torch.arange(count, device=device)
         filling = order < self.size
-        # all different: two images of a batch never meet in one place
+        # all different: two images of a batch never go to the same place
         places = torch.where(self.seen < self.size, order % self.size, torch.randperm(self.size, device=device)[:count])
         exchanged = ~filling & (torch.rand(count, device=device) < 0.5)
         old = self.stored[places]

@@ -1,8 +1,8 @@
-"""SRGAN: enlarging pictures, first by their content alone, then against a discriminator (Ledig et al., 2017)."""
+"""SRGAN: super-resolution, trained first on content alone, then against a discriminator (Ledig et al., 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,8 +18,8 @@ class SRGAN(Translation):
     """l_content + 10⁻³ l_adversarial (equation 3), after `pretrain_steps` steps of l_content alone.
 
     `content` measures the distance of two batches of pictures: torch.nn.L1Loss or MSELoss. With `perceptual`, a frozen
-    module (images, images) -> () that has learnt elsewhere what people see, the second phase adds
-    `perceptual_weight` times its distance (the paper's VGG loss, equation 5); ganrun brings no such weights.
+    module (images, images) -> () that was trained elsewhere, the second phase adds `perceptual_weight` times its
+    distance (the paper's VGG loss, equation 5). ganrun has no such weights of its own.
     "psnr_gain" in the logs is the PSNR over a bicubic enlargement's, in decibels.
     """
 
@@ -47,12 +47,9 @@ class SRGAN(Translation):
 
     def turns(self, step: int) -> Iterator[Turn]:
         if step < self.pretrain_steps:
-            yield Turn("generator", self.pretraining_turn)
+            yield Turn("generator", self.pretraining_turn, "pretraining")
         else:
             yield from super().turns(step)
-
-    def kind(self, step: int) -> Hashable | None:
-        return "pretraining" if step < self.pretrain_steps else super().kind(step)
 
     def pretraining_turn(self, batch: Batch) -> Objective:
         fake = self.fakes(batch)

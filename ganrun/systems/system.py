@@ -2,58 +2,90 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from ganrun.common.renamed import add_earlier_names
 from ganrun.losses.objective import Objective
+from ganrun.systems.roles import Role
 
 Batch = dict[str, Tensor]
 
+ALWAYS = "always"  # the key of a turn that runs the same operations at every step
+EARLIER = {"drawn_with": "ema_module", "kind": "graph_key", "score": "discriminator_for"}
+
 
 class Turn(NamedTuple):
-    """One player's move: its name, and a function from a batch to what it wants to be small."""
+    """One player's move: its name, and a function from a batch to the objective that it minimises.
+
+    `key` is equal for two turns of a player that run the same operations with other numbers. None: not known.
+    """
 
     player: str
     objective: Callable[[Batch], Objective]
+    key: Hashable | None = None
 
 
 class System(nn.Module):
-    """Networks, who moves when, and how to draw pictures. Never steps, saves, logs or moves devices."""
+    """Networks, who moves when, and how to draw pictures. Never steps an optimizer, saves, logs or moves devices."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        add_earlier_names(cls, EARLIER)
 
     def players(self) -> dict[str, nn.Module]:
-        """Each player's name and the module whose weights it owns."""
+        """Each player's name and the module whose weights it trains."""
         raise NotImplementedError
+
+    def role(self, player: str) -> Role:
+        """What a player is for. By default a player with a part of `ema_module` generates, any other discriminates.
+
+        A system with other players, such as an encoder, says so here.
+        """
+        drawn_with = set(self.ema_module().modules())
+        return Role.DISCRIMINATOR if drawn_with.isdisjoint(self.players()[player].modules()) else Role.GENERATOR
 
     def turns(self, step: int) -> Iterable[Turn]:
-        """The turns of one step, in order; steps count from 0."""
+        """The turns of one step, in order; steps count from 0. It must not change anything: it may be asked twice."""
         raise NotImplementedError
 
-    def kind(self, step: int) -> Hashable | None:
-        """Equal for two steps whose turns do the same with other numbers, so that one recording can serve both.
+    def graph_key(self, step: int) -> Hashable | None:
+        """Steps with equal keys run the same operations, so one CUDA graph serves them all.
 
-        None where no two steps need be alike: where a turn chooses by numbers, or keeps something outside of tensors.
+        It is made of the step's turns: their players and keys. None: a step that no other step is known to equal. A
+        turn without a key is one. So is a subclass that has a method with a parameter `step`, and takes `turns` from
+        its parent, which knows nothing of that method.
         """
-        return None
+        if _reads_step_unknown_to_its_turns(type(self)):  # type: ignore[arg-type]
+            return None
+        keys = tuple((turn.player, turn.key) for turn in self.turns(step))
+        return None if any(key is None for _, key in keys) else keys
+
+    kind = graph_key
 
     def differentiated_once(self) -> dict[str, nn.Module]:
-        """By name, the networks whose gradients nobody differentiates again: those that may be compiled."""
+        """By name, the networks that no penalty differentiates twice: those that may be compiled."""
         return {}
 
     def remarks(self, steps: int | None) -> list[str]:
-        """What a user should hear of parts that go together oddly in a run of so many steps, a line each.
+        """Odd combinations that a user should know of in a run of so many steps, a line each.
 
-        None where the number is not known.
+        None: the number of steps is not known.
         """
         return []
 
     def after_turn(self, player: str) -> None:
-        """Called once a player's weights have moved: projections, adaptive state."""
+        """Called after the optimizer step of a player: clip weights, move adaptive state."""
 
-    def drawn_with(self) -> nn.Module:
-        """The module `render` draws with; the trainer keeps a weight average of it."""
+    def ema_module(self) -> nn.Module:
+        """The module that `render` draws with; the trainer keeps a moving average of its weights."""
         raise NotImplementedError
+
+    drawn_with = ema_module
 
     def examples(self, batch: Batch, count: int) -> Batch:
         """Fixed inputs for `render`, so that grids of different steps can be compared."""
@@ -68,15 +100,28 @@ class System(nn.Module):
         return [self.render(examples)]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor | None:
-        """(N, C, H, W) images rendered from examples -> (N,) what the game's judge thinks of each, larger for real.
+        """(N, C, H, W) images rendered from examples -> (N,) the discriminator's logits, larger for real.
 
-        None where there is no judge.
+        None: the system has no discriminator.
         """
         return None
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
-        """Inputs for `render` made from nothing, on the CPU, so that a seed means the same on every device.
+        """Random inputs for `render`, on the CPU, so that a seed draws the same on every device.
 
-        Raises ValueError when this system draws from pictures, or cannot follow labels.
+        Raises ValueError when this system needs pictures as inputs, or is not class-conditional and gets labels.
         """
         raise NotImplementedError
+
+
+@cache
+def _reads_step_unknown_to_its_turns(cls: type[System]) -> bool:
+    """Whether a class below the one that defines `turns` has a method with a parameter `step`."""
+    for owner in cls.__mro__:
+        if "turns" in vars(owner):
+            return False
+        for name, value in vars(owner).items():
+            is_turn = name not in ("graph_key", "kind") and inspect.isfunction(value)
+            if is_turn and "step" in inspect.signature(value).parameters:
+                return True
+    return False

@@ -1,8 +1,8 @@
-"""Translation: a generator from picture to picture, a discriminator, and the distance to the right answer."""
+"""Image-to-image translation: a generator, a discriminator, and the distance to the target picture."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -10,23 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.common.bounds import Weight
+from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.losses.penalties import Score
 from ganrun.systems.gan import Fakes, never_moving, once, refuse_batchnorm
-from ganrun.systems.system import Batch, System, Turn
+from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 
 class PictureToPicture(System):
-    """What games share that take pictures in: nothing is drawn from noise, and pictures of any size go through."""
+    """A system whose inputs are pictures of any size, not noise."""
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
         raise ValueError("this model draws from pictures: it has no samples of its own, give it pictures to work on")
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
-        """(N, C, h, w) images in [-1, 1] of any size -> (N, C, H, W) what the model makes of them.
+        """(N, C, h, w) images in [-1, 1] of any size -> (N, C, H, W) their translations.
 
-        The caller chooses eval mode and no gradients. Raises ValueError for a direction that there is not.
+        The caller chooses eval mode and no gradients. Raises ValueError for an unknown direction.
         """
         raise NotImplementedError
 
@@ -62,23 +62,20 @@ class Translation(PictureToPicture):
     def turns(self, step: int) -> Iterator[Turn]:
         generator_moves = (step + 1) % self.loss.discriminator_steps == 0
         fakes = once(self.fakes) if generator_moves else torch.no_grad()(self.fakes)
-        yield Turn("discriminator", partial(self.discriminator_turn, fakes=fakes, step=step))
+        yield Turn("discriminator", partial(self.discriminator_turn, fakes=fakes, step=step), self.loss.graph_key(step))
         if generator_moves:
-            yield Turn("generator", partial(self.generator_turn, fakes=fakes))
+            yield Turn("generator", partial(self.generator_turn, fakes=fakes), ALWAYS)
 
     def differentiated_once(self) -> dict[str, nn.Module]:
-        return self.players() if not self.loss.per_image else {"generator": self.generator}
-
-    def kind(self, step: int) -> Hashable | None:
-        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
+        return self.players() if not self.loss.refuses_coupling else {"generator": self.generator}
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         fake = fakes(batch).detach()
-        return self.loss.discriminator_objective(self.score(batch), batch["target"], fake, step)
+        return self.loss.discriminator_objective(self.discriminator_for(batch), batch["target"], fake, step)
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         fake = fakes(batch)
-        objective = self.loss.generator_objective(self.score(batch), fake, batch["target"])
+        objective = self.loss.generator_objective(self.discriminator_for(batch), fake, batch["target"])
         objective.terms = {name: self.adversarial_weight * term for name, term in objective.terms.items()}
         objective.terms |= self.distances(fake, batch["target"])
         objective.monitors |= self.quality(fake.detach(), batch)
@@ -89,22 +86,22 @@ class Translation(PictureToPicture):
             self.loss.constrain(self.discriminator)
 
     def distances(self, fake: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """What the generator pays for being away from the target, besides the adversarial loss."""
+        """The generator's terms besides the adversarial loss: distances to the target."""
         return {"l1": self.l1_weight * F.l1_loss(fake.float(), target)}
 
     def quality(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """How near the outputs are, for the logs."""
+        """How near the outputs are to the targets, for the logs."""
         return {"psnr": psnr(fake, batch["target"])}
 
-    def score(self, batch: Batch) -> Score:
-        """The discriminator, shown the batch's sources if it wants them."""
+    def discriminator_for(self, batch: Batch) -> Discriminate:
+        """The discriminator as the loss calls it; a conditional one sees the batch's sources too."""
         return Beside(self.discriminator, batch["source"]) if self.conditional else self.discriminator
 
     def fakes(self, batch: Batch) -> Tensor:
         """(N, C, H, W) the batch's sources translated. Raises ValueError for data without them."""
         return self.generator(take(batch, "source", "target")["source"])
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.generator
 
     def examples(self, batch: Batch, count: int) -> Batch:
@@ -114,11 +111,11 @@ class Translation(PictureToPicture):
         return self.generator(examples["source"])
 
     def panels(self, examples: Batch) -> list[Tensor]:
-        """The source, enlarged to the target's size, what the generator makes of it, the target."""
+        """The source, enlarged to the target's size; its translation; the target."""
         return [enlarged(examples["source"], examples["target"]), self.render(examples), examples["target"]]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
-        return self.score(examples)(images).view(len(images), -1).mean(1)
+        return self.discriminator_for(examples)(images).view(len(images), -1).mean(1)
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
         if direction is not None:
@@ -127,7 +124,7 @@ class Translation(PictureToPicture):
 
 
 class Beside:
-    """A discriminator as a loss wants it, with the source bound: images -> D(source, images)."""
+    """A discriminator as a loss calls it, with the source bound: images -> D(source, images)."""
 
     def __init__(self, discriminator: nn.Module, source: Tensor) -> None:
         self.discriminator, self.source = discriminator, source
@@ -138,7 +135,7 @@ class Beside:
 
 
 def take(batch: Batch, *names: str) -> Batch:
-    """Raises ValueError where the data are of another kind."""
+    """These entries of a batch. Raises ValueError where the data set has no such entries."""
     if missing := [name for name in names if name not in batch]:
         given, use = ", ".join(batch), "unpaired" if "a" in names else "damaged or dataset=paired"
         raise ValueError(f"this model needs {' and '.join(missing)}, but the data give {given}: use dataset={use}")

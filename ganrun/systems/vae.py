@@ -1,8 +1,8 @@
-"""VAE: an encoder and a generator that describe pictures in few numbers (Kingma and Welling, 2014)."""
+"""VAE: a variational autoencoder, an encoder and a generator without a game (Kingma and Welling, 2014)."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.systems.system import Batch, System, Turn
+from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 
 class VAE(System):
     """min KL(q(z|x) ‖ N(0, 1)) − E log p(x|z), in nats for each picture, p a Gaussian of variance 1.
 
     The encoder gives (N, 2·Z), means and log variances of q; `latent` is the prior, N(0, 1). One player, `autoencoder`,
-    owns both networks. There is no game, and `loss` has no part in it: the VAE is what VAE-GAN is compared with.
+    trains both networks. `loss` is not used: the VAE is here to compare VAE-GAN with.
     """
 
     def __init__(
@@ -39,10 +39,7 @@ class VAE(System):
         return ["a VAE plays no game: loss= has no effect, its penalties neither"]
 
     def turns(self, step: int) -> Iterator[Turn]:
-        yield Turn("autoencoder", self.autoencoder_turn)
-
-    def kind(self, step: int) -> Hashable | None:
-        return "autoencoder"
+        yield Turn("autoencoder", self.autoencoder_turn, ALWAYS)
 
     def autoencoder_turn(self, batch: Batch) -> Objective:
         mean, log_variance = self.encode(batch["image"])
@@ -69,7 +66,7 @@ class VAE(System):
         """(N, Z) -> (N, C, H, W)"""
         return self.autoencoder["generator"](latents)
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.autoencoder
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
@@ -89,7 +86,7 @@ class VAE(System):
         return self.decode(examples["latent"])
 
     def panels(self, examples: Batch) -> list[Tensor]:
-        """A picture, its reconstruction, a sample that has nothing to do with them."""
+        """A picture, its reconstruction, and a sample of the prior, unrelated to them."""
         return [examples["image"], self.reconstruct(examples["image"]), self.render(examples)]
 
     def reconstruct(self, images: Tensor) -> Tensor:

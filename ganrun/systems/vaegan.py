@@ -1,8 +1,8 @@
-"""VAE-GAN: a VAE whose generator also plays a discriminator, which measures its errors (Larsen et al., 2016)."""
+"""VAE-GAN: a VAE with a discriminator, in whose features reconstructions are compared (Larsen et al., 2016)."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -12,16 +12,16 @@ from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.gan import refuse_batchnorm
-from ganrun.systems.system import Batch, Turn
+from ganrun.systems.system import ALWAYS, Batch, Turn
 from ganrun.systems.vae import VAE, half_square, sampled
 
 
 class VAEGAN(VAE):
     """L_prior + L_llike^Dis_l + `adversarial_weight` L_GAN (equation 8), the weight is the paper's 1/γ.
 
-    Reconstructions are compared by what the discriminator's module `feature_layer` says of them, the paper's Dis_l;
-    null compares pixels. Half of the fakes are reconstructions, half are made from the prior, and no error of L_GAN
-    reaches the encoder (algorithm 1). Raises ValueError when the discriminator has no such module.
+    Reconstructions are compared by the output of the discriminator's module `feature_layer`, the paper's Dis_l; null
+    compares pixels. Half of the fakes are reconstructions, half come from the prior, and no gradient of L_GAN reaches
+    the encoder (algorithm 1). Raises ValueError where the discriminator has no such module.
     """
 
     def __init__(
@@ -49,12 +49,9 @@ class VAEGAN(VAE):
         return {"discriminator": self.discriminator, "autoencoder": self.autoencoder}
 
     def turns(self, step: int) -> Iterator[Turn]:
-        yield Turn("discriminator", partial(self.discriminator_turn, step=step))
+        yield Turn("discriminator", partial(self.discriminator_turn, step=step), self.loss.graph_key(step))
         if (step + 1) % self.loss.discriminator_steps == 0:
-            yield Turn("autoencoder", self.autoencoder_turn)
-
-    def kind(self, step: int) -> Hashable | None:
-        return (step + 1) % self.loss.discriminator_steps == 0, *self.loss.active(step)
+            yield Turn("autoencoder", self.autoencoder_turn, ALWAYS)
 
     def discriminator_turn(self, batch: Batch, step: int) -> Objective:
         with torch.no_grad():
@@ -87,7 +84,7 @@ class VAEGAN(VAE):
         return half_square(wanted, self.features(reconstructed))
 
     def features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> what the discriminator's feature layer says of them."""
+        """(N, C, H, W) -> the output of the discriminator's feature layer."""
         found: list[Tensor] = []
         layer = self.discriminator.get_submodule(self.feature_layer or "")
         hook = layer.register_forward_hook(lambda module, inputs, output: found.append(output))

@@ -1,4 +1,4 @@
-"""compiling: torch.compile for the networks that are differentiated once, proved on the run's own first steps."""
+"""torch.compile for the networks that no penalty differentiates twice, checked on the run's own first steps."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from ganrun.training.cuda_graphs import Graphs
 from ganrun.training.step_check import disagreement
 
 if TYPE_CHECKING:
-    from ganrun.training.trainer import Player, Trainer
+    from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
 
 def compile_networks(system: System) -> None:
-    """In place; the state keeps its names. What a penalty differentiates twice stays as it is: compiled code cannot be.
+    """Compile in place, so that names in the state dict stay. Compiled code cannot be differentiated twice.
 
-    Where a network cannot be compiled (no C++ compiler, code that torch cannot follow) it runs as it is.
+    A network that cannot be compiled (no C++ compiler, code that torch cannot trace) runs uncompiled.
     """
     from torch._inductor import config as inductor  # heavy, and only needed here
 
+    torch.compiler.set_stance("default")  # an earlier run of this process may have given up
     torch._dynamo.config.suppress_errors = True
-    inductor.fallback_random = True  # dropout draws what it draws without compilation
+    inductor.fallback_random = True  # dropout must draw what it draws in eager mode
     networks = dict(system.differentiated_once())
     for network in networks.values():
         network.compile()
@@ -35,35 +36,34 @@ def compile_networks(system: System) -> None:
 
 
 class Proved:
-    """Plays a trainer's steps by `inner`. The first of each kind is played with the compiled networks and without.
+    """Runs steps by `inner`, or by `play_step`. The first step of each graph key runs compiled and in eager mode.
 
-    Where the two differ the networks run as they are from then on, and one line says so.
+    Where the two results differ, the networks run in eager mode from then on, and one line says so.
     """
 
-    def __init__(self, trainer: Trainer, inner: Callable[[Trainer], Player] | None) -> None:
+    def __init__(self, trainer: Trainer, inner: Callable[[Trainer], StepRunner] | None) -> None:
         self.trainer = trainer
-        player = inner(trainer) if inner else None
-        self.play_on = player.play if player else trainer.play_step
-        self.raw = player.raw if isinstance(player, Graphs) else next  # where batches come from differs
+        runner = inner(trainer) if inner else None
+        self.play_on = runner.play if runner else trainer.play_step
+        self.raw = runner.raw if isinstance(runner, Graphs) else next  # graphs may not use the iterator of batches
         self.proved: set[Hashable] = set()
         self.given_up = False
 
     def play(self, batches: Iterator[Batch]) -> None:
-        kind = self.trainer.system.kind(self.trainer.step)
-        # None: such a step may keep something outside of tensors, so it cannot be played twice
-        if self.given_up or kind is None or kind in self.proved:
+        key = None if self.given_up else self.trainer.system.graph_key(self.trainer.step)
+        # None: the step may change something outside of tensors, so it must not run twice
+        if key is None or key in self.proved:
             return self.play_on(batches)
-        self.proved.add(kind)
-        self.prove(self.trainer.prepare(self.raw(batches)))
+        self.proved.add(key)
+        self.prove(self.trainer.prepare_batch(self.raw(batches)))
 
     def prove(self, batch: Batch) -> None:
-        def plain() -> None:
+        def eager() -> None:
             with torch.compiler.set_stance("force_eager"):
                 self.trainer.play_turns(batch)
 
-        difference = disagreement(self.trainer, lambda: self.trainer.play_turns(batch), plain)
+        difference = disagreement(self.trainer, lambda: self.trainer.play_turns(batch), eager)
         if difference is not None:
             self.given_up = True
-            for network in self.trainer.system.differentiated_once().values():
-                network._compiled_call_impl = None  # what Module.compile sets; torch has no way back of its own
-            log.warning(f"compile    given up: the compiled step gives another result than the plain one: {difference}")
+            torch.compiler.set_stance("force_eager")
+            log.warning(f"compile    given up: the compiled step gives another result than the usual one: {difference}")

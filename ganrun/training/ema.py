@@ -1,4 +1,4 @@
-"""Average: an exponential moving average of the weights that pictures are drawn with."""
+"""Average: the exponential moving average (EMA) of the weights that pictures are drawn with."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 
 class Average:
-    """Keeps a copy of every float tensor of `module`, parameters and buffers alike, half-life in thousands of images.
+    """Averages every float parameter and buffer of `module`. `half_life` is in thousands of images.
 
-    Buffers are averaged too: the BatchNorm statistics of averaged weights are nearer to the averaged
-    statistics than to the last ones. Early on the average forgets faster, so that it does not remember
-    the random start: decay = min(decay, (1 + n) / (10 + n)) after n updates, TensorFlow's rule.
+    Buffers are averaged too: for averaged weights, averaged BatchNorm statistics fit better than the last ones. The
+    decay is smaller at first, so that the random first weights are forgotten soon: min(decay, (1 + n) / (10 + n))
+    after n updates, as in TensorFlow.
     """
 
     def __init__(self, module: nn.Module, half_life: float, batch_size: int) -> None:
@@ -38,7 +38,7 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within this block the module holds the averaged weights; nothing is copied."""
+        """Within this block the module has the averaged weights. Tensors are swapped, not copied."""
         self._swap()
         try:
             yield

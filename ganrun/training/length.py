@@ -19,7 +19,7 @@ class Length:
 
 
 def length_of(config: Config, dataset: Dataset) -> Length:
-    """The one length that was given, in steps or minutes; the data set's own suggestion when none was."""
+    """The length that the config gives, or the data set's suggestion. Raises UserError for too many steps."""
     batch_size = config["batch_size"]
     if config["steps"] is not None:
         return Length(steps=config["steps"])

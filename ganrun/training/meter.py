@@ -1,4 +1,4 @@
-"""Meter: means of what the turns report, kept on the device until somebody has to read them."""
+"""Meter: means of the numbers that turns report, on the device until they are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 class Meter:
     """Sums of scalar tensors by name. Adding never waits for the device; reading does, once.
 
-    The sums stay where they are when they are cleared: a CUDA graph adds to the same memory again and again.
+    Clearing keeps the memory of the sums: a CUDA graph adds to the same addresses at each replay.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Meter:
     def read_and_clear(self, step: int) -> dict[str, float]:
         """The mean of each name since the last reading.
 
-        Raises FloatingPointError that names the first value that is not a finite number.
+        Raises FloatingPointError with the name of the first mean that is not a finite number.
         """
         names = list(self.counts)
         sums = [self.sums[name] for name in names]

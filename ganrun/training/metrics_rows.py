@@ -1,4 +1,4 @@
-"""rows: what a run's metrics.jsonl holds, as finite numbers under short names, whoever wrote it. No torch."""
+"""The rows of a run's metrics.jsonl, which may be another person's file: finite numbers, short names. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ganrun.common.errors import UserError
-from ganrun.common.reading import open_regular
+from ganrun.common.regular_files import open_regular
 from ganrun.common.untrusted import is_count, is_number, printable
 
 Row = dict[str, float]
@@ -21,9 +21,9 @@ COUNTS = ("step", "images")
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a regular file, none where it is missing; those that no row can fill are left out.
+    """The lines of a regular file; none where there is no file. Lines longer than a row can be are left out.
 
-    Raises UserError for what is no file, or too large, and OSError where it cannot be read.
+    Raises UserError where the path is not a regular file or the file is too large, OSError where it cannot be read.
     """
     try:
         file = open_regular(path)
@@ -34,7 +34,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
     with file:
         if os.fstat(file.fileno()).st_size > MAX_FILE:
             raise UserError(f"{path} is larger than the {MAX_FILE // 2**20} MiB that it may have")
-        whole = True  # whether what was read last ended a line
+        whole = True  # whether the last piece ended a line
         while piece := file.readline(MAX_LINE):
             ends = piece.endswith(b"\n")
             if whole and (ends or len(piece) < MAX_LINE):
@@ -43,7 +43,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def rows_of(path: Path, step: float = math.inf) -> Iterator[Row]:
-    """What a run has logged up to a step; what is no row is left out. Raises what `lines_of` raises."""
+    """The rows of a run up to a step; lines that are not rows are left out. Raises what `lines_of` raises."""
     for line in lines_of(path):
         row = row_of(line)
         if row is not None and row["step"] <= step:
@@ -51,9 +51,9 @@ def rows_of(path: Path, step: float = math.inf) -> Iterator[Row]:
 
 
 def row_of(line: bytes) -> Row | None:
-    """A line's finite numbers by name, "step" and "images" as whole ones; None for what no run has logged.
+    """A line's finite numbers by name, "step" and "images" whole numbers; None where the line is not a row.
 
-    A kill tears the last line of a run, and a stranger may have written any of them.
+    A killed run leaves half a line, and a stranger may have written any line.
     """
     try:
         found = json.loads(line.decode("utf-8"))
@@ -65,5 +65,5 @@ def row_of(line: bytes) -> Row | None:
 
 
 def short(name: str) -> str:
-    """A name as it may be shown."""
+    """A name that is safe to print."""
     return name if len(name) <= NAME and name.isascii() and name.isprintable() else printable(name)[:NAME]

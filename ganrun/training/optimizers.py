@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 import torch
@@ -25,10 +26,11 @@ def build_optimizers(
     players = system.players()
     for name in own:
         if name not in players:
-            meant = next((player for player in players if player.rstrip("s") == name.rstrip("s")), sorted(players)[0])
+            near = difflib.get_close_matches(name, players, n=1, cutoff=0) or sorted(players)
+            brought = "; if optimizer=adam_ttur named it, choose optimizer=adam" if name == "discriminator" else ""
             raise UserError(
-                f"optimizer.players names {name!r}, but {type(system).__name__} has the players {sorted(players)}: "
-                f"use optimizer.players.{meant}.lr= (with optimizer=adam, if optimizer=adam_ttur named it)"
+                f"optimizer.players.{name}: {type(system).__name__} has no such player, only {sorted(players)}: "
+                f"use optimizer.players.{near[0]}.lr={brought}"
             )
     clip_norms(config, system)
     optimizers, schedules = {}, {}
@@ -43,9 +45,9 @@ def build_optimizers(
 
 
 def clip_norms(config: Config, system: System) -> dict[str, float]:
-    """The most that the norm of each player's gradient may be. Players without a limit are not in it.
+    """The largest norm of each player's gradient. Players without a limit are not in it.
 
-    Raises UserError for what is no such number; runs from before there was the key have none.
+    Raises UserError for another value than a number above 0 or null. Configs of earlier versions lack the key.
     """
     node, norms = config["optimizer"], {}
     for name in system.players():

@@ -25,12 +25,13 @@ from ganrun.common.distributed import RanksError, World, lost
 from ganrun.common.errors import UserError
 from ganrun.common.precision import set_precision
 from ganrun.common.types import Config
-from ganrun.config.builders import build_system, load_dataset
+from ganrun.config.builders import load_dataset
 from ganrun.config.schema import AUTO, LENGTHS, MOVABLE, NEWER, WITH_RESUME
 from ganrun.data.loading.stream import Stream
 from ganrun.losses.penalties import Penalty
 from ganrun.networks.synced import synchronise_
 from ganrun.training.compile import Proved, compile_networks
+from ganrun.training.control import GoBack
 from ganrun.training.cuda_graphs import Graphs
 from ganrun.training.ema import Average
 from ganrun.training.hooks.hook import Hook
@@ -39,7 +40,8 @@ from ganrun.training.length import length_of
 from ganrun.training.optimizers import build_optimizers, clip_norms
 from ganrun.training.planning.measure import settled
 from ganrun.training.planning.plan import build_hooks
-from ganrun.training.trainer import GoBack, Player, Trainer
+from ganrun.training.planning.systems import Systems
+from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
@@ -47,11 +49,18 @@ UNCAPPED = ".max_channels"  # of a network; a run of before it was there goes on
 STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
 
 
-def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, world: World | None = None) -> Trainer:
-    """A trainer at step 0 with all its hooks, for a checked config."""
+def assemble(
+    config: Config,
+    folder: Path,
+    trust: Sequence[str] | None = None,
+    world: World | None = None,
+    systems: Systems | None = None,
+) -> Trainer:
+    """A trainer at step 0 with all its hooks, for a checked config. It gets the real system that `systems` holds."""
+    systems = systems or Systems(config, trust)
     world = world or World()
     if config["precision"] == AUTO:  # `training` has settled it already, and told the user
-        config, _ = settled(config, trust, world)
+        config, _ = settled(config, trust, world, systems=systems)
     if world.first:
         make_folder(folder)
     device = pick_device(config["device"])
@@ -60,16 +69,16 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     dataset = load_dataset(config, trust).to(device)
     set_threads(config["threads"], math.prod(dataset.image_size))
     set_precision(config["precision"], device)
-    system = build_system(config, trust).to(device).to(memory_format=torch.channels_last)
+    system = systems.take().to(device).to(memory_format=torch.channels_last)
     if world.size > 1 and config.get("ranks", {}).get("batchnorm") == "synchronised":
         synchronise_(system)
     optimizers, schedules = build_optimizers(config, system, trust)
     for part in system.modules():
         if isinstance(part, Penalty):
-            part.autocast = config["precision"] == "bf16_all"
+            part.compute_in_autocast(config["precision"] == "bf16_all")
     if config.get("compile"):
         compile_networks(system)
-    average = Average(system.drawn_with(), config["average"]["half_life"], config["batch_size"])
+    average = Average(system.ema_module(), config["average"]["half_life"], config["batch_size"])
     when_broken = config.get("non_finite", STOP)
     return Trainer(
         system,
@@ -92,7 +101,7 @@ def assemble(config: Config, folder: Path, trust: Sequence[str] | None = None, w
     )
 
 
-def recorder_of(config: Config, device: torch.device, compiles: bool) -> Callable[[Trainer], Player] | None:
+def recorder_of(config: Config, device: torch.device, compiles: bool) -> Callable[[Trainer], StepRunner] | None:
     """What plays the steps in place of the trainer's own `play_step`, if anything does."""
     graphs = Graphs if device.type == "cuda" and config.get("graphs", "auto") else None
     return partial(Proved, inner=graphs) if config.get("compile") and compiles else graphs
@@ -109,19 +118,20 @@ def train(
     trust: Sequence[str] | None = None,
     state: Config | None = None,
     world: World | None = None,
+    systems: Systems | None = None,
 ) -> Trainer:
     """Train in `folder`, from the start or on from a checkpoint's state. Returns the trainer at its end.
 
     `state` is emptied once it is restored: its tensors would lie in memory beside the trainer's for the whole run.
     The caller holds the folder's lock. Raises FloatingPointError when the numbers went wrong.
     """
-    trainer = assemble(config, folder, trust, world)
+    trainer = assemble(config, folder, trust, world, systems)
     if state is not None:
         restore(trainer, state)
         state.clear()
     elif config["init_from"] is not None:
         load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
-        trainer.average = Average(trainer.system.drawn_with(), config["average"]["half_life"], config["batch_size"])
+        trainer.average = Average(trainer.system.ema_module(), config["average"]["half_life"], config["batch_size"])
     try:
         with finishing_on_signals(trainer):
             fit(trainer, folder, config.get("non_finite", STOP))
@@ -131,7 +141,7 @@ def train(
             error = RanksError(f"lost another rank at step {trainer.step}: {gone}; go on with resume={folder}")
         if trainer.world.first:
             with contextlib.suppress(OSError):  # a full disk is being reported already
-                write_status(folder, "failed", trainer.step, str(error) or type(error).__name__, trainer.alarms)
+                write_status(folder, "failed", trainer.step, str(error) or type(error).__name__, trainer.control.alarms)
         if gone:
             raise error from None
         if isinstance(error, OSError) and (line := wrong_with(folder, error)):
@@ -175,14 +185,14 @@ def fit(trainer: Trainer, folder: Path, when_broken: Config) -> None:
             return trainer.fit()
         except FloatingPointError as error:
             trainer.world.wait_for_all()  # until the first rank has written what it had copied
-            setbacks = trainer.setbacks + 1
+            setbacks = trainer.rates.setbacks + 1
             may = when_broken["policy"] == "rollback" or isinstance(error, GoBack)
             if not may or setbacks > when_broken["limit"] or not newest(folder):
                 raise
             place = sound(folder, error.since) if isinstance(error, GoBack) else folder
-            seconds = trainer.seconds  # what was played in vain counts where the length is in minutes
+            seconds = trainer.control.seconds  # what was played in vain counts where the length is in minutes
             trainer.load_state_dict(load_checkpoint(str(place), "resume"))
-            trainer.setbacks, trainer.seconds = setbacks, seconds
+            trainer.rates.setbacks, trainer.control.seconds = setbacks, seconds
             log.warning(
                 "%s. Back to step %d, with %g times the learning rates (rollback %d of %d)",
                 error, trainer.step, 0.5**setbacks, setbacks, when_broken["limit"],
@@ -203,12 +213,12 @@ def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
         return
 
     def finish(number: int, frame: object) -> None:
-        trainer.stop(f"stopped by {signal.Signals(number).name}", exit_code=128 + number)
+        trainer.control.stop(f"stopped by {signal.Signals(number).name}", exit_code=128 + number)
         for ending in (int(signal.SIGINT), int(signal.SIGTERM)):
             signal.signal(ending, before[ending])
 
     def save(number: int, frame: object) -> None:
-        trainer.save_asked = True
+        trainer.control.save()
 
     handlers = {int(signal.SIGINT): finish, int(signal.SIGTERM): finish}
     if hasattr(signal, "SIGUSR1"):  # Windows has none

@@ -1,4 +1,4 @@
-"""proof: a quicker way to play a step is used once it has given what the plain way gives."""
+"""Checks a faster way to run a step against the usual one, on a step of the run itself."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 Play = Callable[[], None]
 
-# The part of a step's change that may differ. A wrong batch, other noise or an old learning rate changes most of it.
-# Rounding changes little, but not nothing: Adam makes a whole step of a tiny gradient whose sign was rounded away.
+# The largest part of a step's change that may differ. A wrong batch, other noise or an old learning rate changes most
+# of it. Rounding changes a little: Adam makes a full step of a tiny gradient, whose sign rounding may flip.
 TOLERANCE = {"float32": 0.05, "bf16": 0.5}
-MEANS = {"float32": 0.01, "bf16": 0.1}  # by which a logged mean may differ, relative where it is above 1
+MEANS = {"float32": 0.01, "bf16": 0.1}  # largest difference of a logged mean, relative where the mean is above 1
 
 
-def disagreement(trainer: Trainer, quick: Play, plain: Play) -> str | None:
-    """Play one step both ways from the same state. None where they agree, else what differs, for people.
+def disagreement(trainer: Trainer, quick: Play, usual: Play) -> str | None:
+    """Run one step both ways from the same state. None where the results agree, else a text that says what differs.
 
-    The run goes on from what `quick` gave where they agree, else from what `plain` gave. Waits for the device.
+    The run goes on from the result of `quick` where they agree, else from that of `usual`. Waits for the device.
     """
     before = Moment(trainer)
     quick()
     one = Moment(trainer)
-    before.restore()
-    reseed(trainer.seed, trainer.step, trainer.stream.rank)
-    plain()
+    before.write_back()
+    reseed(trainer.settings.seed, trainer.step, trainer.stream.rank)
+    usual()
     difference = unlike(before, one, Moment(trainer))
-    if trainer.world.size > 1:  # what one rank gives up, all give up: else their weights part
+    if trainer.world.size > 1:  # all ranks must decide alike, or their weights would differ
         apart = torch.tensor(float(difference is not None), device=trainer.device)
         if trainer.world.mean([apart])[0].item() and difference is None:
             difference = "it does on another rank"
     if difference is None:
-        one.restore()
+        one.write_back()
     return difference
 
 
@@ -65,14 +65,14 @@ class Moment:
         return {name: self.sums[name].item() / count for name, count in self.counts.items() if count}
 
     @torch.no_grad()
-    def restore(self) -> None:
-        """Write the copies back in place: a recording knows these tensors by their addresses."""
+    def write_back(self) -> None:
+        """Write the copies back in place: a recording has the addresses of these tensors."""
         for name, tensor in tensors_of(self.trainer.system):
             tensor.copy_(self.tensors[name])
         for name, optimizer in self.trainer.optimizers.items():
             for weight, kept in zip(weights_of(optimizer), self.optimizers[name], strict=True):
                 if kept:
-                    put_back(optimizer.state[weight], kept)
+                    write_state(optimizer.state[weight], kept)
                 else:  # an optimizer makes its state in its first step
                     optimizer.state.pop(weight, None)
         for name, total in self.trainer.meter.sums.items():
@@ -89,8 +89,8 @@ def copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
 
 
-def put_back(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
-    """Tensors that are there keep their places."""
+def write_state(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
+    """Tensors that exist keep their memory."""
     for key, value in kept.items():
         if isinstance(value, Tensor) and isinstance(state.get(key), Tensor):
             state[key].copy_(value)
@@ -98,25 +98,25 @@ def put_back(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
             state[key] = copied(value)
 
 
-def unlike(before: Moment, quick: Moment, plain: Moment) -> str | None:
-    """What two ways to play a step have made of the same state; None where only rounding tells them apart."""
-    precision = "bf16" if before.trainer.bf16 else "float32"
+def unlike(before: Moment, quick: Moment, usual: Moment) -> str | None:
+    """What differs between the results of two ways to run a step; None where only rounding does."""
+    precision = "bf16" if before.trainer.settings.bf16 else "float32"
     for player, module in before.trainer.system.players().items():
         for what, tensors in (("weights", module.parameters()), ("running statistics", module.buffers())):
             names = names_of(before.trainer.system, tensors)
-            moved, apart = distance(before, plain, names), distance(quick, plain, names)
+            moved, apart = distance(before, usual, names), distance(quick, usual, names)
             if not apart <= TOLERANCE[precision] * moved + 1e-9:
                 return f"the {what} of {player} differ by {apart / max(moved, 1e-9):.2g} of the step's change"
-    return unlike_means(quick.means(), plain.means(), MEANS[precision])
+    return unlike_means(quick.means(), usual.means(), MEANS[precision])
 
 
-def unlike_means(quick: Mapping[str, float], plain: Mapping[str, float], tolerance: float) -> str | None:
-    for name in sorted(quick.keys() | plain.keys()):
-        one, other = quick.get(name), plain.get(name)
+def unlike_means(quick: Mapping[str, float], usual: Mapping[str, float], tolerance: float) -> str | None:
+    for name in sorted(quick.keys() | usual.keys()):
+        one, other = quick.get(name), usual.get(name)
         if one is None or other is None:
             return f"{name} is logged one way only"
         if not abs(one - other) <= tolerance * max(1.0, abs(other)):
-            return f"{name} is {one:.4g}, and {other:.4g} the plain way"
+            return f"{name} is {one:.4g}, and {other:.4g} in the usual way"
     return None
 
 
@@ -126,5 +126,5 @@ def names_of(system: nn.Module, tensors: Iterator[Tensor]) -> list[str]:
 
 
 def distance(one: Moment, other: Moment, names: list[str]) -> float:
-    """The length of the way from one to the other, over the tensors of these names."""
+    """The norm of the difference of the tensors of these names."""
     return nn.utils.get_total_norm([one.tensors[name] - other.tensors[name] for name in names]).item()

@@ -1,4 +1,4 @@
-"""held: the tensors that optimizers and systems hold, picked out of them."""
+"""The tensors that optimizers and systems hold: weights, gradients and states."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ def weights_of(optimizer: Optimizer) -> list[Tensor]:
     return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 
+def gradients_of(optimizer: Optimizer) -> list[Tensor]:
+    return [weight.grad for weight in weights_of(optimizer) if weight.grad is not None]
+
+
 def state_of(optimizer: Optimizer) -> dict[str, Any]:
-    """Its state as it would be on any device."""
+    """Its state dict, the same on a CPU and on a GPU: learning rates as Python floats, not capturable."""
     state = optimizer.state_dict()
     for group in state["param_groups"]:
         if isinstance(group["lr"], Tensor):  # float32 on the device: 2e-4 there is 1.9999999e-4 here

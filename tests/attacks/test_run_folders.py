@@ -179,8 +179,8 @@ def test_an_honest_run_goes_on_in_a_folder_that_the_user_links_to(run: Path, her
 @pytest.fixture
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the members came after they were looked for."""
-    monkeypatch.setattr(folders, "refuse_strange", lambda *_: None)
-    monkeypatch.setattr(folder_safety, "refuse_strange", lambda *_: None)
+    monkeypatch.setattr(folders, "refuse_unsafe", lambda *_: None)
+    monkeypatch.setattr(folder_safety, "refuse_unsafe", lambda *_: None)
 
 
 @pytest.mark.usefixtures("unseen")
@@ -229,7 +229,7 @@ def test_checkpoints_is_swapped_for_a_link_while_a_run_goes_on(
 ) -> None:
     from ganrun.training.hooks.metrics import MetricsFile
 
-    def swap(self: MetricsFile, trainer: object) -> None:
+    def swap(self: MetricsFile, trainer: object, record: object) -> None:
         if (run / "checkpoints").is_dir() and not (run / "checkpoints").is_symlink():
             (run / "checkpoints").rename(run / "away")
             (run / "checkpoints").symlink_to(victim / "kept")

@@ -49,7 +49,7 @@ def test_a_checkpoint_is_written_piece_by_piece_with_the_bytes_of_one_that_is_ma
     state = {"weights": torch.arange(1_000_003, dtype=torch.uint8), "odd": [torch.ones(n) for n in range(5)]}
     checkpoint.save(state, tmp_path / "a.pt")
     buffer = io.BytesIO()
-    torch.save({"format_version": 1, "ganrun_version": checkpoint.__version__, **checkpoint.plain(state)}, buffer)
+    torch.save({"format_version": 1, "ganrun_version": checkpoint.__version__, **checkpoint.to_builtin(state)}, buffer)
     body = buffer.getvalue()[:-2] + struct.pack("<H", checkpoint._COMMENT_SIZE)
     comment = checkpoint._MARK + hashlib.sha256(body).hexdigest().encode()
     assert (tmp_path / "a.pt").read_bytes() == body + comment
@@ -58,7 +58,7 @@ def test_a_checkpoint_is_written_piece_by_piece_with_the_bytes_of_one_that_is_ma
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_the_seal_is_the_same_however_its_pieces_are_cut(cut: int) -> None:
     data, file, once = bytes(range(17)), io.BytesIO(), io.BytesIO()
-    sealed, whole = checkpoint.Sealed(file), checkpoint.Sealed(once)
+    sealed, whole = checkpoint.Sha256Writer(file), checkpoint.Sha256Writer(once)
     for start in range(0, len(data), cut):
         sealed.write(memoryview(data)[start : start + cut])
     whole.write(data)
@@ -87,9 +87,9 @@ def test_a_disk_that_fills_in_the_middle_of_a_checkpoint_is_told_by_its_own_word
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint.save({"n": 1}, tmp_path / "a.pt")
-    put = checkpoint.Sealed.put
+    put = checkpoint.Sha256Writer.put
 
-    def full(self: checkpoint.Sealed, data: bytes) -> None:
+    def full(self: checkpoint.Sha256Writer, data: bytes) -> None:
         if self.file.tell() > 1000:
             self.file = Full()
         put(self, data)
@@ -98,7 +98,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_checkpoint_is_told_by_its_own_word
         def write(self, data: object) -> int:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.Sealed, "put", full)
+    monkeypatch.setattr(checkpoint.Sha256Writer, "put", full)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save({"weights": torch.zeros(10_000)}, tmp_path / "a.pt")
     assert checkpoint.load(tmp_path / "a.pt")["n"] == 1

@@ -398,7 +398,7 @@ MISTAKES = {
     "train experiment=mnist_dcgan dataset=digits dataset.image_size=28 loss=hinge": "_target_",
     "train +hooks.mine={_target_:nowhere.Thing}": "cannot be imported",
     "train init_from=a_file": "not a checkpoint",
-    "train init_from=mlp.pt model=dcgan": "networks are not these",
+    "train init_from=mlp.pt model=dcgan": "its networks differ",
     # data
     "train dataset=folder": "dataset.root",
     "train dataset=folder dataset.root=nowhere": "nowhere",
@@ -421,7 +421,7 @@ MISTAKES = {
     "bench steps=10 epochs=2": "one length",
     "bench loss=wgan_gp model.discriminator.norm=batch": "model.discriminator.norm=none",
     "doctor doctor.steps=0": "doctor.steps=0 must be a whole number",
-    "train watchdog.action=shout": "watchdog.action=shout is unknown",
+    "train watchdog.action=shout": "watchdog.action=shout must be warn | stop | rollback",
     "train hooks.watchdog.symptoms.mode_collapse.leest=1": "no such key",
     "bench resume=last": "bench starts from fresh weights",
     "bench out=x.txt": "must end in .json",
@@ -429,8 +429,8 @@ MISTAKES = {
     # more of train
     "info foo": "info takes no more words",
     "train resume=auto": "out=FOLDER",
-    "train out=taken resume=auto": "holds other things than a run",
-    "train non_finite.policy=explode": "there is: rollback, skip, stop",
+    "train out=taken resume=auto": "holds other files and no run",
+    "train non_finite.policy=explode": "must be stop | skip | rollback",
     "train non_finite.limit=0": "non_finite.limit=0 must be",
     "train checkpoint.keep_kimg=0": "checkpoint.keep_kimg=0 must be",
     "train checkpoint.keep_kimg=x": "checkpoint.keep_kimg=x must be",
@@ -523,7 +523,7 @@ DRAWING_MISTAKES = {
     "synthesize ckpt=run out=run": "overwrite=true",
     "apply ckpt=run input=run out=x tile=8": "tile=8 must be",
     "apply ckpt=run input=run/grids out=x.jpg": "x.png or a folder",
-    "apply ckpt=run input=run/grids out=x direction=up": "there is: ab, ba",
+    "apply ckpt=run input=run/grids out=x direction=up": "must be ab | ba, or null",
     "apply ckpt=run input=run/grids out=x": "draws from noise",
 }
 

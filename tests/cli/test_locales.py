@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ganrun.cli.main import main
-from ganrun.data.places import user_cache
+from ganrun.data.cache_folder import user_cache
 from ganrun.evaluation.scorer import cache_folder
 from tests.cli.test_entry import QUICK, ganrun
 

@@ -10,7 +10,7 @@ import pytest
 from ganrun.cli.check_words import _dotted
 from ganrun.cli.composition import compose
 from ganrun.cli.main import main
-from ganrun.cli.synonyms import SYNONYMS, meant
+from ganrun.config.synonyms import SYNONYMS, meant
 from ganrun.config.tree import group_choices
 
 COMPOSITIONS = (
@@ -49,7 +49,7 @@ def test_what_a_word_leads_to_exists(word: str) -> None:
         ("train trainer.max_epochs=5", "epochs="),
         ("train n_critic=5", "loss.discriminator_steps="),
         ("train ckpt=x", "the weights to begin from is init_from="),
-        ("train lambda_gp=10", "loss.penalties.gradient.weight= where the command and its choices have it"),
+        ("train lambda_gp=10", "loss.penalties.gradient.weight=, there with loss=wgan_gp"),
         ("train wandb=true", "ganrun has no setting for Weights & Biases"),
         ("train scheduler=cosine", "schedule="),
         ("sample num_samples=4", "how many pictures is n="),

@@ -10,6 +10,7 @@ import pytest
 from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
 from ganrun.common.errors import UserError
+from ganrun.config import synonyms
 
 NOISE = "_target_: ganrun.augmentations.instance_noise.InstanceNoise\nsigma: 0.3\n"
 LINEAR = "_target_: ganrun.common.schedules.Linear\nstart: 0.5\n"
@@ -97,3 +98,36 @@ def test_a_key_with_a_plus_sign_must_be_read_too() -> None:
 def test_a_key_that_another_one_refers_to_is_read(tmp_path: Path) -> None:
     config = composed(tmp_path, "experiment", GLOBAL + "width: 16\nmodel: {generator: {base_channels: '${width}'}}\n")
     assert config["model"]["generator"]["base_channels"] == 16
+
+
+def test_a_key_that_another_one_refers_to_from_its_own_place_is_read(tmp_path: Path) -> None:
+    text = GLOBAL + "grids: {step: 7, every: '${.step}'}\nbase: {width: 4}\n"
+    text += "model: {generator: {base_channels: '${times:2,${base.width}}'}}\n"
+    config = composed(tmp_path, "experiment", text)
+    assert config["grids"]["every"] == 7
+    assert config["model"]["generator"]["base_channels"] == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("base_channels: 16\n", "^base_channels: nothing reads this key"),  # dcgan's ${.base_channels} is another one
+        ("grids: {size: 3}\n", r"^grids\.size: nothing reads this key"),  # as is ${..latent.size}
+        ("times: 3\n", "^times: nothing reads this key"),  # a function's name is no key
+    ],
+)
+def test_a_key_is_not_read_because_another_of_its_name_is(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        composed(tmp_path, "experiment", GLOBAL + text)
+
+
+@pytest.mark.parametrize(("group", "value"), [("augmentation", "3"), ("augmentation", "[1]"), ("schedule", "cosine")])
+def test_an_augmentation_that_is_no_group_is_refused(group: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{group}=.* must be a group of settings with its _target_, or null"):
+        composed(tmp_path, "experiment", GLOBAL + f"{group}: {value}\n")
+
+
+def test_a_key_of_an_earlier_version_in_a_yaml_says_its_new_name(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(synonyms.RENAMED, "old_rate", "optimizer.lr")
+    with pytest.raises(UserError, match=r"^old_rate: nothing reads this key.*; it is called optimizer\.lr now"):
+        composed(tmp_path, "experiment", GLOBAL + "old_rate: 3\n")

@@ -114,3 +114,11 @@ def test_samples_are_not_written_over_unasked(tmp_path: Path, monkeypatch, capsy
     assert main(["sample", "ckpt=run", "n=1", "seed=5", "overwrite=true"]) == 0
     assert (tmp_path / "run/samples.png").read_bytes() != before
     assert len(list((tmp_path / "run").glob("samples*"))) == 4
+
+
+@pytest.mark.parametrize(("unit", "advice"), [("epochs", "epochs=5"), ("steps", "steps=47"), ("kimg", "kimg=4.7")])
+def test_steps_and_epochs_that_are_advised_are_whole(unit: str, advice: str) -> None:
+    done = Reached(
+        {**NONE, unit: 1, "batch_size": 100}, {**NONE, unit: 1}, {"step": 23.5}, Length(23), Length(23), 1000
+    )
+    assert done.line("RUN").endswith(f"such as {advice}")

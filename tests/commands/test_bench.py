@@ -87,7 +87,7 @@ def test_bare_steps_have_no_frame_and_what_was_taken_away_comes_back(tiny, tmp_p
     assert all(torch.equal(average[name], trainer.average.copy[name]) for name in average)
     assert not any(torch.equal(old, new) for old, new in zip(weights, trainer.system.parameters(), strict=True))
     assert trainer.hooks == hooks
-    assert "record" not in vars(trainer)
+    assert "measure" not in vars(trainer)
     before = trainer.average.copy["layers.0.weight"].clone()
     bench.played(trainer, 0.01)
     assert not torch.equal(before, trainer.average.copy["layers.0.weight"])
@@ -104,7 +104,7 @@ def test_the_naive_loop_plays_the_same_game(loss: str, tiny, tmp_path: Path) -> 
         torch.manual_seed(step)
         slow.play()
         torch.manual_seed(step)
-        batch = trainer.prepare(trainer.stream[step])
+        batch = trainer.prepare_batch(trainer.stream[step])
         for turn in trainer.system.turns(step):
             trainer.play(turn, [batch])
     slow.close()

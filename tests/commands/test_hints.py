@@ -11,7 +11,7 @@ import pytest
 from ganrun.cli.grammar import parse_overrides
 from ganrun.cli.main import main
 from ganrun.commands.train.hints import hints
-from ganrun.common.quoting import meant, quoted, typed
+from ganrun.common.quoting import quoted, quoted_path, shell_word
 
 QUICK = ["model=mlp", "dataset.limit=8", "batch_size=4", "grids.count=4", "device=cpu", "steps=1", "hooks=quiet"]
 SMALL = ["model.generator.widths=[2]", "model.discriminator.widths=[2]"]
@@ -29,9 +29,9 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_path_comes_back_from_shell_and_hydra_as_it_was(name: str) -> None:
-    (word,) = shlex.split(typed("ckpt", name))
+    (word,) = shlex.split(shell_word("ckpt", name))
     key, _, value = word.partition("=")
-    (override,) = parse_overrides([f"{key}={meant(value)}"])
+    (override,) = parse_overrides([f"{key}={quoted_path(value)}"])
     assert override.value() == name
     (override,) = parse_overrides([f"ckpt={quoted(name)}"])
     assert override.value() == name
@@ -39,7 +39,7 @@ def test_a_path_comes_back_from_shell_and_hydra_as_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["数据", "é", "~/data", "a#b", "it's", "a\\b", "x(1)", "007"])
 def test_a_path_needs_no_quotes_for_hydra(name: str) -> None:
-    (override,) = parse_overrides([f"ckpt={meant(name)}"])
+    (override,) = parse_overrides([f"ckpt={quoted_path(name)}"])
     assert override.value() == name
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from ganrun.common import atomic
-from ganrun.common.atomic import append, clear, remove, same_file, whole, write_bytes, write_text
+from ganrun.common.atomic import append, atomic_write, clear, remove, same_file, write_bytes, write_text
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes as Unix has them")
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["by descriptor", "by path, as on Windows"])
 def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    assert atomic.HELD
-    monkeypatch.setattr(atomic, "HELD", request.param)
+    assert atomic.HAS_DIR_FD
+    monkeypatch.setattr(atomic, "HAS_DIR_FD", request.param)
     return bool(request.param)
 
 
 def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     write_text(tmp_path / "x", "数据\n")
-    with pytest.raises(ZeroDivisionError), whole(tmp_path / "x") as file:
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "x") as file:
         file.write(b"half" * (1 // 0))
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", "数据\n".encode())]
 
@@ -30,7 +30,7 @@ def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_what_is_not_finished_has_a_name_that_nobody_guesses(tmp_path: Path) -> None:
     seen = set()
     for _ in range(3):
-        with whole(tmp_path / "x"):
+        with atomic_write(tmp_path / "x"):
             (name,) = {path.name for path in tmp_path.iterdir()} - {"x"}
             seen.add(name)
     assert len(seen) == 3

@@ -23,7 +23,7 @@ WIDE = ["dataset=folder", "dataset.root=in", "dataset.channels=1", "dataset.limi
 R1 = "+loss.penalties.r1={_target_: ganrun.losses.penalties.R1, gamma: 10000000}"
 
 AT = {  # name -> words of a run at or near a limit
-    "a seed of 64 bits": [f"seed={limits.NUMBER}"],
+    "a seed of 64 bits": [f"seed={limits.INTEGER}"],
     "a latent of 70,000": ["model.latent.size=70000"],
     "a latent as large as any": [f"model.latent.size={limits.SETTING}", "model.generator.widths=[1]"],
     "a penalty's weight of ten million": [R1],
@@ -36,7 +36,7 @@ AT = {  # name -> words of a run at or near a limit
 }
 FEW = 500  # settings, as the limit of its test: Hydra takes a minute to read ten thousand on a command line
 BEYOND = {
-    "a seed of 65 bits": ([f"seed={limits.NUMBER + 1}"], "seed"),
+    "a seed of 65 bits": ([f"seed={limits.INTEGER + 1}"], "seed"),
     "a latent": ([f"model.latent.size={limits.SETTING + 1}"], "model.latent.size"),
     "a side": ([*WIDE, f"dataset.image_size=[1,{limits.SIDE + 1}]"], "dataset.image_size"),
     "a grid": (["hooks=default", f"grids.count={limits.COUNT + 1}"], "grids.count"),
@@ -46,7 +46,7 @@ BEYOND = {
     "depth": (["+loss.note=" + "[" * 40 + "]" * 40], "nested too deeply"),
     "nan": (["+loss.note=nan"], "loss.note"),
     "inf": (["+loss.note=.inf"], "loss.note"),
-    "an interpolation that is meant": ([*WIDE, "dataset.root='\\${x}'"], "holds an interpolation"),
+    "an interpolation that is meant": ([*WIDE, "dataset.root='\\${x}'"], "is not allowed here"),
     "a newline": (["+loss.note='a\nb'"], "control characters"),
     "an escape": (["+loss.note='\x1b[2J'"], "control characters"),
     "C1": (["+loss.note='\x9b'"], "control characters"),
@@ -91,8 +91,8 @@ def test_beyond_a_limit_training_refuses_in_one_line_and_writes_nothing(
 CONFIGS: dict[str, tuple[dict[str, Any], bool]] = {
     "the longest text": ({"a": "x" * limits.TEXT}, True),
     "one letter more": ({"a": "x" * (limits.TEXT + 1)}, False),
-    "the largest number": ({"a": limits.NUMBER, "b": -limits.NUMBER}, True),
-    "one more": ({"a": limits.NUMBER + 1}, False),
+    "the largest number": ({"a": limits.INTEGER, "b": -limits.INTEGER}, True),
+    "one more": ({"a": limits.INTEGER + 1}, False),
     "10**400": ({"a": 10**400}, False),
     "the largest size": ({"model": {"a": limits.SETTING}}, True),
     "one larger": ({"model": {"a": [limits.SETTING + 1]}}, False),

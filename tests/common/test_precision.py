@@ -14,7 +14,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    with precision.as_torch_has_it():
+    with precision.torch_defaults():
         yield
 
 
@@ -56,6 +56,6 @@ def test_tf32_is_only_allowed_where_it_was_asked_for() -> None:
 
 def test_a_loop_that_knows_no_switches_gets_torchs_own() -> None:
     precision.set_precision("tf32", CPU)
-    with precision.as_torch_has_it():
+    with precision.torch_defaults():
         assert allowed() == "none"
     assert allowed() == "bf16"

@@ -117,7 +117,7 @@ BUILD = """
 import sys, time
 from ganrun.data import cache
 from ganrun.data.decode import Decoder, crop
-from ganrun.data.keeping import Keeping
+from ganrun.data.storage import Storage
 from ganrun.data.listing import list_images
 original = cache.decode_all
 def slow(*args):
@@ -125,7 +125,7 @@ def slow(*args):
     time.sleep(0.5)
     return original(*args)
 cache.decode_all = slow
-print(Keeping(cache=sys.argv[2]).keep(list_images(sys.argv[1]), Decoder(3, (8, 8), crop))[0].sum())
+print(Storage(cache=sys.argv[2]).load(list_images(sys.argv[1]), Decoder(3, (8, 8), crop))[0].sum())
 """
 
 

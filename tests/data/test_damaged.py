@@ -11,7 +11,7 @@ import yaml
 
 from ganrun.common.seeding import reseed
 from ganrun.data import damage as damage_module
-from ganrun.data.clean import clean_page, damage_scale
+from ganrun.data.clean import clean_node, damage_scale
 from ganrun.data.damage import LowResolution, Mask, Noise
 from ganrun.data.damaged import Damaged
 from ganrun.data.digits import Digits
@@ -89,7 +89,7 @@ def test_wrong_settings_are_named(make, message):
 
 def test_wishes_reach_the_clean_data_set():
     settings = {"root": "there", "limit": 7, "split": None, "channels": "${.clean.channels}", "kimg": 5}
-    page = clean_page("mnist", settings, [CONF])
+    page = clean_node("mnist", settings, [CONF])
     assert page["_target_"].endswith("MNIST")
     assert (page["root"], page["limit"]) == ("there", 7)
     assert (page["split"], page["channels"], page["kimg"]) == ("train", 1, 1000)
@@ -99,21 +99,21 @@ def test_a_users_own_data_set_is_found_where_ours_has_none(tmp_path):
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "mine.yaml").write_text("_target_: mine.Mine\nroot: null\n")
     (tmp_path / "dataset" / "mnist.yaml").write_text("_target_: mine.Other\n")
-    assert clean_page("mine", {"root": "x"}, [CONF, tmp_path]) == {"_target_": "mine.Mine", "root": "x"}
-    assert clean_page("mnist", {}, [CONF, tmp_path])["_target_"].endswith("MNIST")
+    assert clean_node("mine", {"root": "x"}, [CONF, tmp_path]) == {"_target_": "mine.Mine", "root": "x"}
+    assert clean_node("mnist", {}, [CONF, tmp_path])["_target_"].endswith("MNIST")
 
 
 def test_an_unknown_source_wish_or_damage_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"dataset\.source=minst: no such data set; there are .*mnist"):
-        clean_page("minst", {}, [CONF])
+        clean_node("minst", {}, [CONF])
     with pytest.raises(ValueError, match=r"dataset\.root=x: the data set digits has no such setting"):
-        clean_page("digits", {"root": "x"}, [CONF])
+        clean_node("digits", {"root": "x"}, [CONF])
     with pytest.raises(ValueError, match=r"dataset\.damage=rust must be one of noise, blur"):
         damage_scale("rust", {"noise": {}, "blur": {}})
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "mine.yaml").write_text("defaults: [folder]\n")
     with pytest.raises(ValueError, match=r"dataset\.source=mine: .*without a defaults list"):
-        clean_page("mine", {}, [tmp_path])
+        clean_node("mine", {}, [tmp_path])
 
 
 @pytest.mark.parametrize(

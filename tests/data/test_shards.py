@@ -12,9 +12,9 @@ import torch
 from pictures import encoded, noise
 
 from ganrun.data import shards as room
+from ganrun.data.cache_folder import user_cache
 from ganrun.data.folder import Folder
 from ganrun.data.listing import list_images
-from ganrun.data.places import user_cache
 from ganrun.data.shards import expanded, refuse_unknown
 from tests.waiting import HANG
 

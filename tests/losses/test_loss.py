@@ -119,11 +119,11 @@ def test_no_discriminator_step_is_refused() -> None:
         Hinge(discriminator_steps=0)
 
 
-def test_per_image_is_asked_of_the_penalties() -> None:
-    assert not Hinge().per_image
-    assert not Hinge({"lecam": LeCam()}).per_image
+def test_whether_coupling_is_refused_is_asked_of_the_penalties() -> None:
+    assert not Hinge().refuses_coupling
+    assert not Hinge({"lecam": LeCam()}).refuses_coupling
     for penalty in (R1(1.0), R2(1.0), GradientPenalty(), Dragan()):
-        assert Hinge({"lecam": LeCam(), "penalty": penalty}).per_image
+        assert Hinge({"lecam": LeCam(), "penalty": penalty}).refuses_coupling
 
 
 def test_formulas_see_float32_logits() -> None:

@@ -157,7 +157,7 @@ def test_a_penalty_that_may_stay_in_bfloat16_reuses_the_forward_pass_and_is_near
     torch.manual_seed(0)
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(4, 32), nn.Softplus(), nn.Linear(32, 1), nn.Flatten(0))
     penalty = copy.deepcopy(penalty)
-    penalty.autocast = True
+    penalty.compute_in_autocast(True)
 
     def value_and_gradient(bf16: bool) -> tuple[Tensor, Tensor]:
         torch.manual_seed(1)  # the same interpolation and noise
@@ -218,3 +218,20 @@ def test_lecam_needs_no_pass_of_its_own() -> None:
 def test_impossible_settings_are_refused(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+class PerImageBefore(Penalty):
+    """As users wrote them for earlier versions."""
+
+    per_image = False
+
+    def measure(self, scored: Scored) -> Tensor:
+        return scored.score(scored.real).float().mean()
+
+
+def test_a_penalty_with_the_earlier_names_counts_as_before() -> None:
+    loss = Hinge({"own": PerImageBefore(2.0)})
+    assert not loss.refuses_coupling
+    assert not loss.per_image
+    objective = loss.discriminator_objective(lambda x: x.flatten(1).sum(1), images(), images())
+    assert objective.terms["own"].item() == pytest.approx(2 * images().flatten(1).sum(1).mean().item())

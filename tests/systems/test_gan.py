@@ -88,7 +88,7 @@ def conditional() -> GAN:
 def test_both_networks_of_a_conditional_game_hear_the_labels() -> None:
     system = conditional()
     images, labels = torch.zeros(3, 1, 4, 4), torch.tensor([0, 1, 2])
-    told = system.score({"label": labels})(images)
+    told = system.discriminator_for({"label": labels})(images)
     assert told.shape == (3,)
     assert len(set(told.tolist())) == 3, "the same image, another class, another verdict"
     drawn = system.render({"latent": torch.zeros(3, 4), "label": labels})

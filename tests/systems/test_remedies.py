@@ -124,7 +124,7 @@ def test_a_discriminator_without_features_is_refused_with_the_way_out() -> None:
 
 def test_the_generator_may_move_more_often_each_time_with_fakes_of_its_own() -> None:
     system = make(Wasserstein(discriminator_steps=2), generator_steps=3)
-    system.loss.together = False  # reals, then fakes
+    system.one_pass = False  # reals, then fakes
     players = [[turn.player for turn in system.turns(step)] for step in range(2)]
     assert players == [["discriminator"], ["discriminator", *["generator"] * 3]]
     fakes = seen_by(system.discriminator)

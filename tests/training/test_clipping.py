@@ -32,7 +32,7 @@ def test_each_player_has_its_own_limit_and_the_log_shows_the_norm_before_it() ->
 
     class Reader:
         on_start = on_end = staticmethod(lambda trainer: None)
-        on_step = staticmethod(lambda trainer: seen.append(trainer.logged))
+        on_step = staticmethod(lambda trainer, record: seen.append(record.means))
 
     trainer = make(steps=1, clips={"a": 1.0, "b": 0.1}, hooks=[Reader()])
     trainer.fit()
@@ -74,14 +74,14 @@ def test_a_turn_that_is_left_out_is_not_cut_either() -> None:
     trainer = make(steps=1, clips={"a": 1.0}, skip_limit=2)
     trainer.system.a.weight.data.fill_(float("inf"))  # its gradient is no number
     trainer.fit()
-    assert trainer.skipped == 1
+    assert trainer.guard.in_a_row == 1
     assert trainer.system.a.weight.item() == float("inf")
 
 
 def test_a_run_with_limits_resumes_bit_for_bit(tiny: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     words = ["model=mlp", "hooks=quiet", "optimizer.clip_norm=0.01", "++optimizer.players.generator.clip_norm=0.02"]
     whole = runs.train(tiny(*words, "steps=6"), tmp_path / "whole")
-    assert whole.clips == {"discriminator": 0.01, "generator": 0.02}
+    assert whole.settings.clips == {"discriminator": 0.01, "generator": 0.02}
     runs.train(tiny(*words, "steps=3"), tmp_path / "parts")
     state = load.load_checkpoint(str(tmp_path / "parts"), "resume")
     resumed = runs.train(tiny(*words, "steps=6"), tmp_path / "parts", state=state)
@@ -100,7 +100,7 @@ def test_a_checkpoint_from_before_has_no_limit_and_goes_on(tiny: Callable[..., d
     path.unlink()
     checkpoint.save(state, path)
     state = load.load_checkpoint(str(path), "resume")
-    assert runs.train({**state["config"], "steps": 3}, tmp_path / "run", state=state).clips == {}
+    assert runs.train({**state["config"], "steps": 3}, tmp_path / "run", state=state).settings.clips == {}
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganrun.checkpoints.checkpoint import plain
+from ganrun.checkpoints.checkpoint import to_builtin
 from ganrun.data.loading.stream import Stream
 from ganrun.training import runs
 from ganrun.training.cuda_graphs import Graphs, Play, make_capturable
 from ganrun.training.trainer import Trainer
 from tests.same import differences
+from tests.training.hooks.last import Last
 
 GAMES = {
     "dcgan": [],
@@ -79,8 +80,14 @@ def played(trainer: Trainer, play: Play) -> Counter[str]:
 def trained(config: dict, folder: Path, make: Callable[[Trainer], Graphs] | None) -> Trainer:
     trainer = runs.assemble(config, folder)
     trainer.recorder = make
+    trainer.hooks.append(Last())
     trainer.fit()
     return trainer
+
+
+def last_means(trainer: Trainer) -> dict[str, float] | None:
+    """What the last step logged."""
+    return next(hook.record.means for hook in trainer.hooks if isinstance(hook, Last))
 
 
 @pytest.mark.parametrize(("game", "gathers"), [*((game, False) for game in GAMES), ("dcgan", True), ("cgan", True)])
@@ -90,7 +97,7 @@ def test_recorded_steps_are_the_steps(
     words = GAMES[game]
     config = tiny(*words, "steps=26", "hooks=quiet", "log.every=7", "dataset.flip=true")
     eager = trained(config, tmp_path / "eager", None)
-    monkeypatch.setattr(Stream, "resident", gathers)
+    monkeypatch.setattr(Stream, "on_device", gathers)
     recorders: list[Recorder] = []
 
     def graphs(trainer: Trainer) -> Graphs:
@@ -99,8 +106,8 @@ def test_recorded_steps_are_the_steps(
 
     replayed = trained(config, tmp_path / "replayed", graphs)
     assert recorders[0].recorded >= 1
-    assert differences(plain(eager.state_dict()), plain(replayed.state_dict())) == []
-    assert eager.logged == replayed.logged
+    assert differences(to_builtin(eager.state_dict()), to_builtin(replayed.state_dict())) == []
+    assert last_means(eager) == last_means(replayed)
 
 
 def test_a_step_of_each_kind_is_recorded_once_after_the_warm_up(tiny, tmp_path: Path) -> None:
@@ -126,7 +133,7 @@ def test_a_step_that_cannot_be_recorded_is_played_and_one_line_says_why(
 
     with caplog.at_level("INFO", "ganrun"):
         played_on = trained(config, tmp_path / "played", lambda trainer: Graphs(trainer, refuse))
-    assert differences(plain(eager.state_dict()), plain(played_on.state_dict())) == []
+    assert differences(to_builtin(eager.state_dict()), to_builtin(played_on.state_dict())) == []
     lines = [record.getMessage() for record in caplog.records if "graphs" in record.getMessage()]
     assert lines == ["graphs     not used: operation not permitted when stream is capturing"]
 
@@ -150,11 +157,11 @@ def test_what_a_recording_would_get_wrong_is_refused(
 
 def test_a_checkpoint_of_a_recorded_run_is_that_of_any_run(tiny, tmp_path: Path) -> None:
     trainer = runs.assemble(tiny("model=mlp", "steps=4", "hooks=quiet"), tmp_path)
-    before = plain(trainer.state_dict())
+    before = to_builtin(trainer.state_dict())
     for optimizer in trainer.optimizers.values():
         make_capturable(optimizer, torch.device("cpu"))
         assert isinstance(optimizer.param_groups[0]["lr"], torch.Tensor)
-    after = plain(trainer.state_dict())
+    after = to_builtin(trainer.state_dict())
     assert [group["capturable"] for group in after["optimizers"]["generator"]["param_groups"]] == [False]
     rate = after["optimizers"]["generator"]["param_groups"][0].pop("lr")
     assert rate == pytest.approx(before["optimizers"]["generator"]["param_groups"][0].pop("lr"), rel=1e-6)

@@ -22,7 +22,7 @@ from benchmarks.ranks_equal import error, floats, trainer_of, worst
 from ganrun.checkpoints import load
 from ganrun.cli.main import main
 from ganrun.common import torchrun as launch
-from ganrun.common.distributed import RanksError, World, lost, met, running_means
+from ganrun.common.distributed import RanksError, World, lost, rendezvous, running_means
 from ganrun.common.errors import UserError
 from ganrun.networks.synced import SyncedBatchNorm
 from ganrun.systems.gan import once
@@ -30,6 +30,7 @@ from ganrun.systems.pool import ImagePool
 from ganrun.training import runs
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.planning import plan
+from ganrun.training.record import StepRecord
 from ganrun.training.trainer import Trainer
 from tests.same import differences
 from tests.training.ranks import forked, ganrun
@@ -73,11 +74,11 @@ def habits(rank: int, size: int) -> dict[str, Any]:
     trainer = trainer_of("R1", "none", world, 20)
     trainer.hooks = [Asks(rank)]
     trainer.fit()
-    found["stopped"] = [trainer.step, trainer.exit_code, trainer.hooks[0].saves]
+    found["stopped"] = [trainer.step, trainer.control.exit_code, trainer.hooks[0].saves]
     world.wishes[1].wait()
 
     trainer = trainer_of("R1", "none", World(rank, size), 20)
-    trainer.skip_limit = 1
+    trainer.guard.limit = 1
     if rank:
         trainer.stream.data.images = trainer.stream.data.images * float("nan")
     with pytest.raises(FloatingPointError, match="1 times in a row"):
@@ -97,13 +98,13 @@ class Asks(Hook):
     def __init__(self, rank: int) -> None:
         self.rank, self.saves = rank, []
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.save_due:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if record.save_due:
             self.saves.append(trainer.step)
         if self.rank == 1 and trainer.step == 3:
-            trainer.save_asked = True
+            trainer.control.save()
         if self.rank == 1 and trainer.step == 6:
-            trainer.stop("enough", exit_code=7)
+            trainer.control.stop("enough", exit_code=7)
 
 
 @pytest.fixture(scope="module", params=[2, 4])
@@ -187,10 +188,10 @@ def test_ranks_that_come_back_do_not_meet_those_of_an_earlier_start() -> None:
     store.set_timeout(timedelta(seconds=HANG))
     store.set("hello/1", "of-the-dead")
     names: list[str] = []
-    first = threading.Thread(target=lambda: names.append(met(store, 0, 2, 1)))
+    first = threading.Thread(target=lambda: names.append(rendezvous(store, 0, 2, 1)))
     first.start()
     store.get("session/1/of-the-dead")  # the first rank has answered the one that is no more
-    names.append(met(store, 1, 2, 1))
+    names.append(rendezvous(store, 1, 2, 1))
     first.join()
     assert len(names) == 2
     assert names[0] == names[1]
@@ -213,7 +214,7 @@ def as_rank_1_of_2(monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "line"),
     [
         ("train -m seed=0,1", "rank 1: -m starts many runs"),
-        ("train ranks.batchnorm=global", "rank 1: ranks.batchnorm=global is unknown"),
+        ("train ranks.batchnorm=global", "rank 1: ranks.batchnorm=global must be per_rank | synchronised"),
         ("train device=cuda:0", "rank 1: device=cuda:0 with 2 ranks: leave device=auto"),
         ("apply ckpt=x input=y out=z", "rank 1: apply is the work of one process"),
     ],
@@ -238,7 +239,7 @@ class Dies(Hook):
     def elsewhere(self) -> Hook:
         return self
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if f"{trainer.step}" == os.environ.get("DIE_AT") and trainer.world.rank == 1 and not launch.restarts():
             os.kill(os.getpid(), signal.SIGKILL)
 

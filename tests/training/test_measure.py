@@ -15,6 +15,7 @@ from ganrun.cli import overrides
 from ganrun.cli.main import main
 from ganrun.common import precision
 from ganrun.common.errors import UserError
+from ganrun.config.builders import build_system, load_dataset
 from ganrun.training.planning import measure
 from ganrun.training.planning.measure import Passes, choose
 
@@ -87,7 +88,7 @@ def test_a_run_without_a_length_takes_the_time_that_its_data_suggest(machine, ti
     machine(lambda low, threads: 0.1)
     config = tiny(*MLP)
     seconds = 60 * config["dataset"]["minutes"]
-    assert choose(config).settings == {"steps": int(seconds / (0.1 * measure.FRAME))}
+    assert choose(config).settings == {"steps": int(seconds / (0.1 * measure.WHOLE_STEP))}
     machine(lambda low, threads: 1e-6)
     assert choose(config).settings == {"steps": 1000 * config["dataset"]["kimg"] // 8}, "at most the data set's kimg"
     assert choose(tiny(*MLP, "kimg=1")).settings == {}
@@ -172,3 +173,85 @@ def test_what_is_measured_is_what_is_played_at_once(words: list[str], images: in
     monkeypatch.setattr(Passes, "take", take)
     choose({**tiny(*MLP, "steps=1", *words), "precision": "auto"})
     assert max(sizes) == images
+
+
+# -- the measurement ------------------------------------------------------------------------------------------------
+
+
+def test_a_first_pass_that_makes_kernels_is_not_held_against_bf16(machine, tiny) -> None:
+    low_passes: list[float] = []
+
+    def clock(low: bool, threads: int) -> float:
+        if low:
+            low_passes.append(0.2 if not low_passes else 0.005)
+        return low_passes[-1] if low else 0.01
+
+    machine(clock)
+    assert choose({**tiny(*MLP, "steps=1"), "precision": "auto"}).settings == {"precision": "bf16"}
+
+
+def test_a_number_of_threads_that_is_hopeless_is_played_once(machine, tiny) -> None:
+    slow: list[int] = []
+    machine(lambda low, threads: slow.append(threads) or 30.0 if threads > 1 else 0.5)
+    assert choose({**tiny(*MLP, "steps=1"), "threads": None}).settings == {"threads": 1}
+    assert slow == [2]
+
+
+def test_the_precisions_are_compared_with_the_threads_that_the_run_uses(machine, tiny) -> None:
+    machine(lambda low, threads: 0.01 if low else {1: 0.04, 2: 0.02, 4: 0.01}[threads])
+    choice = choose({**tiny(*MLP, "steps=1"), "precision": "auto", "threads": None})
+    assert choice.settings == {"precision": "fp32", "threads": 4}, "one thread would have chosen bf16"
+    assert choice.lines()[1] == "repeat      precision=fp32 threads=4"
+
+
+def passes_of(config: dict, monkeypatch: pytest.MonkeyPatch, clock: Callable[[int], float]) -> Passes:
+    monkeypatch.setattr(Passes, "whole_step", WHOLE_STEP)
+    monkeypatch.setattr(Passes, "seconds", lambda passes, step: clock(step))
+    return Passes(build_system(config), load_dataset(config), config["batch_size"])
+
+
+def test_the_time_of_a_step_is_the_mean_over_a_cycle_of_lazy_penalties(tiny, monkeypatch) -> None:
+    config = tiny(*MLP, "loss=r1", "loss.penalties.r1.every=16")
+    passes = passes_of(config, monkeypatch, lambda step: 1.7 if step % 16 == 0 else 0.1)
+    assert passes.whole_step() == pytest.approx(0.1 + 1.6 / 16)
+
+
+def test_one_pass_that_a_neighbour_disturbs_does_not_change_the_time_of_a_step(tiny, monkeypatch) -> None:
+    times = iter([5.0, 0.1, 9.0, 0.1])
+    assert passes_of(tiny(*MLP), monkeypatch, lambda step: next(times)).whole_step() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA"), RuntimeError("can't allocate memory"), MemoryError()]
+)
+def test_too_little_memory_to_measure_is_said_and_the_run_goes_on_in_float32(error: Exception, machine, tiny) -> None:
+    def clock(low: bool, threads: int) -> float:
+        raise error
+
+    machine(clock)
+    choice = choose({**tiny(*MLP), "precision": "auto", "threads": None})
+    assert choice.settings == {"precision": "fp32", "threads": 1}
+    assert "not measured: out of memory" in choice.lines()[0]
+    assert "not enough memory" in choice.lines()[-1]
+
+
+def test_another_error_while_measuring_is_not_hidden(machine, tiny) -> None:
+    def clock(low: bool, threads: int) -> float:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    machine(clock)
+    with pytest.raises(RuntimeError, match="shapes"):
+        choose({**tiny(*MLP, "steps=1"), "precision": "auto"})
+
+
+def test_jobs_that_get_unlike_values_are_told(machine, tiny, monkeypatch) -> None:
+    machine(lambda low, threads: 0.01)
+    times = iter([{"fp32": 2.0, "bf16": 1.0}, {"fp32": 1.0, "bf16": 1.0}])
+    monkeypatch.setattr(Passes, "fastest", lambda passes, candidates, apply: next(times))
+    config = {**tiny(*MLP, "steps=1"), "precision": "auto"}
+    first, second = choose(config), choose({**config, "batch_size": 16})
+    assert "jobs" not in first.reasons
+    assert second.lines()[-1] == (
+        "note        an earlier job has precision=bf16 and this one precision=fp32: to compare them, give one value "
+        "for all jobs"
+    )

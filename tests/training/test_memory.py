@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganrun.data import groups
+from ganrun.common.errors import UserError
+from ganrun.data import cgroups
 from ganrun.data.dataset import Dataset
 from ganrun.losses.objective import Objective
 from ganrun.systems.system import Batch, System, Turn
 from ganrun.training import runs
 from ganrun.training.planning import activations, memory, trial_steps
+from ganrun.training.planning import plan as plans
 from ganrun.training.planning.plan import plan
 
 MIB = 2**20
@@ -39,6 +42,11 @@ class Squares(System):
         return Objective({"sum": (batch["image"] * self.only.weight).exp().sum()})
 
 
+def squares(kind: type[Squares] = Squares) -> Squares:
+    with torch.device("meta"):
+        return kind()
+
+
 SHAPE = (("image", (10,), torch.float32),)
 
 
@@ -46,13 +54,13 @@ def test_a_step_is_counted_tensor_by_tensor() -> None:
     """1000 items of 10 floats are 40,000 bytes: the batch, its product with the weight, the exponential. On the way
     back the product has gone, and the exponential's gradient takes its place. Two scalars are the sum and its gradient.
     """
-    assert activations.most_of_a_step(Squares, SHAPE, 1000) == 3 * 40_000 + 2 * 4
-    assert activations.most_of_a_step(Squares, SHAPE, 2000) == 3 * 80_000 + 2 * 4
+    assert activations.most_of_a_step(squares(), SHAPE, 1000) == 3 * 40_000 + 2 * 4
+    assert activations.most_of_a_step(squares(), SHAPE, 2000) == 3 * 80_000 + 2 * 4
 
 
 def test_a_batch_in_parts_takes_less() -> None:
     """The whole batch stays; the two tensors that are made of it are those of a quarter."""
-    assert activations.most_of_a_step(Squares, SHAPE, 1000, accumulate=4) == 40_000 + 2 * 10_000 + 12 * 4
+    assert activations.most_of_a_step(squares(), SHAPE, 1000, accumulate=4) == 40_000 + 2 * 10_000 + 12 * 4
 
 
 def test_bf16_takes_less(tiny) -> None:
@@ -65,9 +73,7 @@ def test_a_game_that_looks_at_numbers_is_told_by_what_real_turns_keep(tiny, monk
     config = tiny("model=dcgan", "batch_size=64", "hooks=quiet", "steps=1")
     told = plan(config).memory.activations
     monkeypatch.setattr(trial_steps, "most_of_a_step", lambda *args: None)
-    trial_steps.activations.cache_clear()
     kept = plan(config).memory.activations
-    trial_steps.activations.cache_clear()
     assert told / 2 < kept < told * 2
 
 
@@ -77,7 +83,7 @@ class Nosy(Squares):
 
 
 def test_what_cannot_be_played_without_numbers_is_unknown_and_no_error() -> None:
-    assert activations.most_of_a_step(Nosy, SHAPE, 10) is None
+    assert activations.most_of_a_step(squares(Nosy), SHAPE, 10) is None
 
 
 @functools.lru_cache
@@ -187,6 +193,7 @@ def test_what_a_rehearsal_has_freed_does_not_count() -> None:
 
 def test_less_memory_than_that_is_warned_of_with_a_way_out(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda: MIB)
+    monkeypatch.setattr(memory, "bf16_units", lambda device: None)
     notes = [line for line in plan(tiny("model=dcgan", "steps=9", "batch_size=64")).lines() if line.startswith("note")]
     assert len(notes) == 1
     assert "1.0 MiB free" in notes[0]
@@ -221,6 +228,48 @@ def test_the_ways_out_begin_with_what_takes_most(tiny) -> None:
     assert list(memory.smaller_batch({"batch_size": 1})) == []
 
 
+def test_a_warning_without_a_way_out_does_not_end_in_try(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = plan(tiny("model=mlp", "steps=9")).memory
+    monkeypatch.setattr(memory, "free_memory", lambda: 0)
+    config = {"batch_size": 1, "accumulate": 1, "precision": "bf16", "dataset": {}, "model": {}}
+    assert found.warning(torch.device("cpu"), config)[0].endswith("no key of this run takes less; close other programs")
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_bf16_is_advised_where_the_device_has_units_for_it(units: bool, tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny("model=dcgan", "steps=9")
+    found = plan(config).memory
+    monkeypatch.setattr(memory, "free_memory", lambda: 0)
+    monkeypatch.setattr(memory, "bf16_units", lambda device: None if units else "this CPU has no units for bf16")
+    assert ("precision=bf16" in found.warning(torch.device("cpu"), config)[0]) == units
+
+
+def test_ranks_on_one_machine_share_its_memory(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny("model=dcgan", "steps=9")
+    found = plan(config).memory
+    monkeypatch.setattr(memory, "free_memory", lambda: 2 * found.still_needed - 1)
+    assert found.warning(torch.device("cpu"), config) == []
+    for name, value in {"RANK": 0, "WORLD_SIZE": 4, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, str(value))
+    assert "are needed by 2 ranks" in found.warning(torch.device("cpu"), config)[0]
+
+
+def test_networks_whose_checkpoint_would_not_open_are_refused(tiny, tmp_path: Path, monkeypatch) -> None:
+    config = tiny("model=dcgan", "steps=1")
+    runs.train(config, tmp_path)
+    with zipfile.ZipFile(tmp_path / "checkpoints/last.pt") as archive:
+        (size,) = (member.file_size for member in archive.infolist() if member.filename.endswith(".pkl"))
+    told: list[int] = []
+    monkeypatch.setattr(plans, "require_short_list", told.append)
+    plan(config)
+    without_config = size - len(str(config))
+    assert without_config * 0.8 < told[0] < size * 1.6
+    monkeypatch.undo()
+    monkeypatch.setattr(plans, "MAX_PICKLE", told[0] - 1)
+    with pytest.raises(UserError, match="fewer layers"):
+        plan(config)
+
+
 # -- control groups -------------------------------------------------------------------------------------------------
 
 
@@ -231,21 +280,21 @@ def group(folder: Path, limit: object, used: int, files: int, names: tuple[str, 
     (folder / "memory.stat").write_text(f"anon 5\n{names[2]} {files}\n")
 
 
-@pytest.mark.parametrize(("line", "root", "names"), [("0::", "", groups.NEW), ("4:memory:", "memory", groups.OLD)])
+@pytest.mark.parametrize(("line", "root", "names"), [("0::", "", cgroups.NEW), ("4:memory:", "memory", cgroups.OLD)])
 def test_the_narrowest_group_counts_and_files_in_memory_are_free(
     line: str, root: str, names: tuple[str, str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "cgroup").write_text(f"9:name=systemd:/\n{line}/jobs/mine\n")
-    assert groups.left(tmp_path / "cgroup", tmp_path) is None
+    assert cgroups.bytes_left(tmp_path / "cgroup", tmp_path) is None
     group(tmp_path / root / "jobs", limit=900, used=500, files=100, names=names)
-    assert groups.left(tmp_path / "cgroup", tmp_path) == 500
+    assert cgroups.bytes_left(tmp_path / "cgroup", tmp_path) == 500
     group(tmp_path / root / "jobs" / "mine", limit=300, used=200, files=50, names=names)
-    assert groups.left(tmp_path / "cgroup", tmp_path) == 150
+    assert cgroups.bytes_left(tmp_path / "cgroup", tmp_path) == 150
     group(tmp_path / root / "jobs" / "mine", limit="max", used=200, files=50, names=names)
-    assert groups.left(tmp_path / "cgroup", tmp_path) == 500
-    assert groups.left(tmp_path / "absent", tmp_path) is None
+    assert cgroups.bytes_left(tmp_path / "cgroup", tmp_path) == 500
+    assert cgroups.bytes_left(tmp_path / "absent", tmp_path) is None
 
 
 def test_free_memory_is_what_the_group_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "left", lambda: 7)
+    monkeypatch.setattr(cgroups, "bytes_left", lambda: 7)
     assert memory.free_memory() == 7

@@ -33,7 +33,7 @@ def test_activations_are_told_within_one_and_a_half(words: list[str], tiny, tmp_
     """Measured: the most that torch's allocator gives to the turns of a step while gradients have their place."""
     config = tiny(*words, "batch_size=64", "hooks=quiet", "steps=1")
     trainer = runs.train(config, tmp_path)
-    batch = trainer.prepare(trainer.stream[0])
+    batch = trainer.prepare_batch(trainer.stream[0])
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         for turn in trainer.system.turns(4):
             with trainer.autocast():

@@ -20,6 +20,7 @@ from ganrun.cli.main import main
 from ganrun.training import runs
 from ganrun.training.hooks.checkpoints import Checkpoints
 from ganrun.training.hooks.hook import Hook
+from ganrun.training.record import StepRecord
 from ganrun.training.trainer import Trainer
 from tests.same import differences
 
@@ -40,7 +41,7 @@ class At(Hook):
     def __init__(self, step: int, deed) -> None:
         self.step, self.deed = step, deed
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if trainer.step == self.step:
             self.deed(trainer)
 
@@ -111,7 +112,7 @@ def test_a_wish_to_save_is_granted_and_the_run_goes_on(tiny, tmp_path: Path) -> 
     with runs.finishing_on_signals(trainer):
         trainer.fit()
     steps = [path.stem for path in newest(tmp_path)]
-    assert (trainer.exit_code, steps) == (0, ["last", "step_000006", "step_000003"])
+    assert (trainer.control.exit_code, steps) == (0, ["last", "step_000006", "step_000003"])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -120,7 +121,7 @@ def test_a_second_signal_does_not_wait(number: int, code: int, tiny, tmp_path: P
     with runs.finishing_on_signals(trainer):
         before = signal.getsignal(number)
         os.kill(os.getpid(), number)
-        assert (trainer.exit_code, trainer.done) == (code, True)
+        assert (trainer.control.exit_code, trainer.done) == (code, True)
         assert signal.getsignal(number) is not before, "the next one finds what was there before us"
 
 
@@ -238,7 +239,7 @@ def test_rollback_goes_back_to_the_checkpoint_at_half_the_rate(tiny, tmp_path: P
     with caplog.at_level(logging.WARNING, "ganrun"):
         runs.fit(trainer, tmp_path, {"policy": "rollback", "limit": 1})
     assert "Back to step 4, with 0.5 times the learning rates (rollback 1 of 1)" in caplog.text
-    assert {o.param_groups[0]["lr"] for o in trainer.optimizers.values()} == {trainer.rates["generator"] / 2}
+    assert {o.param_groups[0]["lr"] for o in trainer.optimizers.values()} == {trainer.rates.first["generator"] / 2}
     assert state_of(tmp_path)["progress"]["setbacks"] == 1, "a resumed run keeps the lower rate"
     lines = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines == [1, 2, 4, 6, 8, 10, 12]
@@ -278,7 +279,7 @@ def test_rollback_gives_up_at_its_limit_and_without_a_checkpoint(tiny, tmp_path:
 
 def test_a_turn_without_finite_gradients_is_left_out(tiny, tmp_path: Path) -> None:
     trainer = runs.assemble(tiny("model=mlp", "steps=8", "hooks=quiet", "non_finite.policy=skip"), tmp_path)
-    real, seen = trainer.prepare, []
+    real, seen = trainer.prepare_batch, []
 
     def spoilt(batch):
         seen.append(real(batch))
@@ -286,13 +287,13 @@ def test_a_turn_without_finite_gradients_is_left_out(tiny, tmp_path: Path) -> No
             seen[-1]["image"][0, 0, 0, 0] = float("inf")
         return seen[-1]
 
-    trainer.prepare = spoilt
+    trainer.prepare_batch = spoilt
     before: dict = {}
     trainer.hooks.insert(0, At(4, lambda t: before.update(weights(t))))
     trainer.hooks.insert(1, At(5, lambda t: before.update(same=differences(only(before), weights(t)))))
     trainer.fit()
     assert before["same"] == [], "the discriminator stood still in that step"
-    assert (trainer.step, trainer.skipped) == (8, 0)
+    assert (trainer.step, trainer.guard.in_a_row) == (8, 0)
 
 
 def only(before: dict) -> dict:

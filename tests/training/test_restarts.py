@@ -15,7 +15,7 @@ from ganrun.checkpoints import load
 from ganrun.cli.main import main
 from ganrun.commands import synthesize
 from ganrun.common import folders
-from ganrun.common.atomic import whole
+from ganrun.common.atomic import atomic_write
 from ganrun.common.errors import UserError
 from ganrun.training import runs
 from ganrun.training.hooks.hook import Hook
@@ -59,11 +59,11 @@ def test_curves_of_a_run_that_was_killed_before_it_saved_have_no_doubled_points(
 
 def test_a_probe_that_a_kill_left_behind_is_nobody_elses(tmp_path: Path) -> None:
     tempfile.mkdtemp(dir=tmp_path, prefix=folders.PROBE)
-    folders.check_folder(tmp_path, "auto")
-    folders.check_folder(tmp_path, None)
+    folders.check_run_folder(tmp_path, "auto")
+    folders.check_run_folder(tmp_path, None)
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match="holds other things than a run"):
-        folders.check_folder(tmp_path, "auto")
+    with pytest.raises(UserError, match="holds other files and no run"):
+        folders.check_run_folder(tmp_path, "auto")
 
 
 def test_a_run_that_was_killed_after_its_last_checkpoint_is_told_to_be_finished(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_run_whose_folder_is_renamed_says_so_and_does_not_bring_half_of_it_bac
 class Mover(Hook):
     """Somebody who tidies up."""
 
-    def on_step(self, trainer) -> None:
+    def on_step(self, trainer, record) -> None:
         if trainer.step == 2:
             self.folder.rename(self.folder.with_name("away"))
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_written_whole_leaves_the_old_file_alone(tmp_path: Path) 
     old.write_bytes(b"old")
     with pytest.raises(OSError, match="No space"):
         synthesize.with_writer(old, full)
-    with pytest.raises(OSError, match="No space"), whole(old) as file:
+    with pytest.raises(OSError, match="No space"), atomic_write(old) as file:
         full(lambda name, content: file.write(content))
     assert (old.read_bytes(), [path.name for path in tmp_path.iterdir()]) == (b"old", ["x.zip"])
 

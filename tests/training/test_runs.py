@@ -66,5 +66,5 @@ def test_drawing_takes_as_many_threads_as_the_run_had(asked, stored, used, monke
 def test_weights_of_other_networks_are_refused_by_name(tiny, tmp_path) -> None:
     runs.train(tiny("model=mlp", "steps=1", "hooks=quiet"), tmp_path / "mlp")
     config = tiny("model=dcgan", "steps=1", "hooks=quiet", f"init_from={tmp_path / 'mlp'}")
-    with pytest.raises(UserError, match="init_from: that run's networks are not these"):
+    with pytest.raises(UserError, match="init_from: its networks differ from this run's"):
         runs.train(config, tmp_path / "dcgan")

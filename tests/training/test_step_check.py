@@ -1,4 +1,4 @@
-"""proof: a recorded or compiled step is used once it has given what the plain step gives, and given up otherwise."""
+"""A recorded or compiled step is used if it gives the result of the usual step, and given up otherwise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganrun.checkpoints.checkpoint import plain
+from ganrun.checkpoints.checkpoint import to_builtin
 from ganrun.data.loading.stream import Stream
 from ganrun.training import compile as compiling
 from ganrun.training import runs
@@ -17,7 +17,7 @@ from ganrun.training.compile import Proved
 from ganrun.training.cuda_graphs import Graphs, Play
 from ganrun.training.trainer import Trainer
 from tests.same import differences
-from tests.training.test_cuda_graphs import Recorder, trained
+from tests.training.test_cuda_graphs import Recorder, last_means, trained
 
 Wrong = Callable[[Trainer], None]
 
@@ -65,7 +65,7 @@ class WrongRecorder(Recorder):
     [
         (None, no_generator, "the weights of generator differ"),
         (other_noise, None, "differ"),
-        (None, nothing_logged, "the plain way"),
+        (None, nothing_logged, "in the usual way"),
     ],
 )
 def test_a_recording_that_is_not_the_step_is_given_up_and_costs_nothing(
@@ -79,25 +79,25 @@ def test_a_recording_that_is_not_the_step_is_given_up_and_costs_nothing(
     assert len(lines) == 1
     assert "not used: the recorded step gives another result" in lines[0]
     assert said in lines[0]
-    assert differences(plain(eager.state_dict()), plain(proved.state_dict())) == []
-    assert eager.logged == proved.logged
+    assert differences(to_builtin(eager.state_dict()), to_builtin(proved.state_dict())) == []
+    assert last_means(eager) == last_means(proved)
 
 
 @pytest.mark.parametrize("gathers", [False, True])
 def test_a_proof_plays_the_batch_of_its_step(gathers: bool, tiny, tmp_path: Path, monkeypatch) -> None:
     """Recordings that gather do not move the iterator, so whoever stands around them must not ask it."""
-    monkeypatch.setattr(Stream, "resident", gathers)
+    monkeypatch.setattr(Stream, "on_device", gathers)
     config = tiny("model=dcgan", "loss=wgan_gp", "steps=12", "hooks=quiet", "log.every=100")
     eager = trained(config, tmp_path / "eager", None)
     proved = trained(
         config, tmp_path / "proved", lambda one: Proved(one, lambda trainer: Graphs(trainer, Recorder(trainer)))
     )
-    assert differences(plain(eager.state_dict()), plain(proved.state_dict())) == []
+    assert differences(to_builtin(eager.state_dict()), to_builtin(proved.state_dict())) == []
 
 
 def test_a_step_that_may_keep_something_elsewhere_is_not_played_twice(tiny, tmp_path: Path, monkeypatch) -> None:
     trainer = runs.assemble(tiny("model=mlp", "steps=3", "hooks=quiet"), tmp_path)
-    trainer.system.kind = lambda step: None
+    trainer.system.graph_key = lambda step: None
     monkeypatch.setattr(compiling, "disagreement", lambda *_: pytest.fail("played twice"))
     trainer.recorder = partial(Proved, inner=None)
     trainer.fit()
@@ -135,24 +135,25 @@ def test_a_compiled_network_is_used_only_if_it_computes_the_same(
     state = {"eager": False}
 
     def compiled(*inputs: torch.Tensor) -> torch.Tensor:
-        network.wrong = wrong and not state["eager"] and network._compiled_call_impl is not None
+        network.wrong = wrong and not state["eager"]
         return honest(*inputs)
 
     class Stance:
-        def __init__(self, name: str) -> None: ...
+        """As torch's: a call lasts, a block ends."""
 
-        def __enter__(self) -> None:
-            state["eager"] = True
+        def __init__(self, name: str) -> None:
+            self.before, state["eager"] = state["eager"], name == "force_eager"
+
+        def __enter__(self) -> None: ...
 
         def __exit__(self, *error: object) -> None:
-            state["eager"] = False
+            state["eager"] = self.before
 
     monkeypatch.setattr(torch.compiler, "set_stance", Stance)
     network.forward = compiled
-    network._compiled_call_impl = network._call_impl
     trainer.recorder = partial(Proved, inner=None)
     with caplog.at_level("INFO", "ganrun"):
         trainer.fit()
     assert ("compile    given up" in caplog.text) == wrong
-    assert (network._compiled_call_impl is None) == wrong
-    assert differences(plain(eager.state_dict()), plain(trainer.state_dict())) == []
+    assert state["eager"] == wrong
+    assert differences(to_builtin(eager.state_dict()), to_builtin(trainer.state_dict())) == []

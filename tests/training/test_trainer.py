@@ -13,8 +13,10 @@ from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import Stream
 from ganrun.losses.objective import Objective
 from ganrun.systems.system import Batch, System, Turn
+from ganrun.training import rendering
 from ganrun.training.ema import Average
 from ganrun.training.length import Length
+from ganrun.training.record import StepRecord
 from ganrun.training.tensors import weights_of
 from ganrun.training.trainer import Trainer
 
@@ -45,7 +47,7 @@ class TwoWeights(System):
     def after_turn(self, player: str) -> None:
         self.after.append(player)
 
-    def drawn_with(self) -> nn.Module:
+    def ema_module(self) -> nn.Module:
         return self.a
 
     def examples(self, batch: Batch, count: int) -> Batch:
@@ -60,7 +62,7 @@ def make(steps: int | None = 4, seed: int = 0, lr: float = 0.25, schedule=None, 
     images = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 1, 2, 2).contiguous()
     optimizers = {name: torch.optim.SGD(module.parameters(), lr) for name, module in system.players().items()}
     schedules = {name: schedule or Constant() for name in optimizers}
-    average = Average(system.drawn_with(), half_life=0, batch_size=2)
+    average = Average(system.ema_module(), half_life=0, batch_size=2)
     length = kwargs.pop("length", None) or Length(steps=steps)
     return Trainer(
         system, Stream(Dataset(images), 2, seed), optimizers, schedules, average, length, hooks, seed=seed, **kwargs
@@ -110,8 +112,8 @@ def test_numbers_are_read_when_a_log_is_due_and_not_before() -> None:
     class Reader:
         on_start = on_end = staticmethod(lambda trainer: None)
 
-        def on_step(self, trainer: Trainer) -> None:
-            seen.append((trainer.step, trainer.logged))
+        def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+            seen.append((record.step, record.means))
 
     trainer = make(steps=4, hooks=[Reader()], log_every=4)
     trainer.fit()
@@ -144,22 +146,22 @@ def test_stop_ends_after_the_step_and_lets_hooks_end_their_work() -> None:
         on_start = staticmethod(lambda trainer: None)
         on_end = staticmethod(lambda trainer: ended.append(trainer.step))
 
-        def on_step(self, trainer: Trainer) -> None:
+        def on_step(self, trainer: Trainer, record: StepRecord) -> None:
             if trainer.step == 2:
-                trainer.stop("enough", exit_code=7)
+                trainer.control.stop("enough", exit_code=7)
 
     trainer = make(steps=100, hooks=[Stopper()])
     trainer.fit()
     assert ended == [2]
-    assert (trainer.stopped, trainer.exit_code) == ("enough", 7)
+    assert (trainer.control.stopped, trainer.control.exit_code) == ("enough", 7)
 
 
 def test_minutes_end_a_run_and_are_remembered() -> None:
     trainer = make(length=Length(minutes=0.05 / 60))
     trainer.fit()
     assert trainer.step > 1
-    assert trainer.seconds >= 0.05
-    assert trainer.state_dict()["progress"]["seconds"] == trainer.seconds
+    assert trainer.control.seconds >= 0.05
+    assert trainer.state_dict()["progress"]["seconds"] == trainer.control.seconds
     resumed = make(length=Length(minutes=0.05 / 60))
     resumed.load_state_dict(trainer.state_dict())
     assert resumed.done
@@ -170,16 +172,16 @@ def test_examples_are_the_same_at_every_call_and_leave_randomness_alone() -> Non
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    first, second = trainer.examples(5), trainer.examples(5)
+    first, second = rendering.examples(trainer, 5), rendering.examples(trainer, 5)
     assert torch.equal(first["noise"], second["noise"])
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_pictures_are_drawn_with_the_averaged_weights_in_eval_mode() -> None:
+def test_pictures_are_ema_module_the_averaged_weights_in_eval_mode() -> None:
     trainer = make()
     with torch.no_grad():
         trainer.average.copy["weight"].fill_(3.0)
-    drawn = trainer.render({"noise": torch.ones(1, 1)})
+    drawn = rendering.render(trainer, {"noise": torch.ones(1, 1)})
     assert drawn.item() == 3.0
     assert trainer.system.a.weight.item() == 0.0
     assert trainer.system.training
@@ -192,8 +194,8 @@ def test_many_pictures_are_drawn_in_parts_as_large_as_a_batch_and_come_back_in_o
     noise = torch.arange(20.0).view(20, 1)
     with torch.no_grad():
         trainer.average.copy["weight"].fill_(2.0)
-    assert torch.equal(trainer.render({"noise": noise}), 2 * noise)
-    assert torch.equal(trainer.panels({"noise": noise})[0], 2 * noise)
+    assert torch.equal(rendering.render(trainer, {"noise": noise}), 2 * noise)
+    assert torch.equal(rendering.panels(trainer, {"noise": noise})[0], 2 * noise)
     assert sizes == 2 * [7, 7, 6]  # batches are smaller than the least that is drawn at once, 8
 
 

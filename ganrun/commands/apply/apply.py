@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
-from ganrun.checkpoints.restore import restore
+from ganrun.checkpoints.restore import load_system
 from ganrun.commands.apply.album import Pictures, find_pictures, inside, is_file, keep_apart, output_names, partners
 from ganrun.commands.apply.tiling import in_tiles
 from ganrun.common import images
@@ -23,12 +23,12 @@ from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
 from ganrun.common.folders import check_writable, refuse_suffix
-from ganrun.common.images import as_large
+from ganrun.common.images import enlarged_to
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 from ganrun.data.decode import decode_whole
-from ganrun.data.sources import SHOWN, Picture, Tree
+from ganrun.data.sources import IN_FULL, Picture, Tree
 from ganrun.evaluation.metrics.fidelity import psnr, ssim
 from ganrun.systems.drawing import device_of
 from ganrun.systems.translation import PictureToPicture
@@ -81,7 +81,7 @@ def apply(config: Config) -> str:
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
     set_threads(threads_for(config["threads"], state))
-    system = restore(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
+    system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     if not isinstance(system, PictureToPicture):
         raise UserError(f"ckpt={path}: this model draws from noise: use ganrun sample")
     channels = state["config"].get("dataset", {}).get("channels")
@@ -184,7 +184,7 @@ class Work:
             self.report.unmeasured.append(f"{printable(name)}: {sizes[0]} pixels, but its target has {sizes[1]}")
             return
         measured = {"file": name, **fidelity(after, target)}
-        as_given = fidelity(as_large(before, target), target)
+        as_given = fidelity(enlarged_to(before, target), target)
         self.report.results.append(measured | {f"input_{key}": value for key, value in as_given.items()})
 
 
@@ -214,7 +214,7 @@ def fidelity(picture: Tensor, target: Tensor) -> dict[str, float | None]:
 
 def strip(before: Tensor, after: Tensor, target: Tensor | None) -> Tensor:
     """input | output | target as one picture (C, H, W + ...), each as large as the output."""
-    shown = [as_large(before, after), after, *([] if target is None else [as_large(target, after)])]
+    shown = [enlarged_to(before, after), after, *([] if target is None else [enlarged_to(target, after)])]
     return torch.cat(shown, dim=3)[0]
 
 
@@ -258,6 +258,6 @@ def mean(results: list[dict[str, Any]], key: str) -> float:
 def counted(what: str, which: list[str]) -> Iterator[str]:
     if which:
         yield f"{len(which)} {what}:"
-        yield from (f"  {line}" for line in which[:SHOWN])
-    if len(which) > SHOWN:
-        yield f"  ... and {len(which) - SHOWN} more"
+        yield from (f"  {line}" for line in which[:IN_FULL])
+    if len(which) > IN_FULL:
+        yield f"  ... and {len(which) - IN_FULL} more"

@@ -24,7 +24,7 @@ from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_device
 from ganrun.common.errors import UserError
 from ganrun.common.folders import check_writable
-from ganrun.common.precision import as_torch_has_it
+from ganrun.common.precision import torch_defaults
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
 from ganrun.training import runs
@@ -34,7 +34,8 @@ from ganrun.training.hooks.tensorboard import most_memory
 from ganrun.training.length import Length
 from ganrun.training.planning.measure import settled
 from ganrun.training.planning.plan import Plan, plan
-from ganrun.training.trainer import Player, Trainer
+from ganrun.training.record import StepRecord
+from ganrun.training.trainer import StepRunner, Trainer
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class Slice(NamedTuple):
 
 
 Loop = Callable[[float], Slice]  # plays for so many seconds
-Recorder = Callable[[Trainer], Player]
+Recorder = Callable[[Trainer], StepRunner]
 
 
 def check(config: Config) -> Path | None:
@@ -183,7 +184,7 @@ class Stopwatch(Hook):
     def __init__(self, seconds: float) -> None:
         self.seconds, self.steps, self.slice = seconds, -1, Slice(0, 0.0, 0.0)
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         self.steps += 1
         if self.steps == 0:  # whatever has to start has started
             wait(trainer.device)
@@ -191,13 +192,13 @@ class Stopwatch(Hook):
         elif self.steps >= LEAST and time.perf_counter() - self.wall >= self.seconds:
             wait(trainer.device)
             self.slice = Slice(self.steps, time.perf_counter() - self.wall, time.process_time() - self.cpu)
-            trainer.stop("measured", 0)
+            trainer.control.stop("measured", 0)
 
 
 def played(trainer: Trainer, seconds: float) -> Slice:
     """The trainer's own steps with its hooks."""
     watch = Stopwatch(seconds)
-    trainer.stopped = None
+    trainer.control.stopped = None
     with instead(trainer, hooks=[*trainer.hooks, watch]):
         trainer.fit()
     return watch.slice
@@ -206,7 +207,7 @@ def played(trainer: Trainer, seconds: float) -> Slice:
 def bare(trainer: Trainer, without_frame: Recorder | None, seconds: float) -> Slice:
     """The same steps without their frame: no hooks, nothing recorded, no average, no new seeds."""
     with (
-        instead(trainer, hooks=[], record=nothing, recorder=without_frame),
+        instead(trainer, hooks=[], measure=nothing, recorder=without_frame),
         instead(trainer.average, update=nothing),
         instead(trainers, reseed=nothing),
     ):
@@ -215,9 +216,9 @@ def bare(trainer: Trainer, without_frame: Recorder | None, seconds: float) -> Sl
 
 def once(recorder: Recorder | None) -> Recorder | None:
     """What it records in one slice is still there in the next."""
-    made: list[Player] = []
+    made: list[StepRunner] = []
 
-    def remembered(trainer: Trainer) -> Player:
+    def remembered(trainer: Trainer) -> StepRunner:
         assert recorder is not None
         if not made:
             made.append(recorder(trainer))
@@ -244,7 +245,7 @@ def instead(owner: Any, **others: Any) -> Iterator[None]:
 
 def repeated(naive: NaiveLoop, seconds: float) -> Slice:
     """The naive loop's steps; their CPU time includes that of its workers."""
-    with as_torch_has_it():
+    with torch_defaults():
         naive.play()
         wait(naive.device)
         wall, cpu, steps = time.perf_counter(), time.process_time() + naive.workers_cpu(), 0
@@ -280,11 +281,11 @@ def apart(trainer: Trainer, seconds: float) -> dict[str, float]:
         while True:
             yield timed("data", next, batches)
 
-    prepare, play, starting_at = trainer.prepare, trainer.play, trainer.stream.starting_at
+    prepare, play, starting_at = trainer.prepare_batch, trainer.play, trainer.stream.starting_at
     with (
         instead(trainer.stream, starting_at=lambda step: fetched(starting_at(step))),
         instead(trainer, recorder=None),  # a recording has no parts
-        instead(trainer, prepare=lambda batch: timed("data", prepare, batch)),
+        instead(trainer, prepare_batch=lambda batch: timed("data", prepare, batch)),
         instead(trainer, play=lambda turn, parts: timed(turn.player, play, turn, parts)),
     ):
         one = played(trainer, seconds)

@@ -15,9 +15,9 @@ from typing import Any
 
 from ganrun.checkpoints.find import find
 from ganrun.commands.plot.grid_strips import Strip, strip_of
-from ganrun.common.atomic import whole
+from ganrun.common.atomic import atomic_write
 from ganrun.common.errors import CheckpointError, UserError
-from ganrun.common.folder_safety import refuse_strange
+from ganrun.common.folder_safety import refuse_unsafe
 from ganrun.common.folders import check_writable
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
@@ -36,7 +36,7 @@ LABEL = 60  # letters
 def check(config: Config) -> Path:
     """Before drawing: the run has logged, the place is free. Returns it, or raises UserError."""
     folder = run_folder(str(config["run"]))
-    refuse_strange(folder)
+    refuse_unsafe(folder)
     if not importlib.util.find_spec("matplotlib"):
         raise UserError(f"plot needs matplotlib: {INSTALL}")
     if next(rows(folder), None) is None:
@@ -198,5 +198,5 @@ def draw_panel(axes: Any, name: str, series: Series) -> None:
 
 
 def save(figure: Any, out: Path) -> None:
-    with whole(out) as file:
+    with atomic_write(out) as file:
         figure.savefig(file, format=out.suffix[1:], dpi=120, metadata={} if out.suffix == ".pdf" else None)

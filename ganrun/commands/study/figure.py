@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganrun.common.atomic import whole
+from ganrun.common.atomic import atomic_write
 from ganrun.evaluation.metrics.intervals import interval
 
 
@@ -30,5 +30,5 @@ def plot_arms(values: Mapping[str, Sequence[float]], out: Path, title: str, axis
     axes.invert_yaxis()
     axes.set_xlabel(axis)
     axes.set_title(title, fontsize="medium")
-    with whole(out) as file:
+    with atomic_write(out) as file:
         figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
-from ganrun.checkpoints.restore import class_names, conditional, fingerprint
+from ganrun.checkpoints.restore import class_names, load_conditional_system, sha256_of
 from ganrun.common.errors import UserError
-from ganrun.common.log_capture import overheard
+from ganrun.common.log_capture import captured_log
 from ganrun.common.types import Config
 from ganrun.config.build import build
 from ganrun.config.builders import load_dataset
@@ -83,11 +83,11 @@ def places(node: Config) -> Config:
 def read(node: Config, key: str, root: str) -> Dataset:
     """A data set that is called `key` here. Raises UserError in its terms."""
     try:
-        with overheard("ganrun.data") as notes:
+        with captured_log("ganrun.data") as notes:
             dataset = build(node, Dataset, key)
     except UserError as error:
         raise UserError(str(error).replace("dataset.root", root).replace("dataset.", f"{key}.")) from None
-    dataset.notes = notes
+    dataset.add_notes(notes)
     if dataset.labels is None:
         raise UserError(f"{key}: these pictures have no labels: they must lie in class folders like the training data")
     return dataset
@@ -142,7 +142,7 @@ def from_run(config: Config, train: Dataset) -> Synthetic:
     """Pictures that a conditional run draws, as many of each class. Raises UserError for a run of other pictures."""
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
-    system = conditional(path, state, config)
+    system = load_conditional_system(path, state, config)
     taken = {"seed": config["seed"], "weights": config["weights"]}
 
     def take(count: int) -> Dataset:
@@ -151,7 +151,7 @@ def from_run(config: Config, train: Dataset) -> Synthetic:
 
     first = take(1)
     refuse_other_kind(f"ckpt={path}", first.channels, first.image_size, class_names(state, system), train)
-    about = {"checkpoint_sha256": fingerprint(path), "step": state["progress"]["step"], **taken}
+    about = {"checkpoint_sha256": sha256_of(path), "step": state["progress"]["step"], **taken}
     return Synthetic(about, None, take, trained_on_other_data(state["config"].get("dataset", {}), config["dataset"]))
 
 

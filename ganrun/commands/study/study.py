@@ -16,13 +16,11 @@ from ganrun.commands.study.report import FILES, Report
 from ganrun.common.device import pick_device, set_threads
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_writable
-from ganrun.common.seeding import generator
+from ganrun.common.seeding import Purpose, generator
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import prepare
 from ganrun.evaluation.classifier import Arm, classifier_of, tested, trained, transforms_of
-
-PICKS = -5  # takes the place of the step in the seed of the choice of pictures
 
 
 def arms_of(ratios: Sequence[float]) -> list[Arm]:
@@ -122,7 +120,7 @@ def mixed(arm: Arm, train: Dataset, pool: Dataset | None, seed: int) -> Dataset:
     """What an arm draws its batches from: all real pictures, and as many of the pool as it asks for."""
     parts = [train] if arm.real else []
     if arm.ratio and pool is not None:
-        picks = torch.randperm(len(pool), generator=generator(seed, PICKS))[: count_of(arm, train)]
+        picks = torch.randperm(len(pool), generator=generator(seed, Purpose.STUDY_PICTURES))[: count_of(arm, train)]
         parts.append(Dataset(**renamed(pool.take(picks)), class_names=train.class_names))
     together = {key: torch.cat([part.take(torch.arange(len(part)))[key] for part in parts]) for key in KEYS}
     return Dataset(**renamed(together), class_names=train.class_names)

@@ -1,7 +1,8 @@
-"""reached: what is said of a run that has nothing left to do, in the unit that its length is given in."""
+"""Says how far a stored run has come, in the unit of the length that is asked for."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,14 @@ Config = Mapping[str, Any]
 
 @dataclass
 class Reached:
-    """How far a stored run has come: `before` was its length, `now` is the one that is asked for."""
+    """How far a stored run has come. `before` was its length, `now` is the length that is asked for."""
 
     stored: Config
     asked: Config
     progress: Config
     before: Length
     now: Length
-    pictures: int  # of an epoch
+    pictures: int  # in one epoch
 
     @property
     def nothing_left(self) -> bool:
@@ -37,28 +38,28 @@ class Reached:
         return self.progress["step"] >= length.steps
 
     def line(self, run: str) -> str:
-        """Which length is too short, how far the run is, and what goes on with it."""
+        """Says which length is too short, how far the run has come, and which command trains it further."""
         unit = unit_of(self.asked)
         given = self.asked.get(unit)
         far, end = self.here(unit), self.end(unit)
-        state = f"{shown(far)} of {shown(end)} {unit}" if end is not None else f"{shown(far)} {unit}"
-        longer = f"{unit}={shown(2 * max(far, end or 0))}"
+        state = f"{written(far)} of {written(end)} {unit}" if end is not None else f"{written(far)} {unit}"
+        longer = f"{unit}={written(whole_up(2 * max(far, end or 0), unit))}"
         if given is None or given == self.stored.get(unit):
             end_of_it = f"{run} is at step {self.progress['step']} already, its end ({state}): nothing was done"
             return f"{end_of_it}; to train longer add a length, such as {longer}"
-        than = "no more" if shown(given) == shown(far) else "less"
-        start = f"{unit}={shown(given)} is {than} than what {run} has reached, {state}: nothing was done"
+        than = "no more" if written(given) == written(far) else "less"
+        start = f"{unit}={written(given)} is {than} than what {run} has reached, {state}: nothing was done"
         if self.at_its_end:
             return f"{start}; to train longer give more, such as {longer}"
         own = unit_of(self.stored)
-        return f"{start}; resume={run} goes on to {shown(self.end(own) or 0)} {own}, and with {longer} further"
+        return f"{start}; resume={run} goes on to {written(self.end(own) or 0)} {own}, and with {longer} further"
 
     def here(self, unit: str) -> float:
-        """How far it has come."""
+        """How far it has come in this unit."""
         return self.progress["seconds"] / 60 if unit == "minutes" else self.of_steps(self.progress["step"], unit)
 
     def end(self, unit: str) -> float | None:
-        """How long it was to be; None where that cannot be said in this unit."""
+        """Its stored length in this unit; None where that is unknown."""
         if unit == "minutes" or self.before.steps is None:
             return self.before.minutes if unit == "minutes" else None
         return self.of_steps(self.before.steps, unit)
@@ -73,6 +74,11 @@ def unit_of(config: Config) -> str:
     return next((name for name in LENGTHS if config.get(name) is not None), "kimg")
 
 
-def shown(number: float) -> str:
+def whole_up(number: float, unit: str) -> float:
+    """Steps and epochs are whole numbers: 4.69 epochs -> 5."""
+    return math.ceil(round(number, 6)) if unit in ("steps", "epochs") else number
+
+
+def written(number: float) -> str:
     """47.04 -> 47, 0.512 -> 0.512, 12500 -> 12500"""
     return f"{number:.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"

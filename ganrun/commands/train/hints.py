@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganrun.common.quoting import typed
+from ganrun.common.quoting import shell_word
 from ganrun.config.build import FROM_A_FILE, targets
 
 
@@ -20,10 +20,10 @@ def hints(
     if grid.exists():
         yield f"look at    {shlex.quote(shown(grid))}"
     if translates:
-        command = f"ganrun apply {typed('ckpt', shown(folder))} input=PICTURES out=FOLDER"
+        command = f"ganrun apply {shell_word('ckpt', shown(folder))} input=PICTURES out=FOLDER"
         yield " ".join(["apply it  ", command, *own(config, config_dir)])
     else:
-        yield " ".join(["draw more ", f"ganrun sample {typed('ckpt', shown(folder))}", *own(config, config_dir)])
+        yield " ".join(["draw more ", f"ganrun sample {shell_word('ckpt', shown(folder))}", *own(config, config_dir)])
 
 
 def own(config: Mapping[str, Any], config_dir: Path | None) -> Iterator[str]:

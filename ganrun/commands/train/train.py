@@ -1,9 +1,10 @@
-"""training: what `ganrun train` refuses before anything is written, and one job of it, new or going on."""
+"""What `ganrun train` refuses before anything is written, and one run of it, new or continued."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,63 +19,82 @@ from ganrun.common.distributed import World
 from ganrun.common.folders import AUTO, alone_in
 from ganrun.common.types import Config
 from ganrun.config import builders
+from ganrun.config.build import FROM_A_FILE, names_only
 from ganrun.training import length, runs
 from ganrun.training.planning.measure import settled
 from ganrun.training.planning.plan import Plan, plan, require_batch
+from ganrun.training.planning.systems import Systems
 
 log = logging.getLogger("ganrun")
 
 
 class Job(NamedTuple):
-    """What one job is: its config, whom the config may trust (None: it is the user's own), where it goes on from."""
+    """One run to be started or continued.
+
+    `config` is the whole of it. `trust` names the packages whose classes the config may use; None: it is the user's own
+    and may use any. `state` is the checkpoint that the run continues from, `source` the file of it as it was then.
+    """
 
     config: Config
     trust: tuple[str, ...] | None = None
     state: Config | None = None
+    source: tuple[int, ...] | None = None
 
 
-def job(config: Config, folder: Path | None) -> Job:
+class Checked(NamedTuple):
+    """A job that may start, its plan with what was built for it, and a line if it has nothing left to do."""
+
+    job: Job
+    plan: Plan
+    end: str | None
+
+
+def job_of(config: Config, folder: Path | None) -> Job:
     """A new run in `folder`, or the one that `resume` names or that `auto` finds there. Raises UserError."""
     asked, resume = {**config, "resume": None, "out": None}, config["resume"]
     if resume is None or (resume == AUTO and not (folder and newest(folder))):
         return Job(asked)  # where a run lies is no part of what it is: the same run elsewhere has the same checkpoint
-    state = load.load_checkpoint(str(folder if resume == AUTO else resume), "resume")
+    reference = str(folder if resume == AUTO else resume)
+    source = stamp(reference)
+    state = load.load_checkpoint(reference, "resume")
     trust = load.trusted(config["trust"])
-    require_fit(state, trust, "resume")
+    if not names_only(state["config"]["model"], FROM_A_FILE):  # else it was compared when it was read
+        require_fit(state, trust, "resume")
     if resume == AUTO:
         assert folder is not None
-        return Job(runs.agreed(state["config"], asked, folder), trust, state)
-    return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state)
+        return Job(runs.agreed(state["config"], asked, folder), trust, state, source)
+    return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state, source)
 
 
-def check(config: Config, folder: Path | None) -> tuple[Plan, str | None]:
-    """The plan of a job, and a line where it has nothing left to do. Raises UserError for what its parts refuse."""
-    asked = job(config, folder)
-    planned = plan(asked.config, asked.trust, state=asked.state, pixels=False)
-    for line in planned.memory.warning(planned.device, asked.config):  # before steps are played to be measured
+def stamp(reference: str) -> tuple[int, ...]:
+    """What changes when the file of a checkpoint is replaced."""
+    found = os.stat(load.find_checkpoint(reference, "resume"))
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def check(config: Config, folder: Path | None) -> Checked:
+    """Everything that can be refused before anything is written. Raises UserError for what its parts refuse."""
+    job = job_of(config, folder)
+    planned = plan(job.config, job.trust, state=job.state, pixels=False)
+    for line in planned.memory.warning(planned.device, job.config):  # before steps are played to be measured
         print(f"ganrun: note: {line}", file=sys.stderr)
-    if config["dry_run"] and asked.state is None:
-        settings, choice = settled(asked.config, asked.trust, pixels=False)
-        planned = plan(settings, asked.trust, choice, pixels=False)
+    if config["dry_run"] and job.state is None:
+        settings, choice = settled(job.config, job.trust, pixels=False, systems=planned.systems)
+        planned = plan(settings, job.trust, choice, pixels=False, systems=planned.systems)
     if not config["dry_run"]:  # what decoding finds is refused before there is a folder, too
-        require_batch(asked.config, builders.load_dataset(asked.config, asked.trust))
-    return planned, ended(asked, folder)
+        require_batch(job.config, builders.load_dataset(job.config, job.trust))
+    reached = reached_by(job)
+    return Checked(job, planned, reached.line(str(folder)) if reached and reached.nothing_left else None)
 
 
-def ended(asked: Job, folder: Path | None) -> str | None:
-    """A line for a run that has nothing left to do: it is at its end, or further than the length that is asked for."""
-    if asked.state is None:
+def reached_by(job: Job) -> Reached | None:
+    """How far the run has come that the job continues; None for a new run."""
+    if job.state is None:
         return None
-    counted = asked.config["epochs"] is not None  # in which broken pictures do not count
-    dataset, stored = builders.load_dataset(asked.config, asked.trust, pixels=counted), asked.state["config"]
-    before, now = (length.length_of(config, dataset) for config in (stored, asked.config))
-    reached = Reached(stored, asked.config, asked.state["progress"], before, now, len(dataset))
-    if not reached.nothing_left:
-        return None
-    if folder is not None and reached.at_its_end:
-        with contextlib.suppress(OSError):  # killed after its last checkpoint, it may say `running` for ever
-            runs.write_status(folder, "finished", asked.state["progress"]["step"])
-    return reached.line(str(folder))
+    counted = job.config["epochs"] is not None  # in which broken pictures do not count
+    dataset, stored = builders.load_dataset(job.config, job.trust, pixels=counted), job.state["config"]
+    before, now = (length.length_of(config, dataset) for config in (stored, job.config))
+    return Reached(stored, job.config, job.state["progress"], before, now, len(dataset))
 
 
 def run(
@@ -84,29 +104,63 @@ def run(
     *,
     record: Callable[[Config], None] = lambda settings: None,
     config_dir: Path | None = None,
+    checked: Checked | None = None,
 ) -> int:
     """One job in its folder, which is its own from before the checkpoint is read. Returns the exit code.
 
     The first rank alone locks the folder, writes there and speaks. `record` gets the settings that were measured;
-    `config_dir` is where the user's own classes lie.
+    `config_dir` is where the user's own classes lie. `checked` is what `check` returned for the same config: what was
+    read and built for it is used again.
     """
     world = world or World()
     with alone_in(folder) if world.first else contextlib.nullcontext():
-        asked = job(config, folder)
-        if line := ended(asked, folder if world.first else None):
-            log.info(line)
+        job, systems = still(checked, config, folder)
+        reached = reached_by(job)
+        if reached and reached.nothing_left:
+            if world.first:
+                write_end(folder, reached)
+            log.info(reached.line(str(folder)))
             return 0
         choice = None
-        if asked.state is None:  # a stored run keeps what was chosen when it started
-            settings, choice = settled(asked.config, asked.trust, world)
-            asked = asked._replace(config=settings)
+        if job.state is None:  # a stored run keeps what was chosen when it started
+            settings, choice = settled(job.config, job.trust, world, systems=systems)
+            job = job._replace(config=settings)
             record(choice.settings)
-        for line in plan(asked.config, asked.trust, choice, asked.state).lines() if world.first else ():
-            log.info(line)
-        trainer = runs.train(asked.config, folder, asked.trust, asked.state, world)
+        if world.first:
+            for line in plan(job.config, job.trust, choice, job.state, systems=systems).lines():
+                log.info(line)
+        trainer = runs.train(job.config, folder, job.trust, job.state, world, systems)
     if not world.first:
-        return trainer.exit_code
+        return trainer.control.exit_code
     translates = hasattr(trainer.system, "translate")
-    for line in hints(folder, asked.config, trainer.step, translates, config_dir):
+    for line in hints(folder, job.config, trainer.step, translates, config_dir):
         log.info(line)
-    return trainer.exit_code
+    return trainer.control.exit_code
+
+
+def nothing_to_do(checked: Checked, folder: Path) -> str:
+    """The line for a run that has nothing left to do. Its status says `finished` from now on."""
+    reached = reached_by(checked.job)
+    assert reached is not None
+    assert checked.end is not None
+    with alone_in(folder):
+        write_end(folder, reached)
+    return checked.end
+
+
+def write_end(folder: Path, reached: Reached) -> None:
+    """A run that was killed after its last checkpoint would say `running` for ever."""
+    if reached.at_its_end:
+        with contextlib.suppress(OSError):
+            runs.write_status(folder, "finished", reached.progress["step"])
+
+
+def still(checked: Checked | None, config: Config, folder: Path) -> tuple[Job, Systems]:
+    """The job that was checked, unless its checkpoint was replaced before this process had the folder for itself."""
+    if checked is not None:
+        reference = str(folder if config["resume"] == AUTO else config["resume"])
+        appeared = config["resume"] == AUTO and checked.job.state is None and newest(folder)
+        if not appeared and checked.job.source in (None, stamp(reference) if checked.job.source else None):
+            return checked.job, checked.plan.systems
+    job = job_of(config, folder)
+    return job, Systems(job.config, job.trust)

@@ -73,7 +73,7 @@ def decoded(
         num_workers=processes,
         prefetch_factor=max(2, -(-AHEAD // processes)) if processes else None,
         pin_memory=pin,
-        worker_init_fn=settle if processes else None,
+        worker_init_fn=start_worker if processes else None,
         multiprocessing_context=workers.FORKS if processes else None,
         generator=torch.Generator(),  # else its seed would be drawn from training's randomness
     )
@@ -107,12 +107,12 @@ class Taken(Items[Any]):
 
     def __getitem__(self, indices: Tensor) -> tuple[Batch, list[str], str]:
         try:
-            return self.take(indices), heard(), ""
+            return self.take(indices), collected_warnings(), ""
         except OSError as error:
-            return {}, heard(), str(error)
+            return {}, collected_warnings(), str(error)
 
 
-class Listener(logging.Handler):
+class WarningCollector(logging.Handler):
     """Keeps lines for the process that logs."""
 
     def __init__(self) -> None:
@@ -123,17 +123,17 @@ class Listener(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-LISTENER = Listener()
+COLLECTOR = WarningCollector()
 
 
-def heard() -> list[str]:
-    lines, LISTENER.lines = LISTENER.lines, []
+def collected_warnings() -> list[str]:
+    lines, COLLECTOR.lines = COLLECTOR.lines, []
     return lines
 
 
-def settle(number: int) -> None:
+def start_worker(number: int) -> None:
     """A worker has one thread and logs nothing itself."""
     torch.set_num_threads(1)
-    workers.settle()
+    workers.start_worker()
     logger = logging.getLogger(FETCHED)
-    logger.handlers, logger.propagate = [LISTENER], False
+    logger.handlers, logger.propagate = [COLLECTOR], False

@@ -40,7 +40,7 @@ class Takes(Protocol):
     def transform(self, batch: Batch) -> Batch: ...
 
     @property
-    def plain(self) -> bool: ...
+    def has_no_transform(self) -> bool: ...
 
 
 class Stream:
@@ -67,7 +67,7 @@ class Stream:
         return self.data.take(self.indices(step))
 
     @property
-    def resident(self) -> bool:
+    def on_device(self) -> bool:
         """Whether the data lie on an accelerator, and batches are gathered there."""
         return self.data.device.type != "cpu"
 

@@ -10,7 +10,7 @@ FORKS = "fork" if sys.platform == "linux" else None  # elsewhere it is no longer
 END_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
-def settle() -> None:
+def start_worker() -> None:
     """Leave signals to the process that started this one, and end with it.
 
     A forked worker holds that one's locks too: it must not outlive a killed run.

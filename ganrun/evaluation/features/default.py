@@ -15,7 +15,7 @@ from ganrun.checkpoints import checkpoint
 from ganrun.common.atomic import make_folder
 from ganrun.common.bounds import Count, Natural, Positive, Setting
 from ganrun.common.errors import CheckpointError, UserError
-from ganrun.common.seeding import generator
+from ganrun.common.seeding import Purpose, generator
 from ganrun.data.dataset import Dataset
 from ganrun.evaluation.classifier import Arm, tested, trained
 from ganrun.evaluation.features.extractor import Extractor, Features, data_fingerprint
@@ -25,7 +25,6 @@ from ganrun.networks.classifier import ConvClassifier
 FORMAT = 1  # to be raised whenever the same settings would train another network
 MOST = 256
 HELD_OUT = 10  # one picture of so many is not learnt from, and tells the accuracy
-SPLIT = -6  # takes the place of the step in the seed of that choice
 ALONE = Arm("features", real=True, ratio=0, classic=False)
 
 
@@ -72,12 +71,12 @@ class Default(Features):
                 network, accuracy = self.learn(data, device)
                 keep({"network": network.state_dict(), "accuracy": accuracy, "made": made}, kept)
         about = {"accuracy": accuracy, "accuracy_of": f"1 in {HELD_OUT} of its data, which it did not learn from"}
-        looking = Looking(network.to(device))
+        looking = WithFeatures(network.to(device))
         return Extractor(name, looking, self.features, classes=data.class_names, named=True, about=about)
 
     def learn(self, data: Dataset, device: torch.device) -> tuple[WithHead, float]:
         """A trained network, and its accuracy on the pictures that were held out."""
-        order = torch.randperm(len(data), generator=generator(self.seed, SPLIT))
+        order = torch.randperm(len(data), generator=generator(self.seed, Purpose.FEATURE_SPLIT))
         rest, held = order[len(data) // HELD_OUT :], order[: len(data) // HELD_OUT]
         batch = min(self.training["batch_size"], len(rest))
         node = {"_target_": "ganrun.evaluation.features.default.WithHead", "features": self.features}
@@ -102,7 +101,7 @@ class WithHead(nn.Module):
         return self.head(self.trunk(images))
 
 
-class Looking(nn.Module):
+class WithFeatures(nn.Module):
     """The same network, with its features beside its logits."""
 
     def __init__(self, network: WithHead) -> None:

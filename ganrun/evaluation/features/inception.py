@@ -33,7 +33,7 @@ class Inception(Features):
         if data.channels not in (1, 3):
             raise UserError(f"features=inception looks at grey and colour pictures, not at {data.channels} channels")
         network = opened(theirs.FeatureExtractorInceptionV3, self.file(cache, theirs.URL_INCEPTION_V3))
-        module = Looking(network).to(device)
+        module = WithFeatures(network).to(device)
         return Extractor("inception", module, 2048, "TensorFlow 1's bilinear, to 299×299", named=True, smooth=False)
 
     def file(self, cache: Path, url: str) -> Path:
@@ -77,7 +77,7 @@ def opened(build: Any, path: Path) -> nn.Module:
         raise UserError(f"features.weights={path} is not torch-fidelity's {FILE} ({reason})") from None
 
 
-class Looking(nn.Module):
+class WithFeatures(nn.Module):
     """torch-fidelity's extractor, given images in [-1, 1] instead of bytes."""
 
     def __init__(self, network: nn.Module) -> None:

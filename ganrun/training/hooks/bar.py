@@ -1,4 +1,4 @@
-"""Bar: the last line of a terminal, which says as much about a run as its width allows."""
+"""Bar: the progress bar, one line that says as much about a run as the terminal is wide."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-WIDTH, NARROWEST = 80, 20  # of a terminal that does not tell; below that it does not tell the truth
-SHORTEST, LONGEST = 10, 30  # letters of the bar itself: a shorter one shows nothing
+WIDTH, NARROWEST = 80, 20  # letters where the terminal does not tell its width, or tells one below NARROWEST
+SHORTEST, LONGEST = 10, 30  # letters of the bar itself; a shorter one would show too little
 SHAPES = ("█", " "), ("#", ".")
 GAP = "  "
 
 
 @dataclass
 class News:
-    """What there is to say: numbers by name, the share that is done, and what is known of the time."""
+    """What the bar shows: numbers by name, the share of the run that is done, speed and time left."""
 
     step: int = 0
     steps: int | None = None
@@ -32,29 +32,29 @@ class News:
 
 
 class Bar(tqdm):
-    """tqdm's care for time and terminal, with a line of our own. `news` is to be kept up to date."""
+    """tqdm decides when to draw; the line is ours. The caller keeps `news` up to date."""
 
     def __init__(self, news: News, **settings: Any) -> None:
         self.news = news
-        stream = getattr(sys.stderr, "_wrapped", sys.stderr)  # a bar goes back in its line, which others may not
+        stream = getattr(sys.stderr, "_wrapped", sys.stderr)  # the bar moves the cursor, which the wrapper forbids
         super().__init__(total=news.steps, initial=news.step, dynamic_ncols=True, file=stream, **settings)
 
     def __str__(self) -> str:
         width = self.format_dict["ncols"] or 0
         width = width if width >= NARROWEST else WIDTH
         shapes = SHAPES[0 if can_say(SHAPES[0][0], self.fp) else 1]
-        said = line(self.news, width - 1, shapes)  # some terminals break a line that is full
+        said = line(self.news, width - 1, shapes)  # some terminals wrap a line of full width
         return "".join(letter if letter.isprintable() else "?" for letter in said)
 
 
 def wanted() -> bool:
-    """On a terminal that can go back to the start of a line."""
+    """Whether stderr is a terminal that can return to the start of a line."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextlib.contextmanager
 def lines_above() -> Iterator[None]:
-    """What is logged meanwhile to the screen stands in lines of its own above the bar."""
+    """Within this block, log lines on the screen appear above the bar."""
     before = list(logging.root.handlers)
     with logging_redirect_tqdm(tqdm_class=Bar):
         for handler in logging.root.handlers:
@@ -64,7 +64,7 @@ def lines_above() -> Iterator[None]:
 
 
 def line(news: News, width: int, shapes: tuple[str, str] = SHAPES[0]) -> str:
-    """At most `width` letters. Where names in full do not fit, initials; where those do not, the first of `ranked`."""
+    """At most `width` letters: full names if they fit, else initials, else the most important pieces (`ranked`)."""
     for names in (list(news.numbers), initials(list(news.numbers))):
         pieces = pieces_of(news, names)
         kept = fitting(ranked(pieces), pieces, width)
@@ -77,7 +77,7 @@ def line(news: News, width: int, shapes: tuple[str, str] = SHAPES[0]) -> str:
 
 
 def pieces_of(news: News, names: Sequence[str]) -> dict[str, str]:
-    """Each piece of the line by what it is, from left to right; numbers with three digits."""
+    """The pieces of the line by name, from left to right; numbers with three digits."""
     end = f"/{news.steps}" if news.steps else ""
     numbers = {key: f"{name} {value:.3g}" for (key, value), name in zip(news.numbers.items(), names, strict=True)}
     pieces = {"share": f"{news.progress:4.0%}", "bar": drawn(0, SHORTEST, SHAPES[1]), "step": f"{news.step}{end}"}
@@ -96,7 +96,7 @@ def ranked(pieces: Mapping[str, str]) -> list[str]:
 
 
 def fitting(order: Sequence[str], pieces: Mapping[str, str], width: int) -> set[str]:
-    """The first of `order`, as long as the line is not full."""
+    """As many of the first pieces of `order` as fit into the line."""
     kept: set[str] = set()
     used = -len(GAP)
     for name in order:
@@ -108,7 +108,7 @@ def fitting(order: Sequence[str], pieces: Mapping[str, str], width: int) -> set[
 
 
 def initials(names: Sequence[str]) -> list[str]:
-    """discriminator -> D, accuracy -> acc, photo_discriminator -> PD; the names themselves where two would be one."""
+    """discriminator -> D, accuracy -> acc, photo_discriminator -> PD; full names where two initials are equal."""
     short = ["acc" if name == "accuracy" else "".join(word[:1].upper() for word in name.split("_")) for name in names]
     return short if len(set(short)) == len(short) else list(names)
 

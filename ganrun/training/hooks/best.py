@@ -1,4 +1,4 @@
-"""Best: which checkpoint had the best score so far."""
+"""Best: which checkpoint has the best score so far."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.common.atomic import remove, write_text
-from ganrun.common.reading import read_text
+from ganrun.common.regular_files import read_text
 from ganrun.common.untrusted import is_count, is_number
 
 log = logging.getLogger("ganrun")
@@ -23,9 +23,9 @@ MAX_RECORD = 2**16  # bytes of best.json
 
 @dataclass
 class Best:
-    """Remembers the best value of `score` ("auto": the first there is) in a file beside best.pt.
+    """Keeps the best value of `score` in a file beside best.pt. "auto": the first score of the run.
 
-    Raises ValueError for a score of which nobody knows which way is better.
+    Raises ValueError for a score that is in neither LOWER nor HIGHER.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Best:
             raise ValueError(f"checkpoint.best={self.score} is none of: auto, {', '.join((*LOWER, *HIGHER))}, or null")
 
     def start(self, step: int) -> None:
-        """What was the best up to `step`; a later one belongs to a future that was given up, and is removed."""
+        """Read the best up to `step`. A later one belongs to steps that the run has gone back from: it is removed."""
         self.name = ""
         kept = self.kept()
         if kept and kept["step"] <= step:
@@ -48,7 +48,7 @@ class Best:
                 remove(path, self.path.parent.parent)
 
     def kept(self) -> dict[str, Any] | None:
-        """What the file says; None for a file that says anything else."""
+        """What the file says; None where it is not such a file."""
         try:
             found = json.loads(read_text(self.path, MAX_RECORD))
             sound = is_count(found["step"]) and is_number(found["value"]) and bool(kind(found["score"]))
@@ -57,7 +57,7 @@ class Best:
         return found if sound else None
 
     def beaten(self, scores: Mapping[str, float]) -> bool:
-        """Whether these scores are better than all before; if so, they are the best from now on."""
+        """Whether these scores are better than all before. If so, they become the best."""
         name = next((name for name in scores if kind(name) and self.score in (AUTO, kind(name))), None)
         if name is None or (self.name == name and not better(name, scores[name], self.value)):
             return False
@@ -65,7 +65,7 @@ class Best:
         return True
 
     def record(self, step: int) -> str:
-        """What `write` is to write, as it is now: a thread writes it, and the next best may have come by then."""
+        """The text for `write`. It is made now, because a thread writes it later, when there may be a newer best."""
         return json.dumps({"score": self.name, "value": self.value, "step": step}) + "\n"
 
     def write(self, record: str) -> None:
@@ -73,7 +73,7 @@ class Best:
 
 
 def kind(name: str) -> str:
-    """label_accuracy_mnistcnn@2k -> label_accuracy; "" for an unknown one."""
+    """label_accuracy_mnistcnn@2k -> label_accuracy; "" for an unknown score."""
     known = [score for score in (*LOWER, *HIGHER) if name == score or name.startswith((f"{score}_", f"{score}@"))]
     return max(known, key=len, default="")
 

@@ -1,4 +1,4 @@
-"""Checkpoints: last.pt is always the newest whole one, beside the last few under their own names."""
+"""Checkpoints: last.pt is always the newest complete one; the last few also have their own names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from ganrun.checkpoints.find import step_of
 from ganrun.common import atomic
 from ganrun.common.bounds import Count, Positive
 from ganrun.training.hooks.best import AUTO, Best
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
+from ganrun.training.nonfinite import has_broken_weights, refuse_broken_weights
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
@@ -23,14 +25,15 @@ log = logging.getLogger("ganrun")
 class Checkpoints(Hook):
     """checkpoints/step_001000.pt every `every` steps, at the end, and when a signal asks; last.pt is the newest.
 
-    best.pt is the one with the best score `best` (null: none; auto: the first score that there is), whenever a hook
-    before this one has put scores into trainer.scores.
+    best.pt is the one with the best score `best` (null: none; auto: the run's first score). Scores come from the
+    step's record.
 
-    The newest `keep` are kept, and with `keep_kimg` the first at or after each multiple of so many thousand images.
-    A step waits for the copy to host memory alone: a thread writes it. Raises OSError when that failed, a step later
-    at the latest.
+    The newest `keep` stay, and with `keep_kimg` also the first at or after each multiple of so many thousand images.
+    A step waits only for the copy to host memory; a thread writes the file. Raises OSError where writing failed, at
+    the next step at the latest.
     """
 
+    stage = Stage.SAVE
     reads = ("checkpoint",)
 
     def __init__(
@@ -46,7 +49,9 @@ class Checkpoints(Hook):
         self.every, self.keep, self.keep_kimg = every, keep, keep_kimg
         self.checkpoints = self.folder / "checkpoints"
         self.best = Best(self.checkpoints / "best.json", best) if best else None
-        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")  # starts its thread when there is work
+        self.writer = ThreadPoolExecutor(
+            1, thread_name_prefix="checkpoint"
+        )  # the thread starts with the first checkpoint
         self.writing: Future[None] | None = None
 
     def remarks(self) -> list[str]:
@@ -65,19 +70,19 @@ class Checkpoints(Hook):
         later = [path for path in self.numbered() if step_of(path) > trainer.step]
         here = self.checkpoints / f"step_{trainer.step:06d}.pt"
         if later and here.exists():
-            point_at(here, "last.pt")  # or a rollback would lead into a future that was given up
+            point_at(here, "last.pt")  # or a rollback would load steps that the run has gone back from
         for path in later:
-            log.warning("%s belongs to a future that was given up at step %d: removed", path.name, trainer.step)
+            log.warning("%s is of a later step than step %d, where the run goes on: removed", path.name, trainer.step)
             remove(path)
         if self.best:
             self.best.start(trainer.step)
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if self.writing is not None and self.writing.done():
             self.finish_writing()
-        if self.best and self.best.beaten(trainer.scores) and not trainer.broken():
+        if self.best and self.best.beaten(record.scores) and not has_broken_weights(trainer):
             self.save(trainer, self.best.record(trainer.step))
-        elif trainer.step % self.every == 0 or trainer.save_due or trainer.done:
+        elif trainer.step % self.every == 0 or record.save_due or trainer.done:
             self.save(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
@@ -87,15 +92,15 @@ class Checkpoints(Hook):
         self.writer.shutdown()
 
     def on_failure(self, trainer: Trainer) -> None:
-        self.writer.shutdown()  # what was copied before things went wrong is written
+        self.writer.shutdown()  # a checkpoint that was copied before the error is still written
 
     def elsewhere(self) -> Hook:
         return Inspection(self.folder, self.config, self.every)
 
     def save(self, trainer: Trainer, best: str = "") -> None:
         self.finish_writing()
-        if not best:  # other ranks do not know of this step, and refuse in the next that all know of
-            trainer.refuse_broken()
+        if not best:  # only this rank knows of best.pt; all ranks check at the next regular checkpoint
+            refuse_broken_weights(trainer)
         data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
         state = checkpoint.snapshot({"config": self.config, "data": data, **trainer.state_dict()})
         self.writing = self.writer.submit(self.write, state, self.checkpoints / f"step_{trainer.step:06d}.pt", best)
@@ -112,7 +117,7 @@ class Checkpoints(Hook):
                 remove(old)
 
     def finish_writing(self) -> None:
-        """Wait for the thread. Raises OSError, in one line, when it could not write."""
+        """Wait for the thread. Raises OSError, in one line, where it could not write."""
         if self.writing is not None:
             atomic, self.writing = self.writing, None
             try:
@@ -124,7 +129,7 @@ class Checkpoints(Hook):
                 ) from None
 
     def is_milestone(self, step: int) -> bool:
-        """The first regular checkpoint at or after a multiple of `keep_kimg`: a function of the step alone."""
+        """Whether it is the first regular checkpoint at or after a multiple of `keep_kimg`; the step alone decides."""
         if self.keep_kimg is None or step % self.every:
             return False
         images = 1000 * self.keep_kimg
@@ -136,19 +141,21 @@ class Checkpoints(Hook):
 
 
 class Inspection(Hook):
-    """On the ranks that save nothing: refuses broken weights in the same step as the rank that saves."""
+    """For ranks that save nothing: refuses broken weights at the same step as the rank that saves."""
+
+    stage = Stage.SAVE
 
     def __init__(self, folder: Path, config: dict[str, Any], every: int) -> None:
         super().__init__(folder, config)
         self.every = every
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.step % self.every == 0 or trainer.save_due or trainer.done:
-            trainer.refuse_broken()
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if trainer.step % self.every == 0 or record.save_due or trainer.done:
+            refuse_broken_weights(trainer)
 
 
 def remove(path: Path) -> None:
-    """A file of a run's `checkpoints`; what cannot be removed stays."""
+    """Remove a file of a run's `checkpoints`. Where that fails, a warning says so."""
     try:
         atomic.remove(path, path.parent.parent)
     except OSError as error:
@@ -156,5 +163,5 @@ def remove(path: Path) -> None:
 
 
 def point_at(path: Path, name: str) -> None:
-    """Make last.pt or best.pt the same file as `path`, or a copy where there are no hard links; never a torn one."""
+    """Make last.pt or best.pt the same file as `path`, or a copy where there are no hard links; never half a file."""
     atomic.same_file(path, name, path.parent.parent)

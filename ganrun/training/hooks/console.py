@@ -10,29 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.common.bounds import Weight
 from ganrun.training.hooks.bar import Bar, News, lines_above, wanted
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun.progress")
 
-WARM_STEPS, WARM_SECONDS, PATIENCE = 20, 3.0, 15.0  # so long until the speed is told; PATIENCE for slow steps
+# The speed is told after WARM_STEPS and WARM_SECONDS; where steps are slow, after PATIENCE seconds.
+WARM_STEPS, WARM_SECONDS, PATIENCE = 20, 3.0, 15.0
 
 
 class Console(Hook):
     """Says images/s, each player's loss, the discriminator's accuracy and the time left.
 
-    A line is written at the first step, then at most every `seconds`, whenever numbers have been read anyway. Once
-    warm, another says how fast the run is and when it will be at its end. At the end what the watchdog found is said
-    once more.
+    A line is written at the first log, then at most every `seconds`, and only at logs. Once the speed is steady,
+    another line says it and the time to the end. At the end the watchdog's warnings are repeated.
     """
+
+    stage = Stage.SPEAK
 
     def __init__(self, folder: Path, config: dict[str, Any], seconds: Weight = 5.0) -> None:
         super().__init__(folder, config)
         self.seconds = float(seconds)
         self.bar: Bar | None = None
-        self.screen = contextlib.ExitStack()  # what is open there
+        self.screen = contextlib.ExitStack()  # what is open on the screen
 
     def on_start(self, trainer: Trainer) -> None:
         self.started, self.first_step, self.first_progress = time.monotonic(), trainer.step, trainer.progress
@@ -44,12 +47,12 @@ class Console(Hook):
             self.screen.enter_context(lines_above())
             self.bar = self.screen.enter_context(Bar(self.news, unit="step"))
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         self.news.step, self.news.progress = trainer.step, trainer.progress
         if not self.forecasted:
             self.forecast(trainer)
-        if trainer.logged is not None and time.monotonic() - self.spoke >= self.seconds:
-            self.speak(trainer)
+        if record.means is not None and time.monotonic() - self.spoke >= self.seconds:
+            self.speak(trainer, record.means)
         if self.bar is not None:
             if pace := self.pace(trainer):
                 self.news.speed, self.news.left = pace[0], clock(pace[1])
@@ -59,17 +62,17 @@ class Console(Hook):
         self.screen.close()
         seconds = time.monotonic() - self.started
         images = (trainer.step - self.first_step) * trainer.stream.batch_size
-        ended, speed = trainer.stopped or "finished", images / max(seconds, 1e-9)
+        ended, speed = trainer.control.stopped or "finished", images / max(seconds, 1e-9)
         log.info(f"{ended} after step {trainer.step}: {images:,} images in {clock(seconds)} ({speed:,.0f} images/s)")
-        for alarm in trainer.alarms:
-            if alarm != trainer.stopped:  # thousands of lines ago, perhaps
+        for alarm in trainer.control.alarms:
+            if alarm != trainer.control.stopped:  # the stop reason has just been said
                 log.warning(f"remember   {alarm.removeprefix('watchdog  ')}")
 
     def on_failure(self, trainer: Trainer) -> None:
         self.screen.close()
 
     def pace(self, trainer: Trainer) -> tuple[float, float] | None:
-        """Images a second and seconds left, without the first step, which warms up; None before they can be known."""
+        """Images a second and seconds left, measured without the first step, which is slow. None: not known yet."""
         if self.warm_from is None or trainer.step <= self.warm_from[1] or trainer.progress <= self.warm_from[2]:
             return None
         then, step, progress = self.warm_from
@@ -78,7 +81,7 @@ class Console(Hook):
         return (trainer.step - step) * trainer.stream.batch_size / seconds, left
 
     def forecast(self, trainer: Trainer) -> None:
-        """One line, once the run is warm: its speed without its first step, and the time to its end."""
+        """Say once, when the speed is steady: the speed without the first step, and the time to the end."""
         now = time.monotonic()
         if self.warm_from is None:
             self.warm_from = now, trainer.step, trainer.progress
@@ -92,22 +95,22 @@ class Console(Hook):
         end = trainer.length.steps or round(trainer.step + left * steps / seconds)
         log.info(f"speed       {speed:,.0f} images/s: about {clock(left)} to step {end}")
 
-    def speak(self, trainer: Trainer) -> None:
-        numbers = headline(trainer.logged or {})
+    def speak(self, trainer: Trainer, means: dict[str, float]) -> None:
+        numbers = headline(means)
         end = f"/{trainer.length.steps}" if trainer.length.steps else ""
         said = [f"step {trainer.step}{end}", *(f"{name} {value:.3f}" for name, value in numbers.items())]
         self.news.numbers = numbers
         if pace := self.pace(trainer):
             said = [said[0], f"{pace[0]:,.0f} images/s", *said[1:], f"{clock(pace[1])} left"]
-        # a bar is on the screen: the line goes to train.log alone
+        # where a bar is on the screen, the line goes to train.log only
         log.log(logging.INFO if self.bar is None else logging.DEBUG, "  ".join(said))
         self.spoke = time.monotonic()
 
 
-def headline(logged: dict[str, float]) -> dict[str, float]:
+def headline(means: dict[str, float]) -> dict[str, float]:
     """The first term of each player, and the discriminator's accuracy."""
     shown: dict[str, float] = {}
-    for name, value in logged.items():
+    for name, value in means.items():
         player, _, term = name.partition("/")
         if player not in shown:
             shown[player] = value

@@ -1,4 +1,4 @@
-"""Grids: the same latents drawn again and again, so that pictures of different steps can be compared."""
+"""Grids: pictures of the same latents at many steps, so that steps can be compared."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from torch import Tensor
 
 from ganrun.common import images
 from ganrun.common.bounds import Count, Pictures
-from ganrun.training.hooks.hook import Hook
+from ganrun.training import rendering
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
-EARLY = (1, 50, 100, 200)  # most is decided in the first minutes
+EARLY = (1, 50, 100, 200)  # a run changes most in its first minutes
 
 
 class Grids(Hook):
     """grids/step_000050.png at steps 1, 50, 100, 200, then every `every` steps and at the end; grids/real.png once.
 
-    Where the system takes pictures in, a cell shows them beside what it made of them. `verdicts` writes the
+    Where the system translates pictures, a cell shows input and output side by side. `verdicts` writes the
     discriminator's logit under each cell.
     """
 
+    stage = Stage.DRAW
     reads = ("grids",)
 
     def __init__(
@@ -34,47 +37,49 @@ class Grids(Hook):
         self.every, self.count, self.verdicts = every, count, verdicts
 
     def on_start(self, trainer: Trainer) -> None:
-        self.examples = trainer.examples(self.count)
+        self.examples = rendering.examples(trainer, self.count)
         self.drawn = trainer.step
         real = self.folder / "grids" / "real.png"
         if not real.exists():
-            batch = trainer.prepared(0)
+            batch = rendering.load_batch(trainer, 0)
             if "image" in batch:
                 shown = images.to_uint8(batch["image"][: self.count])
                 images.save_grid(
-                    shown, real, images.columns_for(len(shown)), {"seed": trainer.seed}, inside=self.folder
+                    shown, real, images.columns_for(len(shown)), {"seed": trainer.settings.seed}, inside=self.folder
                 )
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if trainer.step in EARLY or trainer.step % self.every == 0 or trainer.done:
-            self.draw(trainer)
+            record.pictures["grid"] = self.draw(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
         if self.drawn != trainer.step:
             self.draw(trainer)
 
-    def draw(self, trainer: Trainer) -> None:
-        panels = trainer.panels(self.examples)
+    def draw(self, trainer: Trainer) -> Tensor:
+        """Write a grid. Returns it, (C, H, W) uint8."""
+        panels = rendering.panels(trainer, self.examples)
         columns = images.columns_for(-(-len(panels[0]) // len(panels)), self.examples.get("label"))
         path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
-        about = {"step": trainer.step, "images": trainer.images, "seed": trainer.seed}
+        about = {"step": trainer.step, "images": trainer.images, "seed": trainer.settings.seed}
         pictures = images.to_uint8(side_by_side(panels))
         captions = self.captions(trainer)
-        trainer.pictures["grid"] = images.save_grid(pictures, path, columns, about, captions, self.folder)
         self.drawn = trainer.step
+        return images.save_grid(pictures, path, columns, about, captions, self.folder)
 
     def captions(self, trainer: Trainer) -> list[str] | None:
-        """The judge's logit of each picture, where it is asked for and there is a judge."""
+        """The discriminator's logit of each picture; None where `verdicts` is false or there is no discriminator."""
         if not self.verdicts:
             return None
-        thoughts = trainer.verdicts(trainer.render(self.examples), self.examples)
+        thoughts = rendering.verdicts(trainer, rendering.render(trainer, self.examples), self.examples)
         return None if thoughts is None else [f"{thought:+.2f}" for thought in thoughts.tolist()]
 
 
 def side_by_side(panels: list[Tensor]) -> Tensor:
-    """(N, C, H, W) each -> (N, C, H, panels·W); small ones are enlarged here, because a grid looks at the whole cell.
+    """(N, C, H, W) each -> (N, C, H, panels·W); small ones are enlarged here, because a grid enlarges by
+    the size of a whole cell.
 
-    One panel is left to the grid as it is.
+    A single panel stays as it is.
     """
     if len(panels) == 1:
         return panels[0]

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line of numbers per log, a function of config and seed alone."""
+"""metrics.jsonl: one line of numbers for each log. It depends on config and seed alone."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ import json
 from typing import IO, TYPE_CHECKING
 
 from ganrun.common.atomic import append, write_text
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 from ganrun.training.metrics_rows import lines_of, row_of
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 
 class MetricsFile(Hook):
-    """Every term and monitor, the means since the last line; scores as score/NAME. Timings never repeat: left out."""
+    """The means of terms and monitors since the last line, and scores as score/NAME. No timings: they never repeat."""
 
+    stage = Stage.WRITE
     file: IO[str] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         path = self.folder / "metrics.jsonl"
-        # a resumed run may have written lines after its checkpoint: they are about to come again
+        # lines after the checkpoint of a resumed run are about to be written again
         rows = ((line, row_of(line)) for line in lines_of(path))
         kept = [line.decode().rstrip() for line, row in rows if row is not None and row["step"] <= trainer.step]
         write_text(path, "".join(f"{line}\n" for line in kept))  # on a full disk the old lines stay
         self.file = append(path, newline="\n")  # closed in on_end and on_failure
 
-    def on_step(self, trainer: Trainer) -> None:
-        if self.file is not None and (trainer.logged is not None or trainer.scores):
-            scores = {f"score/{name}": value for name, value in trainer.scores.items()}
-            line = {"step": trainer.step, "images": trainer.images, **(trainer.logged or {}), **scores}
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if self.file is not None and (record.means is not None or record.scores):
+            scores = {f"score/{name}": value for name, value in record.scores.items()}
+            line = {"step": record.step, "images": record.images, **(record.means or {}), **scores}
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
 

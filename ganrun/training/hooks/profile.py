@@ -8,27 +8,29 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganrun.common.atomic import whole
+from ganrun.common.atomic import atomic_write
 from ganrun.common.bounds import Natural
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
     from torch.profiler import profile
 
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
 
-WARM_UP = 10  # steps of each session that are let pass: the first ones allocate, choose kernels, capture graphs
+WARM_UP = 10  # steps before the trace: the first ones allocate memory, choose kernels and record graphs
 
 
 class Profile(Hook):
-    """With `steps`, so many steps after the tenth are traced into steps_011-015.pt.trace.json.gz; with 0 nothing is.
+    """Traces `steps` steps after the tenth, as in steps_000011-000015.pt.trace.json.gz; 0: no trace.
 
-    Its name is the one that TensorBoard's profiler plug-in (torch-tb-profiler) looks for; https://ui.perfetto.dev and
-    chrome://tracing open it as well. Traced steps are slower than others.
+    TensorBoard's profiler plug-in (torch-tb-profiler) looks for such a name; https://ui.perfetto.dev and
+    chrome://tracing open the file too. Traced steps are slower than others.
     """
 
+    stage = Stage.TRACE
     reads = ("profile",)
 
     def __init__(self, folder: Path, config: dict[str, Any], steps: Natural = 0) -> None:
@@ -39,7 +41,7 @@ class Profile(Hook):
     def on_start(self, trainer: Trainer) -> None:
         self.first = trainer.step + WARM_UP
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if not self.steps:
             return
         if trainer.step == self.first and not trainer.done:
@@ -76,8 +78,8 @@ class Profile(Hook):
         profiler, self.profiler = self.profiler, None
         profiler.stop()
         path = self.folder / f"steps_{self.first + 1:06d}-{trainer.step:06d}.pt.trace.json.gz"
-        with tempfile.TemporaryDirectory(prefix="ganrun-trace-") as own:  # it writes to a name, and follows links
+        with tempfile.TemporaryDirectory(prefix="ganrun-trace-") as own:  # torch writes to a path and follows links
             profiler.export_chrome_trace(str(Path(own) / path.name))
-            with open(Path(own) / path.name, "rb") as trace, whole(path) as file:
+            with open(Path(own) / path.name, "rb") as trace, atomic_write(path) as file:
                 shutil.copyfileobj(trace, file)
         log.info("trace      %s: open it at https://ui.perfetto.dev, or with TensorBoard's profiler plug-in", path)

@@ -1,4 +1,4 @@
-"""Scores: how near the averaged weights' pictures are to real ones, every so many thousand images."""
+"""Scores: FID and others of pictures drawn with the averaged weights, every so many thousand images."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from torch import Tensor
 from ganrun.common import images
 from ganrun.common.bounds import Count, Natural, Positive
 from ganrun.common.errors import UserError
-from ganrun.common.precision import exactly
+from ganrun.common.precision import ieee_float32
 from ganrun.evaluation import reals as reals_
 from ganrun.evaluation.features.extractor import Features
 from ganrun.evaluation.results import Result, read, write
 from ganrun.evaluation.scorer import Scorer
 from ganrun.systems import drawing
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
+from ganrun.training.rendering import averaged_weights
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
@@ -32,14 +34,14 @@ TSTR = {"steps": 1000, "batch_size": 64, "lr": 1e-3}
 
 
 class Scores(Hook):
-    """`ganrun eval` of a run that goes on, with `n` samples of the same noise each time.
+    """Runs `ganrun eval` during training, with `n` samples of the same noise each time.
 
-    Fills trainer.scores, for hooks that come later, with names that carry network and number: fid_mnistcnn@2k.
-    The run's scores.json has each with its protocol. Real pictures, network and samples are those of
-    `ganrun eval ckpt=RUN n=N seed=SEED`, and so are the scores. Where they cannot be had a line says why, and the run
-    goes on.
+    Adds the scores to the step's record, by names with network and count: fid_mnistcnn@2k. scores.json has each with
+    its protocol. The scores equal those of `ganrun eval ckpt=RUN n=N seed=SEED`. Where a score cannot be computed, a
+    line says why, and the run goes on.
     """
 
+    stage = Stage.MEASURE
     scorer: Scorer | None = None
     given_up = False
 
@@ -61,7 +63,7 @@ class Scores(Hook):
         if every <= 0 or n < 1 or batch_size < 1:
             raise ValueError(f"hooks.scores: every={every} kimg, n={n} and batch_size={batch_size} must be above 0")
         self.every, self.n, self.batch_size, self.path = every, n, batch_size, self.folder / "scores.json"
-        own = str(config["dataset"]["_target_"]).split(".")[0]  # whoever runs this config has read these data already
+        own = str(config["dataset"]["_target_"]).split(".")[0]  # this run has already built the data set's class
         self.asked: dict[str, Any] = {
             "features": features, "scores": list(scores) if scores else None, "split": split, "seed": seed,
             "cache": cache, "n_real": None, "splits": 10, "kid": KID, "tstr": TSTR, "root": None, "trust": [own],
@@ -69,8 +71,8 @@ class Scores(Hook):
 
     def on_start(self, trainer: Trainer) -> None:
         if self.scorer is None and not self.given_up:
-            with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
-                self.prepare(trainer)
+            with self.tolerated(), randomness_kept(trainer.device), ieee_float32(trainer.device):
+                self.prepare_scorer(trainer)
         self.results: list[Result] = []
         with self.tolerated():  # the file may have been damaged
             before = read(str(self.path)) if self.path.exists() else []
@@ -78,38 +80,39 @@ class Scores(Hook):
             for result in self.results:
                 del result.about["from"]  # the file's own name
 
-    def prepare(self, trainer: Trainer) -> None:
-        """Real pictures, their features and what they get themselves: once."""
+    def prepare_scorer(self, trainer: Trainer) -> None:
+        """Load the real pictures, their features, and the scores that real pictures get. Called once."""
         reals, train, origin = reals_.data_of(self.asked, {"config": self.config})
         origin |= {"weights": "ema", "batchnorm": "running statistics"}
         self.scorer = Scorer(self.asked, reals, train, trainer.device, origin)
-        labels = reals_.balanced(trainer.system, self.scorer.reals, self.folder)
+        labels = reals_.labels_like(trainer.system, self.scorer.reals, self.folder)
         self.inputs = drawing.draw(trainer.system, self.n, self.asked["seed"], labels)
         self.floors = self.scorer.floor(self.n)
         if self.floors:
             log.info(f"scores     real pictures get {line(self.result(0, 0, self.floors))}")
             log.info(f"           {self.scorer.floor_is(self.n)}")
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         each, batch = 1000 * self.every, trainer.stream.batch_size
         due = trainer.done or trainer.step * batch // each > (trainer.step - 1) * batch // each
-        if due and not self.given_up and trainer.stopped is None:  # who is asked to stop has no time to look
-            with self.tolerated(), randomness_kept(trainer.device), exactly(trainer.device):
-                self.score(trainer)
+        # a run that was asked to stop must not take longer
+        if due and not self.given_up and trainer.control.stopped is None:
+            with self.tolerated(), randomness_kept(trainer.device), ieee_float32(trainer.device):
+                self.score(trainer, record)
 
-    def score(self, trainer: Trainer) -> None:
+    def score(self, trainer: Trainer, record: StepRecord) -> None:
         assert self.scorer is not None
-        with trainer.showing():
+        with averaged_weights(trainer):
             found = self.scorer.score(self.drawn(trainer), self.inputs.get("label"))
         self.tell(self.scorer.notes)
         result = self.result(trainer.step, trainer.images, found)
-        trainer.scores.update(named(result))
+        record.scores.update(named(result))
         self.results.append(result)
         write(self.results, self.path)
         log.info(f"scores     step {trainer.step}  {line(result)}")
 
     def tell(self, notes: list[str]) -> None:
-        """Which scores these pictures cannot have, once each."""
+        """Say which scores these pictures cannot have, once each."""
         for note in notes:
             if note not in self.said:
                 log.warning("scores     %s", note)
@@ -118,7 +121,7 @@ class Scores(Hook):
 
     @contextmanager
     def tolerated(self) -> Iterator[None]:
-        """Looking at a run never ends it: one line says why there are no more scores."""
+        """An error in scoring never ends the run: one line says why there are no more scores."""
         try:
             yield
         except (UserError, ValueError, KeyError, OSError, RuntimeError, FloatingPointError) as error:
@@ -140,12 +143,12 @@ class Scores(Hook):
 
 
 def named(result: Result) -> dict[str, float]:
-    """{"fid": 3.1} -> {"fid_mnistcnn@2k": 3.1}: no score without what it depends on."""
+    """{"fid": 3.1} -> {"fid_mnistcnn@2k": 3.1}: a score's name says what it depends on."""
     return {result.name(score): value for score, value in result.values.items()}
 
 
 def line(result: Result) -> str:
-    """fid_mnistcnn@2k 3.1  coverage 0.92: the first name in full; single classes' shares are left to the files."""
+    """fid_mnistcnn@2k 3.1  coverage 0.92: the first name in full; shares of single classes are only in the files."""
     shown = [(score, value) for score, value in result.values.items() if not score.startswith("share.")]
     names = [result.name(score) if number == 0 else score for number, (score, _) in enumerate(shown)]
     return "  ".join(f"{name} {value:.4g}" for name, (_, value) in zip(names, shown, strict=True))
@@ -153,6 +156,6 @@ def line(result: Result) -> str:
 
 @contextmanager
 def randomness_kept(device: torch.device) -> Iterator[None]:
-    """Training's randomness is after the block what it was before."""
+    """Restore the random state of training after the block."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield

@@ -8,28 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganrun.common.atomic import write_text
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 
 class Status(Hook):
-    """Kept up to date at every log, for people and schedulers that look from outside."""
+    """Written at every log, for people and schedulers that watch the run from outside."""
+
+    stage = Stage.WRITE
 
     def on_start(self, trainer: Trainer) -> None:
-        write_status(self.folder, "running", trainer.step, alarms=trainer.alarms)
+        write_status(self.folder, "running", trainer.step, alarms=trainer.control.alarms)
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.logged is not None:
-            write_status(self.folder, "running", trainer.step, alarms=trainer.alarms)
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if record.means is not None:
+            write_status(self.folder, "running", trainer.step, alarms=trainer.control.alarms)
 
     def on_end(self, trainer: Trainer) -> None:
-        state = "stopped" if trainer.stopped else "finished"
-        write_status(self.folder, state, trainer.step, trainer.stopped, trainer.alarms)
+        state = "stopped" if trainer.control.stopped else "finished"
+        write_status(self.folder, state, trainer.step, trainer.control.stopped, trainer.control.alarms)
 
 
 def write_status(folder: Path, state: str, step: int, reason: str | None = None, alarms: Sequence[str] = ()) -> None:
-    """Replace status.json as a whole: a reader never sees half of it. `alarms` are in it where there are any."""
+    """Replace status.json in one operation: a reader never sees half of it. It has `alarms` where there are any."""
     status = {"state": state, "step": step, "reason": reason, **({"alarms": list(alarms)} if alarms else {})}
     write_text(folder / "status.json", json.dumps(status) + "\n")

@@ -13,30 +13,32 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
 
 
 class TensorBoard(Hook):
-    """Writes event files into the run's folder; a resumed run's curves go on without doubled or missing points.
+    """Writes event files into the run's folder. Curves of a resumed run have no doubled and no missing points.
 
-    Where they cannot be written, one warning says so and the run goes on without them.
+    Where the files cannot be written, one warning says so and the run goes on without them.
     """
 
+    stage = Stage.SHOW
     writer: SummaryWriter | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         with self.tolerated():
             from torch.utils.tensorboard import SummaryWriter  # a second to import
 
-            # also at step 0: a run that was killed before its first checkpoint has left points, and writes them again
-            # a name that nobody can guess: the writer opens it by name
+            # purge also from step 0: a run that was killed before its first checkpoint writes those points again;
+            # the name cannot be guessed, because the writer opens the file by its name and would follow a link
             own, purged = f".{secrets.token_hex(8)}", trainer.step + 1 if trainer.step else 0
             self.writer = SummaryWriter(str(self.folder), purge_step=purged, filename_suffix=own)
             if not trainer.step:
@@ -44,18 +46,18 @@ class TensorBoard(Hook):
                 self.writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
         self.marked, self.marked_step = time.monotonic(), trainer.step
 
-    def on_step(self, trainer: Trainer) -> None:
-        if self.writer is None or (trainer.logged is None and not trainer.pictures and not trainer.scores):
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if self.writer is None or (record.means is None and not record.pictures and not record.scores):
             return
         with self.tolerated():
-            if trainer.logged is not None:
-                for name, value in {**trainer.logged, **self.running(trainer)}.items():
+            if record.means is not None:
+                for name, value in {**record.means, **self.running(trainer)}.items():
                     self.writer.add_scalar(name, value, trainer.step)
-            for name, value in trainer.scores.items():
+            for name, value in record.scores.items():
                 self.writer.add_scalar(f"scores/{name}", value, trainer.images // 1000)
-            for name, picture in trainer.pictures.items():
+            for name, picture in record.pictures.items():
                 self.writer.add_image(name, picture, trainer.step)
-            self.writer.flush()  # on the disk before a checkpoint that will not write these points again
+            self.writer.flush()  # on disk before the checkpoint: a resumed run does not write these points again
 
     def on_end(self, trainer: Trainer) -> None:
         if self.writer is not None:
@@ -66,15 +68,15 @@ class TensorBoard(Hook):
 
     @contextlib.contextmanager
     def tolerated(self) -> Iterator[None]:
-        """Logging never ends a run."""
+        """An error in logging never ends the run."""
         try:
             yield
-        except Exception as error:  # the writer's own thread hands on whatever went wrong in it
+        except Exception as error:  # the writer passes on any error of its thread
             self.writer = None
             log.warning("TensorBoard: %s; the run goes on without its curves, metrics.jsonl has the numbers", error)
 
     def running(self, trainer: Trainer) -> dict[str, float]:
-        """Speed since the last log and the memory's high-water mark."""
+        """Images a second since the last log, and the most memory in use so far."""
         now = time.monotonic()
         images = (trainer.step - self.marked_step) * trainer.stream.batch_size
         speed = images / max(now - self.marked, 1e-9)

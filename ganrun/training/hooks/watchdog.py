@@ -1,4 +1,4 @@
-"""Watchdog: says when a run has gone wrong, with what it saw and what to try; stops it or sends it back if asked."""
+"""Watchdog: warns when a run goes wrong, with numbers and what to try; can stop the run or roll it back."""
 
 from __future__ import annotations
 
@@ -15,31 +15,34 @@ from torch import nn
 
 from ganrun.common.bounds import Count, Pictures
 from ganrun.common.errors import UserError
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 from ganrun.training.metrics_rows import rows_of
+from ganrun.training.rendering import examples, load_batch, render, verdicts
 from ganrun.training.watch.measures import preference, sight, spread
 from ganrun.training.watch.symptom import Finding, Row, Symptom
 
 if TYPE_CHECKING:
+    from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
 log = logging.getLogger("ganrun")
 
 ACTIONS = ("warn", "stop", "rollback")
-REST = 0.01  # of its first rate: a player whose schedule has brought it below is not expected to move
-CALM = 10  # rows without a symptom, after which it is news again
+REST = 0.01  # of the first learning rate: below it a player is not expected to move
+CALM = 10  # rows without a symptom, after which it is reported again
 SEEN = 512  # reals whose labels are compared
 
 
 class Watchdog(Hook):
-    """Shows each row of numbers to its `symptoms`, and says what they find, once for as long as it lasts.
+    """Gives each logged row to its `symptoms`, and warns of what they find, once for as long as it lasts.
 
-    It looks where numbers have been read anyway, and at every `looks`-th of those at `count` samples of fixed noise.
-    Its own numbers (weight norms, rates, the samples' diversity) and an `alarm/...` go into the row, for metrics.jsonl
-    and TensorBoard: so it comes before them, and after the scores. `action` is warn; stop, which ends the run with a
-    checkpoint and exit code 1; or rollback, to a checkpoint from before the symptom at half the learning rates.
+    It adds numbers of its own to the row (weight norms, learning rates, the diversity of samples, `alarm/...`), which
+    metrics.jsonl and TensorBoard then have too. At every `looks`-th log it draws `count` samples of fixed noise.
+    `action` is warn; stop, which ends the run with a checkpoint and exit code 1; or rollback, to a checkpoint from
+    before the symptom, at half the learning rates.
     """
 
+    stage = Stage.JUDGE
     reads = ("watchdog",)
 
     def __init__(
@@ -60,7 +63,10 @@ class Watchdog(Hook):
         self.samples = Samples.of(trainer, self.count)
         fresh = {k: v for k, v in self.given.items() if self.samples is not None or not v.of_samples_from_noise}
         self.symptoms = copy.deepcopy(fresh)  # a run that went back begins again
-        self.lasting: dict[str, int] = {}  # symptoms that have been told: rows that have shown nothing since
+        roles = {player: trainer.system.role(player) for player in trainer.system.players()}
+        for symptom in self.symptoms.values():
+            symptom.begin(roles)
+        self.lasting: dict[str, int] = {}  # reported symptoms: rows without them since then
         path = self.folder / "metrics.jsonl"
         for row in rows_of(path, trainer.step):
             try:
@@ -68,37 +74,36 @@ class Watchdog(Hook):
             except (KeyError, ValueError, ArithmeticError) as error:
                 raise UserError(f"{path}: its row of step {row['step']} is none of a run: {error!r:.80}") from error
             for finding in findings:
-                remember(trainer, told(int(row["step"]), finding))
+                trainer.control.alarm(told(int(row["step"]), finding))
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.logged is None and not trainer.scores:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if record.means is None and not record.scores:
             return
-        logged = trainer.logged if trainer.logged is not None else {}
-        if trainer.logged is not None:
-            logged |= self.numbers(trainer)
-        scores = {f"score/{name}": value for name, value in trainer.scores.items()}
-        for name, finding in self.news({"step": trainer.step, **logged, **scores}):
-            trainer.logged = logged = {**logged, f"alarm/{name}": 1.0}  # to be written down at any step
+        if record.means is not None:
+            record.means |= self.numbers(trainer)
+        scores = {f"score/{name}": value for name, value in record.scores.items()}
+        for name, finding in self.news({"step": record.step, **(record.means or {}), **scores}):
+            record.means = {**(record.means or {}), f"alarm/{name}": 1.0}  # written down also where no log is due
             self.act(trainer, finding)
 
     def on_failure(self, trainer: Trainer) -> None:
         error = sys.exception()
         if isinstance(error, FloatingPointError) and not hasattr(error, "since"):
             line = f"watchdog  step {trainer.step}: no finite number: {error}"
-            remember(trainer, line)
+            trainer.control.alarm(line)
             log.warning(line)
 
     def act(self, trainer: Trainer, finding: Finding) -> None:
         line = told(trainer.step, finding)
-        remember(trainer, line)
+        trainer.control.alarm(line)
         log.warning(line)
         if self.action == "stop":
-            trainer.stop(line)
+            trainer.control.stop(line)
         elif self.action == "rollback":
-            trainer.go_back(line, finding.since)
+            trainer.control.go_back(line, finding.since)
 
     def news(self, row: Row) -> Iterator[tuple[str, Finding]]:
-        """Shows a row to every symptom; what was not there before, or long ago."""
+        """Give a row to every symptom. Yields findings that were not there in the last rows."""
         for name, symptom in self.symptoms.items():
             finding = symptom.look(row, self.config)
             if finding is not None:
@@ -111,26 +116,26 @@ class Watchdog(Hook):
                     del self.lasting[name]
 
     def numbers(self, trainer: Trainer) -> dict[str, float]:
-        """What the symptoms need besides what was logged. Waits for the device."""
+        """Numbers that symptoms need besides the logged ones. Waits for the device."""
         numbers = {f"{name}/lr": float(one.param_groups[0]["lr"]) for name, one in trainer.optimizers.items()}
         norms = {
             f"{name}/weight_norm": nn.utils.get_total_norm([p for group in one.param_groups for p in group["params"]])
             for name, one in trainer.optimizers.items()
-            if trainer.schedules[name].factor(trainer.progress) > REST
+            if trainer.rates.schedules[name].factor(trainer.progress) > REST
         }
         if norms:
             numbers |= zip(norms, torch.stack([norm.detach() for norm in norms.values()]).tolist(), strict=True)
-        if self.samples is not None and trainer.step % (trainer.log_every * self.looks) == 0:
+        if self.samples is not None and trainer.step % (trainer.settings.log_every * self.looks) == 0:
             numbers |= self.samples.look(trainer)
         return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 class Samples:
-    """Pictures of the same noise, and the reals that they are compared with."""
+    """Pictures of fixed noise, and the real pictures that they are compared with."""
 
     def __init__(self, trainer: Trainer, examples: dict[str, torch.Tensor]) -> None:
         self.examples, self.labels = examples, examples.get("label")
-        reals = trainer.prepared(0)
+        reals = load_batch(trainer, 0)
         self.reals = {name: tensor[:64] for name, tensor in reals.items()}
         self.distance = spread(reals["image"][:256])
         if self.labels is not None:
@@ -139,19 +144,19 @@ class Samples:
 
     @classmethod
     def of(cls, trainer: Trainer, count: int) -> Samples | None:
-        """None where the system draws from pictures."""
-        examples = trainer.examples(min(count, max(8, trainer.stream.batch_size)))
-        return cls(trainer, examples) if examples.keys() <= {"latent", "label"} else None
+        """None where the system needs pictures as inputs."""
+        found = examples(trainer, min(count, max(8, trainer.stream.batch_size)))
+        return cls(trainer, found) if found.keys() <= {"latent", "label"} else None
 
     def labels_seen(self, trainer: Trainer) -> dict[str, float]:
         size = trainer.stream.batch_size
-        batches = [trainer.prepared(i) for i in range(max(1, min(SEEN, len(trainer.stream.data)) // size))]
+        batches = [load_batch(trainer, i) for i in range(max(1, min(SEEN, len(trainer.stream.data)) // size))]
         images, labels = (torch.cat([batch[name] for batch in batches]) for name in ("image", "label"))
         largest = labels.bincount().max().item() / len(labels)
         return {"samples/label_sight": sight(images, labels).errors, "samples/largest_class": largest}
 
     def look(self, trainer: Trainer) -> dict[str, float]:
-        images = trainer.render(self.examples)
+        images = render(trainer, self.examples)
         numbers = {"samples/diversity": (spread(images) / self.distance).item()}
         if self.labels is None:
             return numbers
@@ -159,24 +164,19 @@ class Samples:
         return numbers | self.sight | self.label_gap(trainer)
 
     def label_gap(self, trainer: Trainer) -> dict[str, float]:
-        """By how much the judge prefers reals with their own label to the same with another's."""
+        """By how much the discriminator prefers real pictures with their own label to the same with a wrong label."""
         labels = self.reals["label"]
         other = labels.roll(1)
         differ = other != labels
         if differ.sum() < 8:
             return {}
         batch = {"image": self.reals["image"][differ], "label": labels[differ]}
-        right = trainer.verdicts(batch["image"], batch)
-        wrong = trainer.verdicts(batch["image"], {**batch, "label": other[differ]})
-        if right is None or wrong is None or torch.equal(right, wrong):  # it is not told the label
+        right = verdicts(trainer, batch["image"], batch)
+        wrong = verdicts(trainer, batch["image"], {**batch, "label": other[differ]})
+        if right is None or wrong is None or torch.equal(right, wrong):  # it does not use the label
             return {}
         return {"samples/label_gap": preference(right, wrong)}
 
 
 def told(step: int, finding: Finding) -> str:
     return f"watchdog  step {step}: {finding.saw}; try {finding.advice}"
-
-
-def remember(trainer: Trainer, line: str) -> None:
-    if line not in trainer.alarms:
-        trainer.alarms.append(line)

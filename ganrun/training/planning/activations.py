@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -15,31 +16,39 @@ from torch.utils._pytree import tree_leaves
 
 from ganrun.data.loading.stream import Batch, cut
 from ganrun.systems.system import System
+from ganrun.training.planning.late_step import ALL_PENALTIES, ALL_PLAYERS
 
 log = logging.getLogger("ganrun")
 
 Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]  # name, shape without the batch, kind of number
 
-LATE = 5040 * 10**5  # a step so late that all phases of a game have begun, divided by all that penalties wait for
-
 
 def most_of_a_step(
-    make: Callable[[], System], shapes: Shapes, batch_size: int, accumulate: int = 1, bf16: bool = False
+    on_meta: System, shapes: Shapes, batch_size: int, accumulate: int = 1, bf16: bool = False
 ) -> int | None:
     """Bytes that the turns of a step take at their most besides weights and gradients; None where that is unknown.
 
-    `make` builds the system, `shapes` are those of the data's items. Nothing is computed and nothing
+    `on_meta` is the system on the meta device, `shapes` are those of the data's items. Nothing is computed and nothing
     allocated: each tensor is a shape, and its bytes count from the operation that makes it to its last user's end.
     """
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.random.fork_rng(devices=[]):
-            system = make().train()
+            system = without_numbers(on_meta).train()
             batch = {name: torch.empty((batch_size, *shape), dtype=dtype) for name, shape, dtype in shapes}
-            steps = {system.kind(step) or step: step for step in (LATE - 1, LATE)}
+            steps = {system.graph_key(step) or step: step for step in (ALL_PLAYERS, ALL_PENALTIES)}
             return max(Living().most_of(system, batch, step, accumulate, bf16) for step in steps.values())
     except Exception as error:  # a network that looks at numbers: whatever it makes of there being none
         log.debug("memory: no step without numbers: %s", error)
         return None
+
+
+def without_numbers(on_meta: System) -> System:
+    """A copy whose weights and buffers are shapes on the CPU. To be called within the mode that makes such tensors."""
+    fakes: dict[int, Any] = {}  # what deepcopy takes for tensors that it has copied already; a tied weight stays one
+    for tensor in [*on_meta.parameters(), *on_meta.buffers()]:
+        fake = torch.empty_like(tensor, device="cpu")
+        fakes[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
+    return copy.deepcopy(on_meta, fakes)
 
 
 class Living(TorchDispatchMode):
@@ -73,7 +82,7 @@ class Living(TorchDispatchMode):
 
     def most_of(self, system: System, batch: Batch, step: int, accumulate: int, bf16: bool) -> int:
         """Plays a step as `Trainer.play` does, gradients of the step before included; they do not count."""
-        weights = {name: weights_of(module) for name, module in system.players().items()}
+        weights = {name: parameters_of(module) for name, module in system.players().items()}
         everybody = [weight for own in weights.values() for weight in own]
         with self:
             for weight in everybody:
@@ -93,5 +102,5 @@ class Living(TorchDispatchMode):
             objective.total.backward(inputs=weights)
 
 
-def weights_of(module: nn.Module) -> list[Tensor]:
+def parameters_of(module: nn.Module) -> list[Tensor]:
     return [weight for weight in module.parameters() if weight.requires_grad]

@@ -19,6 +19,7 @@ from ganrun.training.hooks.hook import Hook
 from ganrun.training.hooks.tensorboard import TensorBoard
 
 FLOATS = 4  # copies of a grid's pictures on their way to bytes
+LISTED = 100  # bytes for each tensor in a checkpoint's list of content, besides its name
 PNG = 1.5  # bytes for each of the raw pixels: small pictures are enlarged, noise does not compress
 
 
@@ -59,6 +60,14 @@ def held(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optimiz
         weight for one in optimizers.values() for group in one.param_groups for weight in group["params"]
     )
     return stored + gradients, stored
+
+
+def listed(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optimizer]) -> int:
+    """Bytes of the list of content of a checkpoint. The optimizers have made one step, as `held` has them do."""
+    names = [*system.state_dict(), *average.state_dict()]
+    states = [state for optimizer in optimizers.values() for state in optimizer.state.values()]
+    tensors = len(names) + sum(len(state) for state in states)
+    return LISTED * tensors + sum(len(name) for name in set(names))
 
 
 class SavedTensors:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ganrun.common import torchrun
+from ganrun.common.precision import bf16_units
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset, free_on
-from ganrun.data.keeping import free_memory
+from ganrun.data.storage import free_memory
 
 UNKNOWN = 800 * 2**20  # bytes of torch and its libraries, where the system does not tell
 # What lies around a step's tensors, measured on a CPU with benchmarks/memory.py
@@ -78,14 +79,17 @@ class Memory:
         return f"about {mebi(self.total)} at most: {torch_itself}; {self.parts()}{copy}"
 
     def warning(self, device: torch.device, config: Config) -> list[str]:
-        """A line where there is less than that, with what to try; else nothing."""
-        needed, free, where = self.still_needed, free_memory(), "this machine or its control group"
+        """A line if less memory is free than the run needs, with what to try. Ranks on one machine share its memory."""
+        ranks = torchrun.local_size()
+        needed, free, where = ranks * self.still_needed, free_memory(), "this machine or its control group"
         if device.type == "cuda":
-            needed, free, where = self.on_device, free_on(device), str(device)
+            ranks, needed, free, where = 1, self.on_device, free_on(device), str(device)
         if free is None or needed <= free:
             return []
-        ways = ", ".join(ways_out(config, larger=self.turns > self.held + self.copy))
-        return [f"memory: {mebi(needed)} are needed and {where} has {mebi(free)} free: try {ways}"]
+        by = f" by {ranks} ranks" if ranks > 1 else ""
+        ways = ways_out(config, larger=self.turns > self.held + self.copy, bf16=bf16_units(device) is None)
+        way = f"try {', '.join(ways)}" if ways else "no key of this run takes less; close other programs"
+        return [f"memory: {mebi(needed)} are needed{by} and {where} has {mebi(free)} free: {way}"]
 
 
 def mebi(count: float) -> str:
@@ -106,7 +110,7 @@ def of_run(
 ) -> Memory:
     """Of a run that looks at so many images. Measures this process, with whatever it has read and made so far.
 
-    `read` are the bytes of a checkpoint's state, which is let go before the first step.
+    `read` are the bytes of tensors that are here already and counted elsewhere, or let go before the first step.
     """
     give_back()
     data, in_a_file = looked_at(dataset, images)
@@ -119,9 +123,13 @@ def of_run(
 # -- what to try ----------------------------------------------------------------------------------------------------
 
 
-def ways_out(config: Config, larger: bool) -> list[str]:
-    """Overrides that take less memory; first those that help most. `larger`: activations are the larger part."""
-    batch = [*smaller_batch(config), *(["precision=bf16"] if config["precision"] in ("fp32", "tf32") else [])]
+def ways_out(config: Config, larger: bool, bf16: bool = True) -> list[str]:
+    """Overrides that take less memory, first those that help most.
+
+    `larger`: activations are the larger part. `bf16`: the device has units for it; elsewhere it would be very slow.
+    """
+    lower = ["precision=bf16"] if bf16 and config["precision"] in ("fp32", "tf32") else []
+    batch = [*smaller_batch(config), *lower]
     networks = list(narrower("model", config["model"]))[:2]
     size = config["dataset"].get("image_size")
     sides = size if isinstance(size, list) else [size]
@@ -153,7 +161,7 @@ def narrower(place: str, node: Any) -> Iterator[str]:
 
 def looked_at(dataset: Dataset, images: int | None) -> tuple[int, bool]:
     """(bytes of the pictures in memory once so many were drawn, are they a mapped file?). None: all of them."""
-    tensors = [kept for kept in dataset.kept if isinstance(kept, Tensor)]
+    tensors = [kept for kept in dataset.image_stores if isinstance(kept, Tensor)]
     if not tensors or not all(mapped(tensor) for tensor in tensors):
         return dataset.nbytes, False
     each = dataset.nbytes // len(dataset) + len(tensors) * AROUND

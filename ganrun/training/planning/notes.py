@@ -14,6 +14,7 @@ from ganrun.common.types import Config
 from ganrun.config.tree import keys_of
 from ganrun.data.dataset import Dataset
 from ganrun.losses.loss import AdversarialLoss
+from ganrun.systems.roles import Role
 from ganrun.systems.system import System
 from ganrun.training.hooks.hook import Hook
 
@@ -40,7 +41,7 @@ def remarks(
 
 def of_losses(system: System, optimizers: Mapping[str, Optimizer]) -> Iterator[str]:
     """Of every loss, about the optimizer of who pays it."""
-    judges = [optimizer for player, optimizer in optimizers.items() if player.startswith("discriminator")]
+    judges = [optimizer for player, optimizer in optimizers.items() if system.role(player) is Role.DISCRIMINATOR]
     for loss in system.modules():
         if isinstance(loss, AdversarialLoss):
             for judge in judges:

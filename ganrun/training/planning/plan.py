@@ -17,8 +17,9 @@ from ganrun.common import torchrun
 from ganrun.common.device import pick_device, set_threads
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
+from ganrun.common.untrusted import MAX_PICKLE
 from ganrun.config.build import build
-from ganrun.config.builders import build_system, load_dataset
+from ganrun.config.builders import load_dataset
 from ganrun.config.schema import check_own
 from ganrun.data.dataset import Dataset
 from ganrun.training.hooks.hook import Hook
@@ -28,6 +29,7 @@ from ganrun.training.planning import estimates, memory
 from ganrun.training.planning.measure import Choice
 from ganrun.training.planning.memory import Memory
 from ganrun.training.planning.notes import remarks
+from ganrun.training.planning.systems import Systems
 from ganrun.training.planning.trial_steps import rehearse
 
 
@@ -44,6 +46,7 @@ class Plan:
     disk: int  # bytes in the run's folder at its end
     choice: Choice  # what was left open, and measured
     remarks: list[str]  # about parts that go together oddly
+    systems: Systems  # what was built for it, for whoever plays
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
@@ -83,10 +86,12 @@ def plan(
     choice: Choice | None = None,
     state: Mapping[str, Any] | None = None,
     pixels: bool = True,
+    systems: Systems | None = None,
 ) -> Plan:
     """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError.
 
-    `state` is that of the checkpoint that the run goes on from. Without `pixels` no more than a few pictures are
+    `state` is that of the checkpoint that the run goes on from. `systems` are those of an earlier plan of the same run,
+    which differed in what was measured since. Without `pixels` no more than a few pictures are
     decoded: broken ones are not noticed.
     """
     if trust is None:  # what came out of a file has passed this door already
@@ -97,31 +102,48 @@ def plan(
     require_batch(config, dataset)
     if config["batch_size"] % (parts := torchrun.size() * config.get("accumulate", 1)):
         raise UserError(
-            f"batch_size={config['batch_size']} is not divisible by {torchrun.size()} ranks × "
-            f"accumulate={config.get('accumulate', 1)}: choose a multiple of {parts}"
+            f"batch_size={config['batch_size']} is not divisible by {_divisor(config)}: choose a multiple of {parts}, "
+            f"such as batch_size={-(-config['batch_size'] // parts) * parts}"
         )
+    systems = systems or Systems(config, trust)
+    system = systems.on_meta
     with torch.device("meta"):
-        system = build_system(config, trust)
         optimizers, schedules = build_optimizers(config, system, trust)
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
-    activations = rehearse(config, dataset, trust, sum(counts.values()))
+    activations = rehearse(config, dataset, systems)
     hooks = build_hooks(config, Path("."), trust)
     length = length_of(config, dataset)
     if length.steps is None and any(schedule.needs_an_end for schedule in schedules.values()):
         raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
     if config["init_from"] is not None:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
-    held, stored = estimates.held(system, system.drawn_with(), optimizers)
+    held, stored = estimates.held(system, system.ema_module(), optimizers)
+    require_short_list(estimates.listed(system, system.ema_module(), optimizers))
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
     copy = estimates.copies(hooks, stored, length.steps)
     drawing = estimates.drawing(hooks, dataset.channels, dataset.image_size)
     read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
-    needs = memory.of_run(dataset, images, held, activations, largest, drawing, copy, read)
+    needs = memory.of_run(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
     picture = dataset.channels * math.prod(dataset.image_size)
     disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
-    return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said)
+    return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said, systems)
+
+
+def require_short_list(nbytes: int) -> None:
+    """Raises UserError for networks of so many tensors that a checkpoint of them could be written, but not opened."""
+    if nbytes > MAX_PICKLE:
+        raise UserError(
+            f"model: its checkpoints would list {nbytes / MAX_PICKLE:.1f} times as many tensors as a checkpoint may "
+            "have: choose networks with fewer layers"
+        )
+
+
+def _divisor(config: Config) -> str:
+    """What a batch is divided by, in the user's words: the ranks, the parts of gradient accumulation, or both."""
+    ranks, parts = torchrun.size(), f"accumulate={config.get('accumulate', 1)}"
+    return parts if ranks == 1 else f"{ranks} ranks × {parts}"
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:

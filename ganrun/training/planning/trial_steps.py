@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 
 from ganrun.common import torchrun
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
-from ganrun.config.build import FROM_A_FILE, names_only
-from ganrun.config.builders import build_system
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import prepare
 from ganrun.systems.system import Batch
 from ganrun.training.planning import estimates
-from ganrun.training.planning.activations import Shapes, most_of_a_step
+from ganrun.training.planning.activations import most_of_a_step
+from ganrun.training.planning.late_step import ALL_PLAYERS
+from ganrun.training.planning.systems import Systems
 
-REHEARSED = (*range(5), 5040 * 10**5 - 1)  # steps: the first, and one so late that all phases have begun and all move
+REHEARSED = (*range(5), ALL_PLAYERS)  # steps: the first ones, and one after all warm-up phases
 REHEARSABLE = 50_000_000  # weights: beyond that real turns would take too long to wait for
 
 
-def rehearse(config: Config, dataset: Dataset, trust: Sequence[str] | None, weights: int) -> int | None:
+def rehearse(config: Config, dataset: Dataset, systems: Systems) -> int | None:
     """Bytes that the turns of a step take besides weights and gradients; None where that cannot be found out.
 
     Turns with two images are played first. Raises UserError where the parts do not fit each other.
     A user's own classes meet real numbers only: what they keep outside of themselves would be empty tensors for ever.
     """
     share = config["batch_size"] // torchrun.size()
-    kept = saved(config, dataset, trust, share) if weights <= REHEARSABLE else None
-    if not all(names_only(config[part], FROM_A_FILE) for part in ("model", "loss")):
+    weights = sum(weight.numel() for weight in systems.on_meta.parameters())
+    kept = saved(config, dataset, systems, share) if weights <= REHEARSABLE else None
+    if not systems.ours:
         return kept
     items = given(dataset)
     shapes = tuple((name, tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in items.items())
-    found = activations(json.dumps(config, sort_keys=True), tuple(trust) if trust is not None else None, shapes, share)
-    return found if found is not None else kept
-
-
-@lru_cache(maxsize=1)  # a command makes its plan twice: before Hydra makes a folder, and in it
-def activations(config_as_json: str, trust: tuple[str, ...] | None, shapes: Shapes, share: int) -> int | None:
-    config = json.loads(config_as_json)
     bf16 = config["precision"].startswith("bf16")
-    return most_of_a_step(lambda: build_system(config, trust), shapes, share, config.get("accumulate", 1), bf16)
+    found = most_of_a_step(systems.on_meta, shapes, share, config.get("accumulate", 1), bf16)
+    return found if found is not None else kept
 
 
 def given(dataset: Dataset, count: int = 2) -> Batch:
@@ -53,9 +45,9 @@ def given(dataset: Dataset, count: int = 2) -> Batch:
     return dataset.transform(prepare(raw, torch.device("cpu")))
 
 
-def saved(config: Config, dataset: Dataset, trust: Sequence[str] | None, share: int) -> int:
+def saved(config: Config, dataset: Dataset, systems: Systems, share: int) -> int:
     """Bytes that real turns keep for their backward passes, told from two and four images."""
-    system, bf16 = build_system(config, trust), config["precision"].startswith("bf16")
+    system, bf16 = systems.copy(), config["precision"].startswith("bf16")
 
     def most(images: int, step: int) -> int:
         return estimates.saved(system, system.turns(step), given(dataset, images), bf16)

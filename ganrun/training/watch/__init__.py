@@ -1,1 +1,1 @@
-"""watch: what can go wrong with a run, a class each, told from its numbers alone."""
+"""What can go wrong with a run: one class for each symptom, found in the run's numbers alone."""

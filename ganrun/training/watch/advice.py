@@ -1,4 +1,4 @@
-"""advice: overrides for a finding, in the words of the run's own config."""
+"""Overrides that may help, computed from the run's own config."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def rate(config: Config, player: str) -> float:
 
 
 def with_rate(config: Config, player: str, factor: float) -> str:
-    """optimizer.players.discriminator.lr=5e-05: so many times the rate it has, with two digits."""
+    """optimizer.players.discriminator.lr=5e-05: `factor` times its learning rate, with two digits."""
     return f"optimizer.players.{player}.lr={rate(config, player) * factor:.2g}"
 
 
 def tamer_game(config: Config) -> str:
-    """A loss that keeps the discriminator smooth; stronger penalties where it has them already."""
+    """A loss whose penalties keep the discriminator smooth; ten times those penalties where the run has them."""
     penalties = config.get("loss", {}).get("penalties") or {}
     gammas = {name: node["gamma"] for name, node in penalties.items() if isinstance(node, Mapping) and "gamma" in node}
     if not gammas:

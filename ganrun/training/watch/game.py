@@ -1,4 +1,4 @@
-"""The game is out of balance: the discriminator has won, or the losses swing."""
+"""The two players are out of balance: the discriminator has won, or the losses oscillate."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ganrun.training.watch.symptom import Config, Finding, Row, Streak, Symptom,
 class DiscriminatorWins(Symptom):
     """Its accuracy is at least `accuracy` and its adversarial loss at most `loss`, for `steps` steps.
 
-    Not said before step `wait`: most healthy games begin so. Losses that go below zero (WGAN's) have no such end.
+    Not reported before step `wait`: most healthy runs begin so. Losses below zero (WGAN's) never count as won.
     """
 
-    of_samples_from_noise = True  # where the generator is also told the answer, it learns from a lost game too
+    of_samples_from_noise = True  # with a target picture, a generator learns without the discriminator
 
     def __init__(
         self, accuracy: Share = 0.99, loss: Weight = 0.005, steps: Natural = 400, wait: Natural = 1000
@@ -26,6 +26,8 @@ class DiscriminatorWins(Symptom):
 
     def look(self, row: Row, config: Config) -> Finding | None:
         for player, accuracy in players(row, "accuracy"):
+            if not self.discriminates(player):
+                continue
             terms = [value for key, value in row.items() if key.startswith(f"{player}/adversarial")]
             lost = accuracy >= self.accuracy and all(0 <= term <= self.loss for term in terms)
             rows, steps, since = self.streak.so(player, row["step"], lost)
@@ -40,9 +42,9 @@ class DiscriminatorWins(Symptom):
 
 
 class Oscillation(Symptom):
-    """A loss swings around its own mean: by more than `swing` times it, with `turns` changes of side in `rows` logs.
+    """A loss oscillates: in `rows` logs it lies on average `swing` times its mean from its mean, and crosses it often.
 
-    Of losses that never go below zero, whose mean is a scale.
+    `turns`: crossings of the mean. Only for losses that never go below zero: only then is their mean a scale.
     """
 
     def __init__(self, swing: Weight = 0.5, turns: Natural = 6, rows: Count = 20) -> None:
@@ -74,6 +76,6 @@ class Oscillation(Symptom):
 
 
 def changes_of_side(deviations: list[float], least: float) -> int:
-    """How often a series goes from above +least to below -least or back."""
+    """How often a series goes from above +least to below -least, or back."""
     sides = [deviation > 0 for deviation in deviations if abs(deviation) > least]
     return sum(one != other for one, other in pairwise(sides))

@@ -1,4 +1,4 @@
-"""Gradients that vanish or explode, by what they usually are in this run."""
+"""Gradients that vanish or explode, compared with the usual ones of this run."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ FEW = 5  # measurements until a norm counts as usual
 
 
 class Usual:
-    """The usual norm of each player: the geometric mean, the latest tenth by tenth, of those that were not strange."""
+    """The usual gradient norm of each player: a geometric mean in which each new norm weighs a tenth.
+
+    Norms that look wrong are not added.
+    """
 
     def __init__(self) -> None:
         self.logs: dict[str, float] = {}
         self.counts: dict[str, int] = {}
 
     def of(self, player: str) -> float | None:
-        """None while too few have been seen."""
+        """None while there are fewer than FEW norms."""
         return math.exp(self.logs[player]) if self.counts.get(player, 0) >= FEW else None
 
     def add(self, player: str, norm: float) -> None:
-        if norm <= 0:  # a hinge that is content has no gradient at all: no scale for what comes after
+        if norm <= 0:  # a hinge loss may have no gradient at all: nothing to compare later norms with
             return
         count = self.counts[player] = self.counts.get(player, 0) + 1
         before = self.logs.get(player, 0.0)
@@ -31,9 +34,9 @@ class Usual:
 
 
 class GradientVanishes(Symptom):
-    """A player's gradient norm is below `fraction` of what it was, or of `weights` times its weights', for `steps`.
+    """For `steps` steps a player's gradient norm is below `fraction` of the usual one, or `weights` of its weight norm.
 
-    Not of discriminators: theirs vanishes where they win, which is another symptom.
+    Discriminators are left out: their gradient vanishes when they win, which is another symptom.
     """
 
     def __init__(self, fraction: Weight = 1e-3, weights: Weight = 1e-10, steps: Natural = 150) -> None:
@@ -43,7 +46,7 @@ class GradientVanishes(Symptom):
     def look(self, row: Row, config: Config) -> Finding | None:
         found = None
         for player, norm in players(row, "gradient_norm"):
-            if player.startswith("discriminator"):
+            if self.discriminates(player):
                 continue
             usual = self.usual.of(player)
             least = max(self.fraction * (usual or 0.0), self.weights * row.get(f"{player}/weight_norm", 0.0))
@@ -54,14 +57,21 @@ class GradientVanishes(Symptom):
                 was = f", it was {usual:.2g}" if usual else ""
                 found = Finding(
                     f"{player}'s gradient vanishes: its norm is {norm:.2g}{was}, for {steps} steps",
-                    remedy(row, config, player),
+                    self.remedy(row, config, player),
                     since,
                 )
         return found
 
+    def remedy(self, row: Row, config: Config, player: str) -> str:
+        """A slower discriminator, which is too sure for the player to learn from; without one, a slower player."""
+        judge = next((name for name, _ in players(row, "gradient_norm") if self.discriminates(name)), player)
+        if judge == player:
+            return with_rate(config, player, 0.25)
+        return f"{with_rate(config, judge, 0.25)} or {tamer_game(config)}"
+
 
 class GradientExplodes(Symptom):
-    """A player's gradient norm is above `factor` times what it was and above its weights' own norm, for `steps`."""
+    """For `steps` steps a player's gradient norm is above `factor` times the usual one and above its weight norm."""
 
     def __init__(self, factor: Weight = 300.0, steps: Natural = 100) -> None:
         self.factor, self.steps = factor, steps
@@ -82,11 +92,3 @@ class GradientExplodes(Symptom):
                     since,
                 )
         return found
-
-
-def remedy(row: Row, config: Config, player: str) -> str:
-    """A generator starves where the discriminator is too sure; the others where their own rate threw them off."""
-    judge = next((name for name, _ in players(row, "gradient_norm") if name.startswith("discriminator")), player)
-    if judge == player:
-        return with_rate(config, player, 0.25)
-    return f"{with_rate(config, judge, 0.25)} or {tamer_game(config)}"

@@ -1,4 +1,4 @@
-"""measures: of pictures and labels, in a number each."""
+"""Numbers that describe pictures and their labels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 32  # pixels: larger pictures are compared by their means
+SIDE = 32  # pixels: larger pictures are averaged down to this side
 
 
 def flat(images: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, D) float32, of sides up to 32."""
+    """(N, C, H, W) -> (N, D) float32 pixels, averaged down to at most 32 × 32."""
     images = images.detach().float()
     height, width = images.shape[2:]
     if max(height, width) > SIDE:
@@ -21,7 +21,7 @@ def flat(images: Tensor) -> Tensor:
 
 
 def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
-    """(N, C, H, W) -> () the mean distance of two, or with (N,) labels of two of one class; NaN without a pair."""
+    """(N, C, H, W) -> () the mean distance of two pictures, with labels (N,) of one class; NaN without a pair."""
     distances = torch.cdist(flat(images), flat(images))
     pairs = torch.ones_like(distances, dtype=torch.bool)
     if labels is not None:
@@ -30,15 +30,15 @@ def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
 
 
 class Sight(NamedTuple):
-    """How well labels can be seen in pictures."""
+    """Whether pictures that look alike have the same label."""
 
-    share: float  # of pictures whose nearest other one has the same label
-    chance: float  # of two pictures to have the same label
+    share: float  # of pictures whose nearest neighbour has the same label
+    chance: float  # that two random pictures have the same label
     errors: float  # by how many standard errors the first is above the second
 
 
 def sight(images: Tensor, labels: Tensor) -> Sight:
-    """(N, C, H, W), (N,) -> how often the nearest other picture has the same label, beside chance."""
+    """(N, C, H, W), (N,) -> how often the nearest neighbour has the same label, compared with chance."""
     distances = torch.cdist(flat(images), flat(images)).fill_diagonal_(torch.inf)
     share = (labels[distances.argmin(1)] == labels).float().mean().item()
     count = len(labels)
@@ -48,6 +48,6 @@ def sight(images: Tensor, labels: Tensor) -> Sight:
 
 
 def preference(right: Tensor, wrong: Tensor) -> float:
-    """(N,) verdicts with right and with wrong labels -> the mean difference, in standard deviations of it."""
+    """(N,) logits with right and with wrong labels -> their mean difference, in its standard deviations."""
     difference = (right - wrong).double()
     return (difference.mean() / difference.std().clamp_min(1e-12)).item()

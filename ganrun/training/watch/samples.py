@@ -1,4 +1,4 @@
-"""Samples that are all alike, and labels that tell nothing of them."""
+"""Samples that are all alike (mode collapse), and labels that have nothing to do with the pictures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ KINDS = {"diversity": "samples", "diversity_in_class": "samples of one class"}
 
 
 class ModeCollapse(Symptom):
-    """Samples of fixed noise lie nearer to each other than `fall` times what they did at their best, for `steps`.
+    """For `steps` steps the mean distance of samples is below `fall` times its best, and below half of the reals'.
 
-    And than half of what reals do. What was before step `wait` does not count: healthy runs begin with pictures that
-    are all alike, and need their time: only from step `late` on is it a fault to have stayed below `least` times reals.
+    Steps before `wait` do not count: healthy runs begin with pictures that are all alike. From step `late` on, a
+    distance that is still below `least` times the reals' counts too.
     """
 
     of_samples_from_noise = True
@@ -48,12 +48,12 @@ class ModeCollapse(Symptom):
 
 
 class LabelsTellNothing(Symptom):
-    """Neither the pictures nor the game know anything of the labels.
+    """The labels have nothing to do with the pictures, by two signs together.
 
-    `samples/label_sight` is by how many standard errors the nearest other real more often has the same label than
-    chance would have it: below `sight` the labels cannot be seen in the pixels, which alone is no fault. It is one if,
-    over `steps`, the discriminator prefers right labels to wrong ones by less than `gap` standard deviations, or names
-    the classes of reals no better than the share of the largest and `lift` of the rest.
+    In the pixels: `samples/label_sight`, by how many standard errors the nearest neighbour of a real picture has the
+    same label more often than chance, is below `sight`. In training: for `steps` steps the discriminator prefers right
+    labels to wrong ones by less than `gap` standard deviations; or it names the classes of reals hardly better than
+    always the largest class would, by less than `lift` of the rest.
     """
 
     reads = "samples/"
@@ -80,9 +80,9 @@ class LabelsTellNothing(Symptom):
         )
 
     def blindness(self, row: Row) -> str | None:
-        """What the discriminator makes of the labels, in words; "" if something, None if this row does not tell."""
+        """In words, that the discriminator does not use the labels; "" where it does, None where no number tells."""
         for player, accuracy in players(row, "class_accuracy"):
-            if player.startswith("discriminator"):
+            if self.discriminates(player):
                 chance = self.largest + self.lift * (1 - self.largest)
                 return f"{player} names the class of {accuracy:.1%} of reals" if accuracy < chance else ""
         if (gap := row.get("samples/label_gap")) is None:
@@ -93,7 +93,7 @@ class LabelsTellNothing(Symptom):
 
 
 def against_collapse(config: Config) -> str:
-    """What compares the images of a batch, where the discriminator can."""
+    """An override that makes the discriminator compare the images of a batch, or a model that resists collapse."""
     discriminator = config.get("model", {}).get("discriminator") or {}
     inner = "network." if "network" in discriminator else ""
     known = discriminator.get("network", discriminator)

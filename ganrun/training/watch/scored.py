@@ -1,4 +1,4 @@
-"""Scores that come back from their best, and classes that have gone."""
+"""Scores that get worse again, and classes that disappear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOWER, HIGHER = "lower", "higher"
 class ScoreRebounds(Symptom):
     """A score is `factor` times worse than its best, for `times` scores in a row.
 
-    `watched` says of the beginning of a score's name which way it is better; the others are not watched.
+    `watched`: the beginning of a score's name, and whether lower or higher is better. Other scores are not watched.
     """
 
     reads = "score/"
@@ -51,7 +51,7 @@ class ScoreRebounds(Symptom):
 
 
 class ClassGone(Symptom):
-    """A class that was there has less than `least` times an equal share of the samples, `times` scores in a row."""
+    """A class that samples had falls below `least` times an equal share of them, `times` scores in a row."""
 
     reads = "score/"
 

@@ -1,16 +1,19 @@
-"""Symptom: one way in which a run goes wrong, told from its numbers."""
+"""Symptom: one way in which a run goes wrong, found in its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from ganrun.systems.roles import Role
 
 Row = Mapping[str, float]  # "step" and what was read there: player/term, player/gradient_norm, samples/diversity, ...
 Config = Mapping[str, Any]
 
 
 class Finding(NamedTuple):
-    """What was seen, with numbers; the override to try; the step since which it has been so."""
+    """What was found, with numbers; the override to try; the step since which it has been so."""
 
     saw: str
     advice: str
@@ -18,29 +21,37 @@ class Finding(NamedTuple):
 
 
 class Symptom:
-    """Is shown every row of a run in order, and remembers what it needs of them.
+    """Gets every row of a run in order, and remembers what it needs.
 
-    A resumed run shows the rows of metrics.jsonl again: all that a symptom knows comes from rows. With
-    `of_samples_from_noise` it means nothing where the system draws from pictures, and is left out there.
+    A resumed run reads the rows of metrics.jsonl again, so a symptom may use nothing but rows. With
+    `of_samples_from_noise` it is left out where the system needs pictures as inputs.
     """
 
     of_samples_from_noise = False
-    reads = "/gradient_norm"  # part of a key of the rows that can tell that it is over
+    roles: Mapping[str, Role] = MappingProxyType({})  # of the players, by name
+    reads = "/gradient_norm"  # part of a key; only rows with such a key can show that the symptom has ended
+
+    def begin(self, roles: Mapping[str, Role]) -> None:
+        """Called before the first row of a run, with the role of each player."""
+        self.roles = roles
+
+    def discriminates(self, player: str) -> bool:
+        return self.roles.get(player) is Role.DISCRIMINATOR
 
     def look(self, row: Row, config: Config) -> Finding | None:
-        """What is wrong at this row, None while nothing is; said again at each row as long as it lasts."""
+        """What is wrong at this row, at each row as long as it lasts; None where nothing is."""
         raise NotImplementedError
 
 
 class Streak:
-    """Since when something has been so without a break, by key."""
+    """For each key, since when something has been true without a break."""
 
     def __init__(self) -> None:
         self.held: dict[str, tuple[int, int]] = {}  # rows, step of the row before the first
         self.last: dict[str, int] = {}
 
     def so(self, key: str, step: float, holds: bool) -> tuple[int, int, int]:
-        """(rows in a row, the steps that they cover, the step since which); zeros while it does not hold."""
+        """(rows in a row, the steps they cover, the step since which it holds); zeros where it does not hold."""
         before = self.last.get(key, int(step))
         self.last[key] = int(step)
         if not holds:

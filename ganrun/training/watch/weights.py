@@ -1,4 +1,4 @@
-"""Weights that do not move, or move far too fast."""
+"""Weights that do not change, or change far too fast."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from ganrun.common.bounds import Natural, Weight
 from ganrun.training.watch.advice import rate, with_rate
 from ganrun.training.watch.symptom import Config, Finding, Row, Streak, Symptom, players
 
-HEALTHY = 0.0005  # of its own norm that a network grows in a step of a good run
+HEALTHY = 0.0005  # the part of its norm by which a network's weights grow in a step of a good run
 
 
 class StandsStill(Symptom):
-    """The norm of a player's weights has not changed for `steps`, though it played and its rate is not at its end.
+    """The norm of a player's weights has not changed for `steps` steps, though it had turns and a learning rate.
 
-    The watchdog measures no norm of players whose schedule has brought them to rest.
+    The watchdog measures no weight norm of a player whose schedule has ended near a learning rate of 0.
     """
 
     def __init__(self, steps: Natural = 150) -> None:
@@ -37,7 +37,7 @@ class StandsStill(Symptom):
 
 
 class RateTooHigh(Symptom):
-    """The norm of a player's weights grows by more than `growth` of itself in a step, from one log to the next."""
+    """Between two logs, the norm of a player's weights grows by more than `growth` of itself a step."""
 
     def __init__(self, growth: Weight = 0.0025) -> None:
         self.growth = growth

@@ -18,6 +18,7 @@ from ganrun.training.hooks import console
 from ganrun.training.hooks.bar import News, drawn, initials, line
 from ganrun.training.hooks.console import Console
 from ganrun.training.length import Length
+from ganrun.training.record import StepRecord
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -29,7 +30,11 @@ def played(
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(console.time, "monotonic", lambda: clock.now)
     trainer = SimpleNamespace(
-        step=0, progress=0.0, length=length, stream=SimpleNamespace(batch_size=8), logged=None, stopped=None
+        step=0,
+        progress=0.0,
+        length=length,
+        stream=SimpleNamespace(batch_size=8),
+        control=SimpleNamespace(stopped=None, alarms=[]),
     )
     hook = Console(tmp_path, {})
     with caplog.at_level(logging.INFO, "ganrun.progress"):
@@ -38,8 +43,8 @@ def played(
             clock.now += 60 if step == 1 else seconds
             trainer.step = step
             trainer.progress = step / length.steps if length.steps else (clock.now - 60) / (60 * length.minutes)
-            trainer.logged = {"generator/adversarial": 1.5} if step in logs else None
-            hook.on_step(trainer)
+            means = {"generator/adversarial": 1.5} if step in logs else None
+            hook.on_step(trainer, StepRecord(step, 8 * step, means))
     return [record.getMessage() for record in caplog.records]
 
 
@@ -76,8 +81,8 @@ def test_the_time_left_is_told_once_it_can_be_known_and_without_the_first_step(m
 def test_what_the_watchdog_found_is_said_once_more_at_the_end(monkeypatch, caplog, tmp_path) -> None:
     alarms = ["watchdog  step 35: generator stands still; try optimizer.lr=1e-4", "watchdog  step 40: x; try y"]
     trainer = SimpleNamespace(
-        step=50, progress=1.0, length=Length(steps=50), stream=SimpleNamespace(batch_size=8), logged=None,
-        stopped=alarms[1], alarms=alarms,
+        step=50, progress=1.0, length=Length(steps=50), stream=SimpleNamespace(batch_size=8),
+        control=SimpleNamespace(stopped=alarms[1], alarms=alarms),
     )  # fmt: skip
     hook = Console(tmp_path, {})
     with caplog.at_level(logging.INFO, "ganrun.progress"):
@@ -132,16 +137,17 @@ here.shown()
 def shown() -> None:
     """A run of 60 steps on the terminal, in the midst of which the watchdog speaks."""
     trainer = SimpleNamespace(
-        step=0, progress=0.0, length=Length(steps=60), stream=SimpleNamespace(batch_size=8), stopped=None,
-        logged={"discriminator/adversarial": 0.6931, "generator/adversarial": 12.345}, alarms=["watchdog  step 30: x"],
+        step=0, progress=0.0, length=Length(steps=60), stream=SimpleNamespace(batch_size=8),
+        control=SimpleNamespace(stopped=None, alarms=["watchdog  step 30: x"]),
     )  # fmt: skip
+    means = {"discriminator/adversarial": 0.6931, "generator/adversarial": 12.345}
     hook = Console(Path("."), {}, seconds=0)
     hook.on_start(trainer)
     for step in range(1, 61):
         trainer.step, trainer.progress = step, step / 60
         if step == 30:
             logging.getLogger("ganrun").warning("watchdog  step 30: x")
-        hook.on_step(trainer)
+        hook.on_step(trainer, StepRecord(step, 8 * step, means))
     hook.on_end(trainer)
 
 

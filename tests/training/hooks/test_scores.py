@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganrun.checkpoints import load
-from ganrun.checkpoints.checkpoint import plain
+from ganrun.checkpoints.checkpoint import to_builtin
 from ganrun.cli import composition
 from ganrun.commands import evaluate
 from ganrun.evaluation.results import read
@@ -42,7 +42,7 @@ def test_a_run_scores_itself_as_eval_would(scored: Path) -> None:
 def test_scoring_leaves_no_trace_in_training(scored: Path, tiny, tmp_path: Path) -> None:
     alone = runs.train(tiny("model=mlp", "steps=20", "hooks=quiet"), tmp_path / "alone")
     state = load.load_checkpoint(str(scored), "ckpt")
-    mine = plain(alone.state_dict())
+    mine = to_builtin(alone.state_dict())
     for part in ("system", "average"):
         assert differences(state[part], mine[part]) == []
 

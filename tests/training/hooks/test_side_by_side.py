@@ -9,6 +9,8 @@ from PIL import Image
 
 from ganrun.training import runs
 from ganrun.training.hooks.grids import side_by_side
+from ganrun.training.rendering import examples
+from tests.training.hooks.last import Last
 
 
 def test_panels_stand_side_by_side_and_small_ones_are_enlarged() -> None:
@@ -33,11 +35,12 @@ def test_a_cell_of_the_grid_holds_source_output_and_target_with_the_logit_below(
     """Four cells of three digits enlarged to 64 pixels, two in a row, two pixels between them."""
     words = ["model=pix2pix", "steps=1", "hooks.tensorboard=null", "grids.verdicts=true"]
     trainer = runs.assemble(tiny(*words), tmp_path)
+    trainer.hooks.append(last := Last())
     trainer.fit()
     picture = Image.open(tmp_path / "grids/step_000001.png")
     assert picture.size == (2 * (3 * 64 + 2) + 2, 2 * (64 + 12 + 2) + 2)
     assert not (tmp_path / "grids/real.png").exists(), "the targets are in every grid"
-    assert torch.equal(trainer.pictures["grid"][:1, 2:66, 130:194], shown(trainer.examples(4)["target"][0]))
+    assert torch.equal(last.record.pictures["grid"][:1, 2:66, 130:194], shown(examples(trainer, 4)["target"][0]))
 
 
 def shown(image):

@@ -12,8 +12,10 @@ import torch
 from ganrun.checkpoints import load as load_
 from ganrun.checkpoints.checkpoint import load
 from ganrun.training import runs
-from ganrun.training.hooks.hook import Hook
+from ganrun.training.hooks.hook import Hook, Stage
 from ganrun.training.hooks.watchdog import Samples, Watchdog
+from ganrun.training.record import StepRecord
+from ganrun.training.rendering import load_batch
 from ganrun.training.trainer import Trainer
 from ganrun.training.watch.measures import preference, sight, spread
 
@@ -25,7 +27,7 @@ class Fault(Hook):
 
     player, factor, at = "generator", 0.0, 20
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if trainer.step == self.at:
             type(self).at = -1
             for group in trainer.optimizers[self.player].param_groups:
@@ -39,9 +41,11 @@ class Jump(Fault):
 class Scores(Hook):
     """A score that gets worse and worse."""
 
-    def on_step(self, trainer: Trainer) -> None:
+    stage = Stage.MEASURE
+
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if trainer.step % 4 == 0:
-            trainer.scores["fid_x@10k"] = float(trainer.step)
+            record.scores["fid_x@10k"] = float(trainer.step)
 
 
 def faulty(tiny, fault: type[Hook], *words: str) -> dict:
@@ -71,12 +75,12 @@ def test_a_generator_whose_rate_becomes_zero_is_flagged_once_in_log_status_and_m
     assert alarms(tmp_path) == [(35, "alarm/stands_still")]
     status = json.loads((tmp_path / "status.json").read_text())
     assert status == {"state": "finished", "step": 80, "reason": None, "alarms": [line]}
-    assert trainer.exit_code == 0
+    assert trainer.control.exit_code == 0
 
 
 def test_with_stop_the_run_ends_there_saved_and_with_exit_code_1(tiny, tmp_path) -> None:
     trainer = runs.train(faulty(tiny, Fault, "steps=80", "watchdog.action=stop"), tmp_path)
-    assert (trainer.step, trainer.exit_code) == (35, 1)
+    assert (trainer.step, trainer.control.exit_code) == (35, 1)
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["state"] == "stopped"
     assert "generator stands still" in status["reason"]
@@ -90,7 +94,7 @@ def test_with_rollback_it_goes_on_from_before_what_was_seen_at_half_the_rates(ti
     said = [record.getMessage() for record in caplog.records]
     assert any("discriminator's learning rate is far too high" in line for line in said)
     assert any("Back to step 11, with 0.5 times the learning rates (rollback 1 of 3)" in line for line in said)
-    assert (trainer.step, trainer.setbacks) == (60, 1)
+    assert (trainer.step, trainer.rates.setbacks) == (60, 1)
     assert rows(tmp_path)[-1]["discriminator/lr"] == pytest.approx(1e-4)
     assert alarms(tmp_path) == []  # that future was given up
     assert len(json.loads((tmp_path / "status.json").read_text())["alarms"]) == 1
@@ -151,7 +155,7 @@ def test_a_judge_that_was_told_the_label_prefers_the_right_one(tiny, tmp_path) -
     trainer = runs.assemble(tiny("model=cgan", "batch_size=32", *QUICK[1:]), tmp_path)
     samples = Samples.of(trainer, 20)
     assert samples is not None
-    batch = trainer.prepared(0)
+    batch = load_batch(trainer, 0)
     centres = torch.stack([batch["image"][batch["label"] == k].mean(0) for k in range(10)])
 
     def judge(images, labels):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from ganrun.systems.roles import Role
 from ganrun.training.watch.advice import tamer_game, with_rate
 from ganrun.training.watch.game import DiscriminatorWins, Oscillation
 from ganrun.training.watch.gradients import GradientExplodes, GradientVanishes
@@ -16,9 +17,18 @@ from ganrun.training.watch.weights import RateTooHigh, StandsStill
 
 CONFIG = {"optimizer": {"lr": 2e-4, "players": {"discriminator": {"lr": 4e-4}}}, "loss": {}, "model": {}}
 
+ROLES = {
+    "discriminator": Role.DISCRIMINATOR,
+    "discriminators": Role.DISCRIMINATOR,
+    "generator": Role.GENERATOR,
+    "judge": Role.DISCRIMINATOR,
+    "encoder": Role.OTHER,
+}
+
 
 def shown(symptom: Symptom, rows: Iterable[dict[str, float]], every: int = 50) -> tuple[int, Finding] | None:
     """The step of the first finding, and what it says; a row each `every` steps."""
+    symptom.begin(ROLES)
     for number, row in enumerate(rows, 1):
         if (finding := symptom.look({"step": every * number, **row}, CONFIG)) is not None:
             return every * number, finding
@@ -60,6 +70,11 @@ def test_healthy_games_begin_with_a_discriminator_that_knows_all() -> None:
 
 def test_a_wasserstein_loss_is_never_won_however_often_it_is_right() -> None:
     assert shown(DiscriminatorWins(), [game(1.0, -8.0)] * 60) is None
+
+
+def test_only_a_discriminator_can_win() -> None:
+    rows = [{"encoder/accuracy": 1.0, "encoder/adversarial": 0.0}] * 60
+    assert shown(DiscriminatorWins(), rows) is None
 
 
 def test_one_of_several_discriminators_may_still_have_something_to_learn() -> None:

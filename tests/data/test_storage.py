@@ -8,11 +8,11 @@ import torch
 from pictures import encoded, noise
 
 from ganrun.common.untrusted import only_reads
-from ganrun.data import keeping as room
+from ganrun.data import storage as module
+from ganrun.data.cache_folder import user_cache
 from ganrun.data.dataset import Dataset
 from ganrun.data.folder import Folder
-from ganrun.data.keeping import Keeping
-from ganrun.data.places import user_cache
+from ganrun.data.storage import Storage
 
 
 @pytest.mark.parametrize(
@@ -32,24 +32,24 @@ from ganrun.data.places import user_cache
 )
 def test_a_value_that_means_nothing_is_named(key, value):
     with pytest.raises(ValueError, match=f"dataset.{key}={value} must be"):
-        Keeping(**{key: value})
+        Storage(**{key: value})
 
 
 def test_automatically_only_many_pictures_are_kept_in_the_users_cache_folder(tree, monkeypatch):
     root = str(tree("0.png", "1.png", "2.png"))
     assert Folder(root).workers is None
     assert not (user_cache() / "images").exists()
-    monkeypatch.setattr(room, "SMALL", 2)
+    monkeypatch.setattr(module, "SMALL", 2)
     Folder(root)
     assert list((user_cache() / "images").glob("*.npy"))
-    assert Keeping(cache=None).folder(10**6) is None
+    assert Storage(cache=None).folder(10**6) is None
 
 
 def test_what_fits_in_half_of_the_memory_is_decoded_and_more_is_streamed(tree, monkeypatch, caplog):
     root, size = str(tree("0.png", "1.png")), 2 * 3 * 8 * 8
-    monkeypatch.setattr(room, "free_memory", lambda: 2 * size)
+    monkeypatch.setattr(module, "free_memory", lambda: 2 * size)
     assert Folder(root, cache=None).workers is None
-    monkeypatch.setattr(room, "free_memory", lambda: 2 * size - 1)
+    monkeypatch.setattr(module, "free_memory", lambda: 2 * size - 1)
     assert Folder(root, cache=None, workers=3).workers == 3
     assert "more than half of the free memory" in caplog.text
     assert Folder(root, cache=None, mode="memory").workers is None
@@ -67,13 +67,13 @@ def test_a_read_only_cache_of_somebody_else_is_used(tree, tmp_path):
 
 
 def test_free_memory_is_known_here():
-    assert (room.free_memory() or 0) > 2**20
+    assert (module.free_memory() or 0) > 2**20
 
 
 def test_workers_are_one_less_than_cores(monkeypatch):
     for cores, workers in ((1, 1), (2, 1), (4, 3), (64, 8)):
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
-        assert Keeping().processes == workers
+        assert Storage().processes == workers
 
 
 def test_images_lie_on_the_device_when_they_fit(monkeypatch):

@@ -10,7 +10,7 @@ NEW = ("memory.max", "memory.current", "inactive_file")
 OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
-def left(membership: Path = MEMBERSHIP, mounted: Path = MOUNTED) -> int | None:
+def bytes_left(membership: Path = MEMBERSHIP, mounted: Path = MOUNTED) -> int | None:
     """Bytes until the narrowest group is full; None where there is no group with a limit.
 
     Each group above this process's own has a limit too. What files take counts as free: it is given up when asked for.

@@ -12,7 +12,7 @@ from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
 from ganrun.config.builders import _load_dataset, load_dataset
 from ganrun.data.decode import Decoder
-from ganrun.data.keeping import GLIMPSED, glimpse
+from ganrun.data.storage import PREVIEWED, preview
 
 COUNT = 60
 TINY = ["batch_size=16", "steps=2", "device=cpu", "threads=1", "hooks=quiet"]
@@ -110,10 +110,10 @@ def test_a_dry_run_of_nothing_but_broken_pictures_is_refused_and_of_a_few_says_s
 
 def test_a_glimpse_ends_with_its_block() -> None:
     def fail() -> None:
-        with glimpse():
-            assert GLIMPSED.get()
+        with preview():
+            assert PREVIEWED.get()
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert not GLIMPSED.get()
+    assert not PREVIEWED.get()

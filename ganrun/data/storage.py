@@ -1,4 +1,4 @@
-"""Keeping: where decoded pictures live, decided from their size before any is decoded (no torch here)."""
+"""Storage: where decoded pictures live, decided from their size before any is decoded (no torch here)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ganrun.data import groups
+from ganrun.data import cgroups
 from ganrun.data.cache import Cache
+from ganrun.data.cache_folder import user_cache
 from ganrun.data.decode import Decoder, decode_all, shared
 from ganrun.data.listing import Listing
-from ganrun.data.places import user_cache
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Keeping:
+class Storage:
     """What a user may say of it; see conf/dataset/folder.yaml. Raises ValueError for a value that means nothing."""
 
     mode: str = "auto"
@@ -58,13 +58,13 @@ class Keeping:
             return user_cache() / "images" if count > SMALL else None
         return Path(self.cache).expanduser() if self.cache else None
 
-    def keep(self, listing: Listing, decoder: Decoder) -> tuple[np.ndarray, dict[int, str]] | None:
+    def load(self, listing: Listing, decoder: Decoder) -> tuple[np.ndarray, dict[int, str]] | None:
         """All sound images (N, C, H, W) uint8, in memory or mapped into it, and {index: what is wrong} of the others.
 
         None where each is to be decoded whenever it is drawn: by wish, for lack of memory, or for lack of a cache,
-        which is said in one warning; and in a `glimpse`.
+        which is said in one warning; and in a `preview`.
         """
-        if self.mode == "stream" or GLIMPSED.get():
+        if self.mode == "stream" or PREVIEWED.get():
             return None
         folder = self.folder(len(listing))
         problem = "" if folder else scarce(math.prod((len(listing), decoder.channels, *decoder.size)))
@@ -80,24 +80,24 @@ class Keeping:
             log.warning("%s: pictures are decoded into memory", problem)
         return decoded(listing, decoder)
 
-    def keeps(self, listing: Listing, decoder: Decoder) -> int:
+    def planned_bytes(self, listing: Listing, decoder: Decoder) -> int:
         """The bytes that `keep` would give, told before anything is decoded; 0 where it would give None."""
         size = math.prod((len(listing), decoder.channels, *decoder.size))
         lacking = self.mode == "auto" and not self.folder(len(listing)) and scarce(size)
         return 0 if self.mode == "stream" or lacking else size
 
 
-GLIMPSED: ContextVar[bool] = ContextVar("glimpsed", default=False)
+PREVIEWED: ContextVar[bool] = ContextVar("previewed", default=False)
 
 
 @contextmanager
-def glimpse() -> Iterator[None]:
+def preview() -> Iterator[None]:
     """Data sets made within the block list their pictures and decode but a few: all that a plan needs to know."""
-    before = GLIMPSED.set(True)
+    before = PREVIEWED.set(True)
     try:
         yield
     finally:
-        GLIMPSED.reset(before)
+        PREVIEWED.reset(before)
 
 
 def is_number(value: object) -> bool:
@@ -132,5 +132,5 @@ def free_memory() -> int | None:
             return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         except (AttributeError, OSError, ValueError):
             return None
-    limit = groups.left()
+    limit = cgroups.bytes_left()
     return free if limit is None else min(free, limit)

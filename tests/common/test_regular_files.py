@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.common.reading import read_regular, read_text
+from ganrun.common.regular_files import read_regular, read_text
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     assert read_regular(path, 5) == b"12345"
-    with pytest.raises(ValueError, match="larger than the 4 bytes"):
+    with pytest.raises(ValueError, match="larger than the limit of 4 bytes"):
         read_regular(path, 4)
 
 

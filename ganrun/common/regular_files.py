@@ -1,4 +1,4 @@
-"""reading: a file that somebody else may have made, opened once, and no larger than a caller can use. No torch."""
+"""Reads regular files only, opened once and up to a size limit: pipes and devices are refused. No torch."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def read_regular(path: Path, limit: int) -> bytes:
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
-            raise ValueError(f"{path} is larger than the {limit:,} bytes that it may have")
-        return file.read(size)  # so much room is made at once: never `limit`; what it grows by is for later
+            raise ValueError(f"{path} is larger than the limit of {limit:,} bytes")
+        return file.read(size)  # allocates `size` bytes, never `limit`; bytes appended meanwhile are not read
 
 
 def read_text(path: Path, limit: int) -> str:

@@ -1,4 +1,4 @@
-"""apart: one pass over reals and fakes only where it is known to be the two passes."""
+"""coupling: one pass over reals and fakes only where it is known to be the two passes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganrun.losses.penalties import R1, GradientPenalty
 from ganrun.networks.dcgan import DCGANDiscriminator
 from ganrun.networks.latents import Normal
 from ganrun.networks.mlp import MLPDiscriminator, MLPGenerator
-from ganrun.systems.apart import sees_images_apart
+from ganrun.systems.coupling import couples_images
 from ganrun.systems.gan import GAN
 
 
@@ -35,22 +35,21 @@ class Coupled(nn.Module):
     ],
     ids=["mlp", "none", "instance", "batch", "spectral", "minibatch", "unknown"],
 )
-def test_what_is_not_known_to_see_images_apart_gets_two_passes(network: nn.Module, apart: bool) -> None:
-    assert sees_images_apart(network) is apart
+def test_only_what_is_known_not_to_couple_images_gets_one_pass(network: nn.Module, apart: bool) -> None:
+    assert couples_images(network) is not apart
 
 
 @pytest.mark.parametrize("penalties", [None, [R1(1.0)], [GradientPenalty()]], ids=["none", "r1", "gp"])
 def test_one_pass_gives_the_terms_and_gradients_of_two(penalties: list | None) -> None:
     torch.manual_seed(0)
     system = GAN(MLPGenerator(4, 1, 8), MLPDiscriminator(1, 8), Normal(4), NonSaturating(penalties))
-    assert system.loss.together
+    assert system.one_pass
     real, fake = torch.rand(2, 6, 1, 8, 8)
     weights = list(system.discriminator.parameters())
     found = []
-    for together in (True, False):
-        system.loss.together = together
+    for system.one_pass in (True, False):
         torch.manual_seed(1)
-        objective = system.loss.discriminator_objective(system.discriminator, real, fake)
+        objective = system.loss.discriminator_objective(system.discriminator_for({}), real, fake)
         found.append((objective.total, torch.autograd.grad(objective.total, weights[:2])))
     (one, of_one), (two, of_two) = found
     torch.testing.assert_close(one, two, rtol=1e-6, atol=0)
@@ -59,4 +58,14 @@ def test_one_pass_gives_the_terms_and_gradients_of_two(penalties: list | None) -
 
 
 def test_a_model_that_is_told_the_class_keeps_two_passes() -> None:
-    assert not GAN(nn.Identity(), MLPDiscriminator(1, 8), Normal(4), NonSaturating(), classes=10).loss.together
+    assert not GAN(nn.Identity(), MLPDiscriminator(1, 8), Normal(4), NonSaturating(), classes=10).one_pass
+
+
+class DeclaredBefore(Coupled):
+    """As users declared it for earlier versions."""
+
+    image_by_image = True
+
+
+def test_a_network_that_declares_it_by_the_earlier_name_gets_one_pass() -> None:
+    assert not couples_images(nn.Sequential(nn.Flatten(), DeclaredBefore(), nn.Linear(64, 1)))

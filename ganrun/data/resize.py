@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganrun.data.dataset import Size, as_size
-from ganrun.data.keeping import free_memory
+from ganrun.data.storage import free_memory
 
 BATCH = 4096  # images at a time: the wider numbers in between stay small
 
@@ -21,7 +21,7 @@ def check_channels(channels: int) -> int:
     return channels
 
 
-def fitted(images: Tensor, size: Size, channels: int) -> Tensor:
+def resized_images(images: Tensor, size: Size, channels: int) -> Tensor:
     """(N, C, H, W) uint8 -> (N, channels, *size) uint8, contiguous; the same numbers as Pillow's.
 
     Raises ValueError where they would not fit into memory.

@@ -16,7 +16,7 @@ Sides = tuple[int, int]  # height, width
 CHOSEN: dict[Hashable, tuple[Sides, str]] = {}  # what was asked of this process: the size, and the line about it
 
 
-def found_size(sizes: Sequence[Sides]) -> Sides:
+def infer_size(sizes: Sequence[Sides]) -> Sides:
     """(height, width) of some pictures -> that to which all are brought.
 
     Their own, where they have one and it is no larger than 256; else their median short side and the proportions of
@@ -58,7 +58,7 @@ def remember(key: Hashable, sizes: Sequence[Sides], size: Sides) -> None:
     if seen in ([], [size]):
         CHOSEN.pop(key, None)
         return
-    what = shown(seen[0]) if len(seen) == 1 else f"{shown(seen[0])} to {shown(seen[-1])}"
+    what = height_by_width(seen[0]) if len(seen) == 1 else f"{height_by_width(seen[0])} to {height_by_width(seen[-1])}"
     if max(map(max, seen)) > LARGEST_FOUND:
         why = "small to begin with"
     elif len(seen) > 1:
@@ -68,12 +68,12 @@ def remember(key: Hashable, sizes: Sequence[Sides], size: Sides) -> None:
     setting = str(as_setting(size)).replace(" ", "")
     CHOSEN[key] = (
         size,
-        f"pictures of {what} are brought to {shown(size)} (height×width), {why}: "
+        f"pictures of {what} are brought to {height_by_width(size)} (height×width), {why}: "
         + (f"dataset.image_size={setting} unless you say otherwise"),
     )
 
 
-def shown(size: Sides) -> str:
+def height_by_width(size: Sides) -> str:
     return f"{size[0]}×{size[1]}"
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ganrun.config.comments import choices_with
+
 
 class Meaning(NamedTuple):
     """What a word means, and how it is said here: the first of `keys` that the command has; no keys: not at all."""
@@ -37,12 +39,12 @@ WORKERS = _meaning(
     more="for dataset=folder and others whose pictures are streamed",
 )
 D_STEPS = _meaning("the discriminator's steps for each of the generator's", "loss.discriminator_steps")
-CLIP_WEIGHTS = _meaning("the bound of a WGAN's weights", "loss.clip", more="with loss=wgan")
+CLIP_WEIGHTS = _meaning("the bound of a WGAN's weights", "loss.clip")
 CLIP_NORM = _meaning("the most that the norm of a player's gradient may be", "optimizer.clip_norm")
 PENALTY = _meaning(
     "the weight of a gradient penalty",
     "loss.penalties.gradient.weight",
-    more="with loss=wgan_gp; R1's is gamma, loss=r1",
+    more="R1's is gamma, loss=r1",
 )
 BETAS = _meaning("Adam's two betas, given together", "optimizer.betas", more="optimizer.betas=[0.5,0.999]")
 LATENT = _meaning("how many numbers the noise has", "model.latent.size")
@@ -77,6 +79,10 @@ NONE = {
     "fp16": "fp16; precision=bf16 halves the memory too",
 }  # fmt: skip
 
+# key of an earlier version -> its name today; the row of a group stands for the keys in it. A row stays for one minor
+# version.
+RENAMED: dict[str, str] = {}
+
 SYNONYMS: dict[str, Meaning] = {
     word: meaning
     for words, meaning in {
@@ -94,8 +100,7 @@ SYNONYMS: dict[str, Meaning] = {
         "save_every save_freq save_interval snap checkpoint_every save_steps save_epoch_freq": SAVING,
         "n_critic critic_iters d_steps disc_steps ncritic n_disc d_iters diters discriminator_steps": D_STEPS,
         "lambda_gp gp_weight gp_lambda lambda_grad gradient_penalty gp r1_gamma gamma": PENALTY,
-        "lambda_l1 l1_weight lambda_l1_loss l1_lambda": _meaning("the weight of the L1 distance", "model.l1_weight",
-            more="with model=pix2pix or model=restoration"),
+        "lambda_l1 l1_weight lambda_l1_loss l1_lambda": _meaning("the weight of the L1 distance", "model.l1_weight"),
         "clip_value weight_clip clamp clip_weights weight_clipping wclip": CLIP_WEIGHTS,
         "grad_clip clip_grad clip_grad_norm gradient_clip_val max_grad_norm gradient_clip clip_norm": CLIP_NORM,
         "beta1 beta2 beta_1 beta_2 betas b1 b2 adam_beta1 adam_beta2": BETAS,
@@ -118,8 +123,7 @@ SYNONYMS: dict[str, Meaning] = {
         "augment ada diffaug aug augmentations diff_augment": AUGMENT,
         "accumulate_grad_batches grad_accum gradient_accumulation_steps accum accumulation_steps": ACCUMULATE,
         "n_samples num_samples nsamples num_images n_images": NUMBER,
-        "ndim width hidden_dim hidden_size hidden": _meaning("the widths of dense layers", "model.generator.widths",
-            more="with model=mlp"),
+        "ndim width hidden_dim hidden_size hidden": _meaning("the widths of dense layers", "model.generator.widths"),
         "half_life": EMA,
         "optim optimiser": _meaning("the optimizer", "optimizer"),
         "scheduler lr_scheduler lr_schedule lr_policy": _meaning("how the learning rate goes down", "schedule"),
@@ -138,22 +142,49 @@ SYNONYMS: dict[str, Meaning] = {
 } | {word: Meaning(words) for word, words in NONE.items()}  # fmt: skip
 
 
+def renamed(key: str) -> str | None:
+    """A clause that says the new name of a key that had another one before, or of the group around it."""
+    parts = key.split(".")
+    for end in range(len(parts), 0, -1):
+        if new := RENAMED.get(".".join(parts[:end])):
+            return f"it is called {'.'.join([new, *parts[end:]])} now"
+    return None
+
+
 def undashed(message: str) -> str:
     """A clause for `--batch-size 3`, from argparse's complaint: settings are written without dashes."""
     found = re.search(r"unrecognized arguments: --(\w[\w-]*)", message)
     return f"settings have no dashes: {found[1].replace('-', '_')}=VALUE; " if found else ""
 
 
+def meaning_of(word: str) -> Meaning | None:
+    """What other programs mean by a word: lr-d, LR_D and "lr d" are one word."""
+    plain = re.sub(r"[\s.\-]+", "_", word.strip("- ").lower())
+    return SYNONYMS.get(plain) or SYNONYMS.get(plain.replace("_", ""))
+
+
 def meant(word: str, has: Callable[[str], bool]) -> str | None:
-    """A clause for a key that there is not, where its meaning is known; `has` tells which keys and groups there are."""
-    plain = word.strip("-").replace("-", "_").lower()
-    meaning = SYNONYMS.get(plain)
+    """A clause for a key that there is not, by its meaning; `has` tells which keys and groups there are.
+
+    None where the meaning is not known, or no key that does it is there.
+    """
+    meaning = meaning_of(word)
     if meaning is None:
         return None
     if not meaning.keys:
         return f"ganrun has no setting for {meaning.words}"
     found = next((key for key in meaning.keys if has(key)), None)
-    more = f" ({meaning.more})" if meaning.more else ""
-    if found is None:
-        return f"{meaning.words} is {meaning.keys[0]}= where the command and its choices have it{more}"
-    return f"{meaning.words} is {found}={more}"
+    return f"{meaning.words} is {found}={_more(meaning)}" if found else None
+
+
+def meant_elsewhere(word: str) -> str | None:
+    """The same for a key that only other choices have: it names them."""
+    meaning = meaning_of(word)
+    if meaning is None or not meaning.keys:
+        return None
+    there = choices_with("train", meaning.keys[0])
+    return f"{meaning.words} is {meaning.keys[0]}={f', there with {there}' if there else ''}{_more(meaning)}"
+
+
+def _more(meaning: Meaning) -> str:
+    return f" ({meaning.more})" if meaning.more else ""

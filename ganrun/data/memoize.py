@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def remembered(most: int) -> Callable[[Function], Function]:
+def memoized(most: int) -> Callable[[Function], Function]:
     """Remembers the last `most` results of a function, each for its arguments and the folder that it was called in."""
 
     def decorate(function: Function) -> Function:

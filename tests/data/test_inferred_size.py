@@ -15,8 +15,8 @@ from ganrun.cli.composition import compose_plain
 from ganrun.cli.main import main
 from ganrun.config.builders import build_system, load_dataset
 from ganrun.config.tree import conf_folder
+from ganrun.data.inferred_size import infer_size
 from ganrun.data.listing import find_facts
-from ganrun.data.sizing import found_size
 from ganrun.networks.dcgan import start_grid
 from ganrun.training.planning.plan import plan
 
@@ -38,12 +38,12 @@ from ganrun.training.planning.plan import plan
     ],
 )
 def test_the_size_is_that_of_the_pictures_as_far_as_networks_can_make_it(sizes, found):
-    assert found_size(sizes) == found
+    assert infer_size(sizes) == found
 
 
 def test_whatever_is_found_a_dcgan_can_make():
     for own in itertools.product(range(8, 300, 17), range(8, 700, 41)):
-        found = found_size([own])
+        found = infer_size([own])
         start_grid(found)
         assert all(side <= limit for side, limit in zip(found, own, strict=True))
         assert max(found) <= 256

@@ -1,0 +1,241 @@
+"""ganrun from Python: `ganrun.train` trains a run, `ganrun.load` opens one; both return a `Run`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.restore import load_system, pixels_of
+from ganrun.cli import composition, overrides
+from ganrun.cli.hydra_main import output_folder, run_here
+from ganrun.cli.run_command import use_config_dir
+from ganrun.cli.run_train import folder_of
+from ganrun.commands.train import train as train_command
+from ganrun.common import torchrun
+from ganrun.common.device import pick_device, set_threads, threads_for
+from ganrun.common.errors import UserError
+from ganrun.common.folders import check_run_folder, removed_if_interrupted
+from ganrun.common.quoting import needs_no_quotes, quoted
+from ganrun.common.types import Config
+from ganrun.config.build import FROM_A_FILE, targets
+from ganrun.systems.drawing import draw, render
+from ganrun.systems.system import System
+from ganrun.systems.translation import PictureToPicture
+
+
+class Run:
+    """A checkpoint that is ready to draw.
+
+    Attributes:
+        checkpoint: the file that it came from.
+        config: the whole config of the run, as plain dicts.
+        step: how many steps it has trained.
+        system: the game (a `torch.nn.Module`), in eval mode, on its device.
+    """
+
+    def __init__(self, checkpoint: Path, state: Config, system: System) -> None:
+        self.checkpoint, self.config, self.system = checkpoint, state["config"], system
+        self.step: int = state["progress"]["step"]
+        self._threads, self._pixels = threads_for(None, state), pixels_of(state)
+
+    def __repr__(self) -> str:
+        return f"<ganrun.Run {self.checkpoint}, {type(self.system).__name__}, step {self.step}>"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        inside = self.checkpoint.parent.name == "checkpoints"
+        return self.checkpoint.parent.parent if inside else self.checkpoint.parent
+
+    @property
+    def generator(self) -> nn.Module:
+        """The network that draws, in eval mode. CycleGAN: a module that holds both."""
+        return self.system.ema_module()
+
+    def sample(
+        self, n: int = 64, *, seed: int = 0, labels: int | Sequence[int] | None = None, batch_size: int = 64
+    ) -> Tensor:
+        """Draw pictures: (n, C, H, W) uint8 on the CPU, the same as `ganrun sample n= seed= labels=` writes.
+
+        Args:
+            n: how many pictures.
+            seed: the same seed gives the same pictures, whatever the batch size and the device.
+            labels: classes to draw, in turn, for a class-conditional model; None: all classes in turn.
+            batch_size: pictures drawn at a time. It changes speed and memory, not the pictures.
+
+        Raises:
+            UserError: for a model that draws from pictures, and for labels that it does not know.
+        """
+        for name, value in (("n", n), ("batch_size", batch_size)):
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"{name}={value!r} must be a whole number above 0")
+        wanted = [labels] if isinstance(labels, int) else None if labels is None else list(labels)
+        with _threads(self._threads, self._pixels):
+            return torch.cat(list(render(self.system, draw(self.system, n, seed, wanted), batch_size)))
+
+    @torch.inference_mode()
+    def translate(self, images: Tensor, *, direction: str | None = None) -> Tensor:
+        """Restore, enlarge or translate pictures: (N, C, h, w) in [-1, 1] -> (N, C, H, W) in [-1, 1].
+
+        Args:
+            images: pictures of any size, with as many channels as the run was trained on.
+            direction: "ab" or "ba" for a model that goes both ways, such as CycleGAN.
+
+        Raises:
+            UserError: for a model that draws from noise, and for a direction that there is not.
+        """
+        if not isinstance(self.system, PictureToPicture):
+            raise UserError("this model draws from noise and takes no pictures: use sample()")
+        device = next(self.system.parameters()).device
+        try:
+            return self.system.translate(images.to(device), direction)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
+
+def load(
+    run: str | os.PathLike[str] = "last", *, weights: str = "ema", device: str = "auto", trust: Sequence[str] = ()
+) -> Run:
+    """Open a run without its data set.
+
+    Args:
+        run: a folder of a run, the file of a checkpoint, or "last": the newest run under outputs/.
+        weights: "ema" (the weight average, which draws better) or "raw".
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        trust: packages, besides ganrun and torch, whose classes the checkpoint may name. Their code is run.
+
+    Raises:
+        UserError: if there is no such run, or it cannot be opened.
+    """
+    if weights not in ("ema", "raw"):
+        raise UserError(f"weights={weights!r} is unknown: ema or raw")
+    path = find_checkpoint(os.fspath(run), "run")
+    state = load_checkpoint(str(path), "run")
+    return Run(path, state, load_system(state, weights, list(trust)).to(pick_device(device)))
+
+
+def train(
+    *overrides_: str,
+    out: str | os.PathLike[str] | None = None,
+    config_dir: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train a run, as `ganrun train` does with the same settings. Returns it at its end.
+
+    Args:
+        overrides_: words of the command line: "loss.discriminator_steps=2".
+        out: the folder of the run; None: outputs/<model>-<loss>/<time>.
+        config_dir: a folder with yaml of your own; classes are found in it and beside it.
+        quiet: print nothing. The log is in the folder of the run all the same.
+        settings: any key of `ganrun train`, and any group: model="dcgan". A key with a dot is given by a dict:
+            **{"optimizer.lr": 1e-4}.
+
+    Raises:
+        UserError: for a setting that no run could use; nothing has been written then.
+        FloatingPointError: if a loss or a weight was no finite number any more.
+        KeyboardInterrupt: if the run was interrupted; it was saved, and goes on with resume=.
+    """
+    if torchrun.launched():
+        raise UserError("ganrun.train runs in one process: use torchrun … -m ganrun train for several")
+    given = {**settings, **({} if out is None else {"out": os.fspath(out)})}
+    words = [*overrides_, *(f"{key}={as_word(value)}" for key, value in given.items())]
+    flags = [] if config_dir is None else ["--config-dir", os.fspath(config_dir)]
+    request = overrides.read_command_line("train", [*words, *flags])
+    if request.multirun or request.only_shows:
+        raise UserError("ganrun.train trains one run: flags such as -m and --cfg are the command line's")
+    use_config_dir(request.config_dir)
+    (config,) = request.configs()
+    if config["dry_run"]:
+        raise UserError("dry_run=true prints a plan: ganrun train … dry_run=true on the command line")
+    folder = folder_of(request, config) or overrides.new_folder(request)
+    check_run_folder(folder, config["resume"])
+    checked = train_command.check(config, folder)
+    if checked.end:
+        return load(folder, trust=config["trust"])
+    codes: list[int] = []
+    places: list[Path] = []
+
+    def job(cfg: Any) -> None:
+        place = output_folder()
+        places.append(place)
+        record = partial(composition.record, cfg, place)
+        with removed_if_interrupted(place), _without_console() if quiet else contextlib.nullcontext():
+            codes.append(
+                train_command.run(config, place, record=record, config_dir=request.config_dir, checked=checked)
+            )
+
+    with _logging_as_before():
+        run_here(request, job)
+    if codes[0] >= 128:
+        raise KeyboardInterrupt
+    return load(places[0], device=config["device"], trust=trusted_by(config, checked))
+
+
+def trusted_by(config: Config, checked: train_command.Checked) -> Sequence[str]:
+    """The run that was trained just now may use all classes that it was trained with."""
+    named = {
+        name.split(".")[0] for part in ("model", "loss") for name in targets(checked.job.config[part], FROM_A_FILE)
+    }
+    return [*config["trust"], *sorted(named)]
+
+
+def as_word(value: Any) -> str:
+    """A Python value as Hydra's grammar reads it: None -> null, True -> true, text in quotes where it needs them."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {as_word(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(as_word, value)) + "]"
+    if isinstance(value, (int, float)):
+        return str(value)
+    text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    return text if needs_no_quotes(text) else quoted(text)
+
+
+@contextlib.contextmanager
+def _threads(count: int | None, pixels: int) -> Iterator[None]:
+    """As many CPU threads as `ganrun sample` uses: sums of floats depend on it."""
+    before = torch.get_num_threads()
+    set_threads(count, pixels)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _logging_as_before() -> Iterator[None]:
+    """Take away the handlers that a run puts on the root logger, and close its log."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        for handler in [handler for handler in root.handlers if handler not in handlers]:
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _without_console() -> Iterator[None]:
+    """Print nothing; the run's own log file goes on."""
+    with open(os.devnull, "w", encoding="utf-8", newline="\n") as nowhere, contextlib.redirect_stdout(nowhere):
+        root = logging.getLogger()
+        shown = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
+        for handler in shown:
+            root.removeHandler(handler)
+        yield

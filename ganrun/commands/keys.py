@@ -1,0 +1,237 @@
+"""`ganrun keys WORD`: finds settings by name, by their comment, or by the name that other programs use. No torch."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ganrun.common.bounds import described
+from ganrun.common.errors import UserError, nearest
+from ganrun.config.comments import SHARED, Entry, choice_entries, chosen, page_entries, picked
+from ganrun.config.schema import KEYS, PLAYERS
+from ganrun.config.signatures import hint_of
+from ganrun.config.synonyms import SYNONYMS, Meaning, meaning_of
+from ganrun.config.tree import group_choices, groups_of, parents_of
+
+SHOWN_IN_FULL = 12  # keys; of those that fit less well only the names are listed
+WIDTH = 110
+PLAYERS_WORDS = "of this player alone; its other optimizer settings can be given in the same way"
+ALIKE = {"experiment"}  # groups whose files only give values to keys of others
+
+
+@dataclass
+class Row:
+    """One key: what it may be, its default, its words, and where there is one."""
+
+    entry: Entry
+    hint: Any
+    commands: list[str] = field(default_factory=list)
+    choices: dict[str, str] = field(default_factory=dict)  # model=mlp -> its default there
+
+    @property
+    def key(self) -> str:
+        return self.entry.key
+
+    def lines(self, current: Iterable[str]) -> list[str]:
+        entry, kind = self.entry, described(self.hint) if self.hint is not None else ""
+        told = [] if kind in ("", "something else", "text", "a group of settings") else [kind]
+        where = [", ".join(self.commands)] if self.commands else [_where(self.choices, set(current))]
+        lines = [f"{self.key}={entry.default}" if entry.default else f"{self.key}  (a group of keys)"]
+        for part in (*told, *([entry.words] if entry.words else []), *where):
+            lines += textwrap.wrap(part, WIDTH, initial_indent="    ", subsequent_indent="      ")
+        return lines
+
+
+def find(*words: str) -> str:
+    """The keys and choices that fit the words. Raises UserError where there are none."""
+    query, picks, config_dir = _read(words)
+    choices = group_choices(config_dir)
+    if not query:
+        return _overview(choices) if not picks else _keys_of_choices(picks, config_dir)
+    current = {f"{group}={choice}" for group, choice in chosen("train", picks, config_dir).items()}
+    rows = list(_rows(choices, current, config_dir))
+    asked = " ".join(query)
+    meaning = meaning_of(asked)
+    found = _search(asked, rows, meaning)
+    named = _named_choices(asked, choices)
+    if not found and not named and not meaning and len(query) > 1:
+        others = [word for word in words if word not in query]
+        return "\n\n".join(find(word, *others) for word in query)
+    if not found and not named and not (meaning and meaning.keys):
+        raise UserError(_nothing(asked, rows, meaning))
+    return "\n".join([*_heading(asked, meaning), *_listed(found, current), *named])
+
+
+# -- reading what was asked ---------------------------------------------------------------------------------------
+
+
+def _read(words: Iterable[str]) -> tuple[list[str], dict[str, str], Path | None]:
+    """The words to look for, the choices among them, loss=wgan_gp, and the folder of the user's own yaml."""
+    rest, config_dir = list(words), None
+    for flag in ("--config-dir", "-cd"):
+        if flag in rest[:-1]:
+            at = rest.index(flag)
+            config_dir = Path(rest[at + 1]).absolute()
+            del rest[at : at + 2]
+    picks = picked(rest, group_choices(config_dir))
+    names = [word.lstrip("-+~").partition("=")[0].strip() for word in rest if word.partition("=")[0] not in picks]
+    return [name for name in names if name], picks, config_dir
+
+
+def _normal(text: str) -> str:
+    return re.sub(r"[\s_\-.]+", " ", text.lower()).strip()
+
+
+# -- the keys that there are --------------------------------------------------------------------------------------
+
+
+def _rows(choices: dict[str, dict[str, str]], current: set[str], config_dir: Path | None) -> Iterator[Row]:
+    yield from _command_rows()
+    merged: dict[str, Row] = {}
+    pairs = [(group, choice) for group, names in choices.items() if group not in ALIKE for choice in names]
+    pairs = [(group, choice) for group, choice in pairs if not choice.startswith(SHARED)]
+    for group, choice in sorted(pairs, key=lambda pair: f"{pair[0]}={pair[1]}" not in current):  # the current one first
+        for entry in choice_entries(group, choice, config_dir).values():
+            row = merged.setdefault(entry.key, Row(entry, None))
+            row.choices[f"{group}={choice}"] = entry.default
+            if row.hint is None and entry.target:
+                row.hint = hint_of(entry.target, entry.key.rpartition(".")[2])
+            if entry.words and not row.entry.words:
+                row.entry = Entry(entry.key, row.entry.default, entry.words, entry.target)
+    yield from merged.values()
+
+
+def _command_rows() -> Iterator[Row]:
+    """The keys of the commands; one row for commands that say the same of a key."""
+    merged: dict[tuple[Any, ...], Row] = {}
+    for page, hints in KEYS.items():
+        for key, entry in page_entries(page).items():
+            told = described(hints[key]) if key in hints else ""
+            row = merged.setdefault((key, entry.default, entry.words, told), Row(entry, hints.get(key)))
+            row.commands.append(page.replace("_", "-"))
+    yield from merged.values()
+    for player in ("generator", "discriminator"):  # no yaml lists what any player may have
+        for key, hint in PLAYERS.items():
+            entry = Entry(f"optimizer.players.{player}.{key}", f"${{optimizer.{key}}}", PLAYERS_WORDS)
+            yield Row(entry, hint, ["train", "bench", "doctor"])
+
+
+def _where(choices: dict[str, str], current: set[str]) -> str:
+    """With which choices there is a key, the current one first: with loss=wgan_gp; loss=dragan: 1."""
+    here = [name for name in choices if name in current]
+    first = choices[here[0]] if here else next(iter(choices.values()))
+    same = [name for name in choices if choices[name] == first]
+    others = [_with_value(name, value) for name, value in choices.items() if value != first]
+    also = f"; also {_together(others)}" if others else ""
+    return f"with {_together(sorted(same, key=lambda name: name not in current))}{also}"
+
+
+def _with_value(name: str, value: str) -> str:
+    return name if value.startswith("${") else f"{name} ({value})"
+
+
+def _together(names: list[str]) -> str:
+    """loss=hinge, loss=wgan -> loss=hinge|wgan."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        group, _, choice = name.partition("=")
+        groups.setdefault(group, []).append(choice)
+    return ", ".join(f"{group}={'|'.join(choices)}" for group, choices in groups.items())
+
+
+# -- searching ----------------------------------------------------------------------------------------------------
+
+
+def _search(asked: str, rows: list[Row], meaning: Meaning | None) -> list[Row]:
+    """The rows that fit, the best first."""
+    ranked = [(rank, row) for row in rows if (rank := _rank(asked, row, meaning)) is not None]
+    return [row for _, row in sorted(ranked, key=lambda pair: (pair[0], not pair[1].commands))]
+
+
+def _rank(asked: str, row: Row, meaning: Meaning | None) -> int | None:
+    plain, name = _normal(asked), _normal(row.key)
+    if row.key == asked or (meaning and row.key in meaning.keys[:1]):
+        return 0
+    if name.endswith(f" {plain}") or name == plain or (meaning and row.key in meaning.keys):
+        return 1
+    if _has(name, plain):
+        return 2
+    if _has(_normal(row.entry.words), plain):
+        return 3
+    parts = plain.split(" ")
+    return 4 if len(parts) > 1 and all(_has(f"{name} {_normal(row.entry.words)}", part) for part in parts) else None
+
+
+def _has(text: str, word: str) -> bool:
+    """Whether a text has a word; a longer word may also be the beginning of one."""
+    end = r"(?!\w)" if len(word) <= 3 else ""
+    return bool(re.search(rf"(?<!\w){re.escape(word)}{end}", text))
+
+
+def _named_choices(asked: str, choices: dict[str, dict[str, str]]) -> list[str]:
+    plain = _normal(asked)
+    return [
+        f"{group}={name}  {words}"
+        for group, ones in choices.items()
+        for name, words in ones.items()
+        if not name.startswith(SHARED) and (_has(_normal(f"{group} {name}"), plain) or _has(_normal(words), plain))
+    ]
+
+
+# -- answers ------------------------------------------------------------------------------------------------------
+
+
+def _heading(asked: str, meaning: Meaning | None) -> list[str]:
+    if meaning is None:
+        return []
+    if not meaning.keys:
+        return [f"{asked}: ganrun has no setting for {meaning.words}", ""]
+    more = f" ({meaning.more})" if meaning.more else ""
+    keys = " or ".join(f"{key}=" for key in meaning.keys)
+    return [f"{asked}: {meaning.words} is {keys}{more}", ""]
+
+
+def _listed(rows: list[Row], current: set[str]) -> list[str]:
+    lines = [line for row in rows[:SHOWN_IN_FULL] for line in [*row.lines(current), ""]]
+    if rest := list(dict.fromkeys(row.key for row in rows[SHOWN_IN_FULL:])):
+        lines += [*textwrap.wrap("also " + " ".join(rest), WIDTH, subsequent_indent="  "), ""]
+    return lines
+
+
+def _nothing(asked: str, rows: list[Row], meaning: Meaning | None) -> str:
+    if meaning is not None:
+        return f"keys {asked}: ganrun has no setting for {meaning.words}"
+    known = {row.key.rpartition(".")[2] for row in rows} | SYNONYMS.keys()
+    near = nearest(_normal(asked).replace(" ", "_")[:80], known)
+    told = f"; {near}" if near.startswith("nearest") else ""
+    return f"keys {asked[:80]}: no key, comment or choice has this word{told}; ganrun keys lists all"
+
+
+def _keys_of_choices(picks: dict[str, str], config_dir: Path | None) -> str:
+    lines: list[str] = []
+    for group, choice in picks.items():
+        for entry in choice_entries(group, choice, config_dir).values():
+            if entry.default:
+                hint = hint_of(entry.target, entry.key.rpartition(".")[2]) if entry.target else None
+                lines += [*Row(entry, hint, choices={f"{group}={choice}": entry.default}).lines(()), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _overview(choices: dict[str, dict[str, str]]) -> str:
+    """Every key and choice by name."""
+    lines = ["ganrun keys WORD tells what a key is; ganrun COMMAND --help tells all of a command", ""]
+    for page in KEYS:
+        parents = sorted(parents_of(page))
+        inherited = {key for parent in parents for key in page_entries(parent)}
+        names = [key for key, entry in page_entries(page).items() if entry.default and key not in inherited]
+        first = f"keys of {parents[0]}, and " if parents else ""
+        lines += textwrap.wrap(f"{page.replace('_', '-')}: {first}{' '.join(names)}", WIDTH, subsequent_indent="    ")
+    lines.append("")
+    for group in (group for group in choices if group in set().union(*map(groups_of, KEYS)) or choices[group]):
+        names = [name for name in choices[group] if "/" not in name]
+        lines += textwrap.wrap(f"{group}= {' | '.join(names)}", WIDTH, subsequent_indent="    ")
+    return "\n".join(lines)

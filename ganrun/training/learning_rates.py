@@ -1,0 +1,34 @@
+"""The learning rate of each player, at every step of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ganrun.common.schedules import Schedule
+
+
+class LearningRates:
+    """A player's first learning rate times its schedule's factor, halved once for each setback.
+
+    A setback is a return to an earlier checkpoint.
+    """
+
+    def __init__(self, optimizers: Mapping[str, Optimizer], schedules: Mapping[str, Schedule]) -> None:
+        self.optimizers, self.schedules = dict(optimizers), dict(schedules)
+        self.first = {player: float(one.param_groups[0]["lr"]) for player, one in self.optimizers.items()}
+        self.setbacks = 0
+
+    def set(self, progress: float) -> None:
+        """Give the optimizers their rates at `progress`, 0 at the run's start and 1 at its end."""
+        for player, schedule in self.schedules.items():
+            if not schedule.needs_an_end and not self.setbacks:
+                continue  # constant: nothing to write
+            rate = self.first[player] * schedule.factor(progress) * 0.5**self.setbacks
+            for group in self.optimizers[player].param_groups:
+                if isinstance(group["lr"], Tensor):  # CUDA graphs read it from there
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate

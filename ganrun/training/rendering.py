@@ -1,0 +1,75 @@
+"""Pictures for hooks: the run's data and fixed examples, drawn with the averaged weights in eval mode."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ganrun.common.seeding import Purpose, reseed
+from ganrun.data.loading.stream import Batch, Stream, cut, prepare
+
+if TYPE_CHECKING:
+    from ganrun.training.trainer import Trainer
+
+SMALLEST_DRAWN = 8  # pictures: fewer at once would be slow, and without gradients they take little memory
+
+
+def load_batch(trainer: Trainer, step: int) -> Batch:
+    """Batch `step` of the data, that of all ranks, on the device: images in [-1, 1], not mirrored."""
+    stream = trainer.stream
+    if trainer.world.size > 1:
+        stream = Stream(stream.data, stream.batch_size, trainer.settings.seed)
+    return stream.data.transform(prepare(stream[step], trainer.device))
+
+
+def examples(trainer: Trainer, count: int) -> Batch:
+    """Inputs of `render`: the same at every call and after every resume. Training's randomness is not touched."""
+    with torch.random.fork_rng(devices=[trainer.device] if trainer.device.type == "cuda" else []):
+        reseed(trainer.settings.seed, Purpose.EXAMPLES)
+        found = trainer.system.examples(load_batch(trainer, 0), count)
+    return {name: tensor.to(trainer.device) for name, tensor in found.items()}
+
+
+def render(trainer: Trainer, inputs: Batch) -> Tensor:
+    """Examples -> (N, C, H, W) images in [-1, 1], drawn with the averaged weights in eval mode."""
+    with averaged_weights(trainer):
+        return torch.cat([trainer.system.render(part).float() for part in _parts(trainer, inputs)])
+
+
+def panels(trainer: Trainer, inputs: Batch) -> list[Tensor]:
+    """What a grid shows side by side, (N, C, H, W) images in [-1, 1] each, drawn as `render` draws."""
+    with averaged_weights(trainer):
+        drawn = [trainer.system.panels(part) for part in _parts(trainer, inputs)]
+        return [torch.cat(parts).float() for parts in zip(*drawn, strict=True)]
+
+
+@torch.no_grad()
+def verdicts(trainer: Trainer, images: Tensor, inputs: Batch) -> Tensor | None:
+    """(N, C, H, W) images rendered from examples -> (N,) the discriminator's logit of each, in eval mode."""
+    trainer.system.eval()
+    try:
+        return trainer.system.verdicts(images, inputs)
+    finally:
+        trainer.system.train()
+
+
+@contextlib.contextmanager
+def averaged_weights(trainer: Trainer) -> Iterator[None]:
+    """Within this block the system is in eval mode with the averaged weights, and autograd is off."""
+    trainer.system.eval()
+    try:
+        with torch.no_grad(), trainer.average.applied():
+            yield
+    finally:
+        trainer.system.train()
+
+
+def _parts(trainer: Trainer, inputs: Batch) -> list[Batch]:
+    """Inputs in parts as large as those of a turn, so that a grid takes no more memory than training."""
+    share = trainer.stream.batch_size // (trainer.world.size * trainer.settings.accumulate)
+    count = max((len(tensor) for tensor in inputs.values()), default=1)
+    return cut(inputs, max(1, -(-count // max(SMALLEST_DRAWN, share))))

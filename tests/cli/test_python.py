@@ -1,0 +1,187 @@
+"""ganrun from Python: the same runs and pictures as from the command line, and nothing left behind."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ganrun
+from ganrun.cli.main import main
+from ganrun.cli.python import as_word
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = {"model": "mlp", "steps": 2, "precision": "fp32", "threads": 1, "hooks": "quiet", "quiet": True}
+TINY |= {"dataset.limit": 64, "batch_size": 8}
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ganrun"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def test_a_run_from_python_is_the_run_of_the_command_line() -> None:
+    run = ganrun.train(**TINY, out="python", loss="wgan_gp")
+    words = [f"{key}={value}" for key, value in TINY.items() if key != "quiet"]
+    assert main(["train", *words, "out=line", "loss=wgan_gp"]) == 0
+    one, two = (Path(name, "checkpoints/last.pt").read_bytes() for name in ("python", "line"))
+    assert one == two
+    assert (run.step, run.folder) == (2, Path("python").absolute())
+    assert Path("python/.hydra/config.yaml").is_file()
+
+
+def test_samples_are_those_of_the_command_line() -> None:
+    run = ganrun.train(**{**TINY, "model": "cgan"}, out="run")
+    assert main(["sample", "ckpt=run", "n=9", "seed=3", "labels=[1,4]", "out=x.npz"]) == 0
+    drawn = run.sample(9, seed=3, labels=[1, 4], batch_size=4)
+    assert drawn.dtype == torch.uint8
+    assert np.array_equal(drawn.permute(0, 2, 3, 1).numpy(), np.load("x.npz")["images"])
+    assert torch.equal(ganrun.load("run").sample(9, seed=3, labels=[1, 4]), drawn)
+    assert not torch.equal(ganrun.load("run", weights="raw").sample(9, seed=3, labels=[1, 4]), drawn)
+
+
+def test_pictures_are_translated() -> None:
+    words = {"model": "restoration", "dataset": "damaged"}
+    run = ganrun.train(**{**TINY, **words, "dataset.limit": 16}, out="run")
+    images = torch.rand(2, 1, 16, 16) * 2 - 1
+    translated = run.translate(images)
+    assert translated.shape == images.shape
+    assert not translated.requires_grad
+    with pytest.raises(ganrun.UserError, match="draws from pictures"):
+        run.sample(1)
+    with pytest.raises(ganrun.UserError, match="takes no pictures"):
+        ganrun.train(**TINY, out="noise").translate(images)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"modle": "mlp"}, "modle: no such key"),
+        ({"steps": 0}, "steps=0 must be"),
+        ({"loss": ["hinge", "wgan"]}, "a run has one loss"),
+        ({"optimizer.lr": -1.0}, "optimizer.lr=-1.0"),
+        ({"dry_run": True}, "prints a plan"),
+        ({"out": "taken"}, "out=taken is not empty"),
+        ({"seed": "a, b"}, "seed=a, b must be"),
+    ],
+)
+def test_a_mistake_is_a_user_error_and_leaves_nothing(settings: dict, said: str, tmp_path: Path) -> None:
+    Path("taken").mkdir()
+    Path("taken/mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(ganrun.UserError, match=said):
+        ganrun.train(**{**TINY, **settings})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
+    assert [path.name for path in Path("taken").iterdir()] == ["mine.txt"]
+
+
+def test_wrong_arguments_are_user_errors() -> None:
+    run = ganrun.train(**TINY, out="run")
+    for wrong in ({"n": 0}, {"n": 2.5}, {"n": 1, "batch_size": 0}, {"n": 1, "labels": 3}):
+        with pytest.raises(ganrun.UserError):
+            run.sample(**wrong)
+    with pytest.raises(ganrun.UserError, match="ema or raw"):
+        ganrun.load("run", weights="best")
+    with pytest.raises(ganrun.UserError, match="resume=nowhere does not exist"):
+        ganrun.train(resume="nowhere")
+    with pytest.raises(ganrun.UserError, match="run=nowhere"):
+        ganrun.load("nowhere")
+
+
+def test_nothing_is_left_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    handlers = logging.getLogger().handlers[:]
+    signals = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    threads = torch.get_num_threads()
+    ganrun.train(**TINY, out="run").sample(1)
+    ganrun.train(resume="run", steps=3, quiet=True)
+    ended = ganrun.train(resume="run", steps=3, quiet=True)
+    assert ended.step == 3
+    assert logging.getLogger().handlers == handlers
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == signals
+    assert torch.get_num_threads() == threads
+    assert capsys.readouterr().out == ""
+    assert "draw more  ganrun sample ckpt=run" in Path("run/train.log").read_text(encoding="utf-8")
+
+
+def test_it_works_in_a_thread() -> None:
+    done: list[int] = []
+    thread = threading.Thread(target=lambda: done.append(ganrun.train(**TINY, out="run").step))
+    thread.start()
+    thread.join()
+    assert done == [2]
+
+
+def test_classes_of_ones_own_are_trusted_by_the_run_that_trained_them() -> None:
+    Path("mine/model").mkdir(parents=True)
+    Path("mine/my_face.py").write_text(
+        "from ganrun.networks.mlp import MLPGenerator\nclass Mine(MLPGenerator):\n    pass\n", encoding="utf-8"
+    )
+    text = (ROOT / "conf/model/mlp.yaml").read_text(encoding="utf-8")
+    mine = text.replace("ganrun.networks.mlp.MLPGenerator", "my_face.Mine")
+    Path("mine/model/mine.yaml").write_text(mine, encoding="utf-8")
+    run = ganrun.train(**{**TINY, "model": "mine"}, out="run", config_dir="mine")
+    assert type(run.generator).__name__ == "Mine"
+    with pytest.raises(ganrun.UserError, match="trust=my_face"):
+        ganrun.load("run")
+    assert type(ganrun.load("run", trust=["my_face"]).generator).__name__ == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (1e-4, "0.0001"),
+        ("dcgan", "dcgan"),
+        ("a, b", "'a, b'"),
+        (Path("x y"), "'x y'"),
+        ([1, "a b"], "[1, 'a b']"),
+        ({"lr": 0.5}, "{lr: 0.5}"),
+        ("null", "'null'"),
+        ("3", "'3'"),
+    ],
+)
+def test_values_become_words(value: object, word: str) -> None:
+    assert as_word(value) == word
+
+
+def test_the_example_in_the_docstring_is_true() -> None:
+    tests = doctest.DocTestFinder(recurse=False).find(ganrun, "ganrun")
+    assert tests[0].examples
+    assert doctest.DocTestRunner().run(tests[0], out=sys.stderr.write).failed == 0
+
+
+def test_the_notebook_runs_from_top_to_bottom(capsys: pytest.CaptureFixture[str]) -> None:
+    book = json.loads((ROOT / "docs/python.ipynb").read_text(encoding="utf-8"))
+    space: dict = {}
+    shown = []
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code":
+            tree = ast.parse("".join(cell["source"]))
+            last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+            exec(compile(tree, "notebook", "exec"), space)
+            shown.append(eval(compile(ast.Expression(last.value), "notebook", "eval"), space) if last else None)
+    assert "optimizer.learning_rate: no such key; the learning rate is optimizer.lr" in capsys.readouterr().out
+    assert shown[2].size == (296, 296)
+    assert shown[3] == (torch.Size([8, 1, 16, 16]), True)
+    assert shown[4] == (30, 30)
+
+
+def test_importing_ganrun_imports_no_torch() -> None:
+    shown = "print('torch' in sys.modules, sorted(set(dir(ganrun)) & {'load', 'train'}))"
+    script = f"import sys, ganrun; ganrun.UserError; {shown}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False ['load', 'train']\n", done.stderr
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        ganrun.lod  # noqa: B018
