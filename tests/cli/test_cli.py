@@ -20,6 +20,7 @@ from ganrun.cli.main import main
 from ganrun.commands import command
 from ganrun.common.errors import UserError
 from tests.same import differences
+from tests.trained import trained
 from tests.waiting import HANG, until
 
 QUICK = ["dataset.limit=64", "batch_size=8", "grids.count=4", "log.every=2", "device=cpu", "model=mlp", "steps=4"]
@@ -36,8 +37,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(in_an_empty_folder: Path) -> Path:
-    assert main(["train", *QUICK, "out=run"]) == 0
-    return in_an_empty_folder / "run"
+    return trained(*QUICK)
 
 
 def ganrun(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,7 @@ from ganrun.evaluation.picture_sets import read_set
 from ganrun.evaluation.results import Result, refuse_unlike, table, thousands
 from ganrun.evaluation.scorer import Scorer
 from ganrun.evaluation.scores import SCORES
+from tests.trained import trained
 
 SMALL = ["dataset.split=train", "batch_size=8", "grids.count=4", "device=cpu", "steps=2", "hooks=quiet"]
 QUICK = ["device=cpu", "n=60", "features.features=8", "features.steps=20", "kid.subsets=3", "tstr.steps=3"]
@@ -37,7 +38,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(model: str = "mlp", out: str = "run", *more: str) -> None:
     widths = ["model.generator.widths=[8]", "model.discriminator.widths=[8]"] if model == "mlp" else []
-    assert main(["train", f"model={model}", *widths, *SMALL, *more, f"out={out}"]) == 0
+    trained(f"model={model}", *widths, *SMALL, *more, out=out)
 
 
 def values(text: str) -> dict[str, float]:

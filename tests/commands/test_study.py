@@ -21,6 +21,7 @@ from ganrun.config.tree import group_choices
 from ganrun.data.dataset import Dataset
 from ganrun.data.digits import Digits
 from ganrun.evaluation import classifier
+from tests.trained import trained
 
 SMALL = ["dataset.image_size=8", "classifier.base_channels=4", "device=cpu", "batch_size=16", "test.limit=100"]
 QUICK = [*SMALL, "dataset.limit=40", "seeds=2", "steps=3"]
@@ -52,8 +53,7 @@ def synthetic(tmp_path: Path) -> Path:
 def run(tmp_path: Path) -> Path:
     small = ["model.generator.network.base_channels=4", "model.discriminator.network.base_channels=4"]
     quick = ["dataset.limit=64", "batch_size=8", "steps=2", "device=cpu", "grids.count=4", "dataset.image_size=8"]
-    assert main(["train", "model=cgan", *small, *quick, "dataset.split=train", "out=run"]) == 0
-    return tmp_path / "run"
+    return trained("model=cgan", *small, *quick, "dataset.split=train")
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
