@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,14 @@ from torch import Tensor, nn
 
 from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
 from ganrun.checkpoints.restore import load_system, pixels_of
-from ganrun.cli import composition, overrides
-from ganrun.cli.hydra_main import output_folder, run_here
+from ganrun.cli import overrides
 from ganrun.cli.run_command import use_config_dir
-from ganrun.cli.run_train import folder_of
+from ganrun.cli.run_train import folder_of, train_here
 from ganrun.commands.train import train as train_command
 from ganrun.common import torchrun
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_run_folder, removed_if_interrupted
+from ganrun.common.folders import check_run_folder
 from ganrun.common.quoting import needs_no_quotes, quoted
 from ganrun.common.types import Config
 from ganrun.config.build import FROM_A_FILE, targets
@@ -162,23 +160,11 @@ def train(
     checked = train_command.check(config, folder)
     if checked.end:
         return load(folder, trust=config["trust"])
-    codes: list[int] = []
-    places: list[Path] = []
-
-    def job(cfg: Any) -> None:
-        place = output_folder()
-        places.append(place)
-        record = partial(composition.record, cfg, place)
-        with removed_if_interrupted(place), _without_console() if quiet else contextlib.nullcontext():
-            codes.append(
-                train_command.run(config, place, record=record, config_dir=request.config_dir, checked=checked)
-            )
-
     with _logging_as_before():
-        run_here(request, job)
-    if codes[0] >= 128:
+        code, place = train_here(request, config, checked, _without_console if quiet else contextlib.nullcontext)
+    if code >= 128:
         raise KeyboardInterrupt
-    return load(places[0], device=config["device"], trust=trusted_by(config, checked))
+    return load(place, device=config["device"], trust=trusted_by(config, checked))
 
 
 def trusted_by(config: Config, checked: train_command.Checked) -> Sequence[str]:

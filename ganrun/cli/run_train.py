@@ -6,9 +6,11 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganrun.cli import composition, help_text, overrides
 from ganrun.cli.grammar import name_of
@@ -22,6 +24,9 @@ from ganrun.common.folders import check_run_folder, check_sweep, removed_if_inte
 from ganrun.common.quoting import quoted
 from ganrun.common.types import Config
 from ganrun.config.schema import WITH_RESUME
+
+if TYPE_CHECKING:
+    from ganrun.commands.train.train import Checked
 
 DEMO = "experiment=digits"  # what `ganrun train` alone is
 
@@ -68,16 +73,26 @@ def run_train(words: list[str]) -> int:
         assert folder is not None  # where the run lies that has come to its end
         print(train.nothing_to_do(checked[0], folder))
         return 0
-    codes: list[int] = []
+    return train_here(request, configs[0], checked[0])[0]
+
+
+def train_here(
+    request: Request, config: Config, checked: Checked, around: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> tuple[int, Path]:
+    """Train the one run that was checked. Returns the exit code and the run's folder. `around` surrounds the run."""
+    from ganrun.commands.train import train
+
+    done: list[tuple[int, Path]] = []
 
     def job(cfg: Any) -> None:
         place = output_folder()
         record = partial(composition.record, cfg, place)
-        with removed_if_interrupted(place):
-            codes.append(train.run(configs[0], place, record=record, config_dir=request.config_dir, checked=checked[0]))
+        with removed_if_interrupted(place), around():
+            code = train.run(config, place, record=record, config_dir=request.config_dir, checked=checked)
+            done.append((code, place))
 
     run_here(request, job)
-    return codes[0]
+    return done[0]
 
 
 def _sweep(request: Request) -> int:
