@@ -27,7 +27,8 @@ def build_optimizers(
     for name in own:
         if name not in players:
             near = difflib.get_close_matches(name, players, n=1, cutoff=0) or sorted(players)
-            brought = "; if optimizer=adam_ttur named it, choose optimizer=adam" if name == "discriminator" else ""
+            ttur = own[name] == {"lr": 4 * common.get("lr", 0)}  # as optimizer=adam_ttur writes it
+            brought = "; optimizer=adam_ttur names it, optimizer=adam names none" if ttur else ""
             raise UserError(
                 f"optimizer.players.{name}: {type(system).__name__} has no such player, only {sorted(players)}: "
                 f"use optimizer.players.{near[0]}.lr={brought}"
