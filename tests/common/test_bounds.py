@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import torch
 from torch import nn
 
 from ganrun.cli.composition import compose_plain
-from ganrun.common.bounds import OF_TORCH, Count, Decay, Pixels, Positive, Setting, Share, Unfit, Weight, fitted, shown
+from ganrun.common.bounds import (
+    OF_TORCH,
+    At,
+    Count,
+    Decay,
+    Pixels,
+    Positive,
+    Setting,
+    Share,
+    Unfit,
+    Weight,
+    fitted,
+    shown,
+)
 from ganrun.common.errors import UserError
 from ganrun.config.build import build
 from ganrun.config.schema import check
@@ -35,6 +48,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (1.1, Share, "must be a number from 0 to 1"),
     (1, Decay, "must be a number from 0 to below 1"),
     (0, Positive | None, "must be a number above 0, or null"),
+    (0, Annotated[int | None, At(1)], "must be a whole number from 1 up, or null"),  # of each member of the union
     ("maybe", bool, "must be true or false"),
     (1, bool, "must be true or false"),
     (None, bool, "must be true or false"),
