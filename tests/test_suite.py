@@ -15,7 +15,7 @@ from tests.waiting import HANG
 TESTS = Path(__file__).resolve().parent
 FILES = sorted(TESTS.rglob("*.py"))
 MOST = 1 / 5  # of all tests
-NEVER_SLOW = re.compile(r"^tests/attacks/|every_config|resum|restart|reliab|old_checkpoint|goes?_on|killed")
+NEVER_SLOW = re.compile(r"^tests/attacks/|every_config|resum|restart|reliab|old_checkpoint")
 
 # Tools of benchmarks/, which do limit the time.
 CLOCKS = {"fuzzing.py": {"monotonic"}, "mistakes.py": {"monotonic"}}

@@ -67,6 +67,7 @@ def test_each_image_is_changed_in_its_own_way(transform: Augmentation) -> None:
     assert any(not torch.equal(changed[0], other) for other in changed[1:])
 
 
+@pytest.mark.slow
 @every_transform
 def test_gradients_flow_through_and_have_gradients_themselves(transform: Augmentation) -> None:
     images = pictures(count=2, dtype=torch.float64).requires_grad_()

@@ -262,6 +262,7 @@ def test_samples_as_npz_and_as_a_folder_are_the_same_pictures(run: Path, tmp_pat
         assert np.array_equal(np.asarray(Image.open(file)), picture[:, :, 0])
 
 
+@pytest.mark.slow
 def test_sampling_needs_no_data_and_no_yaml(run: Path, tmp_path: Path) -> None:
     """The checkpoint alone, in another folder, by another process."""
     alone = tmp_path / "elsewhere"
@@ -294,6 +295,7 @@ def test_cfg_job_shows_the_outcome(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--info", "defaults"], ["--hydra-help"]])
 def test_hydras_own_flags_work(words: list[str], tmp_path: Path) -> None:
     done = ganrun("train", *words, cwd=tmp_path)
@@ -301,6 +303,7 @@ def test_hydras_own_flags_work(words: list[str], tmp_path: Path) -> None:
     assert done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "expected"),
     [("ganrun tr", "train"), ("ganrun train loss=wg", "loss=wgan_gp"), ("ganrun sample we", "weights=")],
@@ -609,6 +612,7 @@ def test_labels_from_a_file_tell_the_networks_how_many_classes_there_are(
     assert "8 images of 16×16, 1 channel, 3 classes" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_torchvision_built_for_another_torch_is_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision/__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
@@ -631,6 +635,7 @@ def test_an_existing_sample_is_not_overwritten_unasked(run: Path, tmp_path: Path
     assert main(["sample", f"ckpt={run}", "out=mine.png", "overwrite=true"]) == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_finishes_its_step_and_saves(tmp_path: Path) -> None:
     import signal
 

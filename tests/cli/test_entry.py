@@ -83,6 +83,7 @@ def trapped(tmp_path: Path, at: str, number: int, made_of_it: str = "") -> subpr
 # -- signals --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["ganrun.cli.streams", "argparse", "hydra", "torch._C"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_midst_of_an_import_ends_the_process_without_a_word(at: str, number: int, tmp_path) -> None:
@@ -91,12 +92,14 @@ def test_a_signal_in_the_midst_of_an_import_ends_the_process_without_a_word(at: 
     assert not list((tmp_path / "work").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made_of_it", ["RuntimeError('what a library says')", "OSError", "SystemExit(3)"])
 def test_a_signal_that_a_library_takes_for_an_error_is_still_a_signal(made_of_it: str, tmp_path) -> None:
     done = trapped(tmp_path, "ganrun.cli.overrides:check_words", signal.SIGINT, made_of_it)
     assert (done.returncode, done.stderr) == (130, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_start_leaves_nothing_in_its_folder(number: int, tmp_path) -> None:
     done = trapped(tmp_path, "ganrun.training.runs:assemble", number)
@@ -104,6 +107,7 @@ def test_an_interrupted_start_leaves_nothing_in_its_folder(number: int, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.05, 0.3, 1.0, 2.0])
 def test_a_signal_at_any_time_leaves_no_traceback_and_a_folder_that_can_be_used(delay: float, tmp_path) -> None:
     process = subprocess.Popen(
@@ -128,6 +132,7 @@ MOMENTS = {  # what `ganrun` does in place of a command, and what the process do
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_no_signal_is_lost_and_none_is_shown(moment: str, tmp_path: Path) -> None:
     during, after = MOMENTS[moment]
@@ -189,12 +194,14 @@ def test_a_start_that_was_killed_may_start_again_in_its_folder(tmp_path: Path, m
 # -- streams and folders --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     done = shell("$GANRUN train --help | head -1; echo ${PIPESTATUS[0]}", tmp_path)
     assert done.stdout.splitlines()[1:] == ["0"]
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_run_whose_reader_leaves_goes_on_to_its_end(tmp_path: Path) -> None:
     words = " ".join(TRAIN).replace("steps=1000000", "steps=60").replace("hooks=quiet", "hooks.console.seconds=0")
     done = shell(f"$GANRUN {words} hooks.tensorboard=null | head -1; echo ${{PIPESTATUS[0]}}", tmp_path)
@@ -203,6 +210,7 @@ def test_a_run_whose_reader_leaves_goes_on_to_its_end(tmp_path: Path) -> None:
     assert "finished after step 60" in (tmp_path / "run/train.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&- <&-"])
 def test_closed_streams_are_no_error(closed: str, tmp_path: Path) -> None:
     words = " ".join(TRAIN).replace("steps=1000000", "steps=2")
@@ -220,6 +228,7 @@ def test_what_cannot_be_printed_for_want_of_space_is_a_failure(tmp_path: Path) -
     assert done.stderr == "ganrun: stdout cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "sample ckpt=x", "doctor", "plot run=x", "train --help --config-dir x"])
 def test_in_a_folder_that_was_removed_each_command_says_so(command: str, tmp_path: Path) -> None:
     done = shell(f"mkdir gone; cd gone; rmdir ../gone; $GANRUN {command}", tmp_path)
@@ -228,6 +237,7 @@ def test_in_a_folder_that_was_removed_each_command_says_so(command: str, tmp_pat
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["--help", "--version", "info", "eval --help"])
 def test_in_a_folder_that_was_removed_help_is_still_given(command: str, tmp_path: Path) -> None:
     done = shell(f"mkdir gone; cd gone; rmdir ../gone; $GANRUN {command}", tmp_path)

@@ -41,6 +41,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", [ASCII, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1:strict"}])
 def test_a_run_where_the_locale_is_not_utf8(locale: dict[str, str], tmp_path: Path) -> None:
     words = [

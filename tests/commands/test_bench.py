@@ -31,11 +31,13 @@ BRIEF = ["bench.seconds=0.05", "bench.warmup=0", "bench.rounds=2"]
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ganrun"])
+    monkeypatch.setattr(baseline, "WORKERS", 0)  # processes are the subject of one test alone
 
 
 def test_a_bench_prints_what_it_measured_and_leaves_nothing_but_its_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(baseline, "WORKERS", 2)
     temporary = Path(tempfile.mkdtemp())  # a short name: the loader's processes put a socket there
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     assert main(["bench", *QUICK, *BRIEF, "out=x.json"]) == 0

@@ -120,6 +120,7 @@ def test_wrong_values_are_named(tree, wrong, message):
         Folder(str(tree("0.png", "1.png")), **wrong)
 
 
+@pytest.mark.slow
 def test_the_real_cifar_zip_decodes():
     path = str(real("cifar10.zip"))
     folder = Folder(path, "test", image_size=32, channels=3, limit=200, classes=10)

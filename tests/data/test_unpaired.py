@@ -109,6 +109,7 @@ def test_facts_are_of_both_domains(domains, tmp_path):
     assert Unpaired(str(grey), domains["root_b"], image_size=4).images.shape == (1, 3, 4, 4)
 
 
+@pytest.mark.slow
 def test_cats_and_dogs_of_the_real_zip():
     dataset = Unpaired(str(real("cifar10.zip")), split="test", class_a="cat", class_b="dog", limit=20)
     assert everything(dataset)["b"].shape == (20, 3, 32, 32)

@@ -90,6 +90,7 @@ def last_means(trainer: Trainer) -> dict[str, float] | None:
     return next(hook.record.means for hook in trainer.hooks if isinstance(hook, Last))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("game", "gathers"), [*((game, False) for game in GAMES), ("dcgan", True), ("cgan", True)])
 def test_recorded_steps_are_the_steps(
     game: str, gathers: bool, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

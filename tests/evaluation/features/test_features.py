@@ -145,6 +145,7 @@ def test_a_file_of_another_network_is_refused_in_one_line(content, two_classes, 
     assert "ran" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_inception_sees_what_torch_fidelitys_extractor_sees(two_classes: Dataset, tmp_path, monkeypatch) -> None:
     theirs = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     kind = theirs.FeatureExtractorInceptionV3

@@ -170,6 +170,7 @@ def on_a_terminal(columns: int, **more: str) -> list[str]:
     return [part.rstrip() for part in re.split(r"[\r\n]+", said.decode()) if part.strip()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [0, 40, 80])
 def test_on_a_terminal_the_bar_fits_and_warnings_stand_in_lines_of_their_own(columns: int) -> None:
     lines = on_a_terminal(columns, NO_COLOR="1")
@@ -181,6 +182,7 @@ def test_on_a_terminal_the_bar_fits_and_warnings_stand_in_lines_of_their_own(col
     assert not [said for said in lines if said.startswith("step ")], "those are for train.log alone"
 
 
+@pytest.mark.slow
 def test_a_dumb_terminal_gets_plain_lines() -> None:
     lines = on_a_terminal(80, TERM="dumb")
     assert lines[0] == "step 1/60  discriminator 0.693  generator 12.345"
