@@ -12,6 +12,8 @@ Traceback (most recent call last):
 ganrun.common.errors.UserError: modle: no such key; nearest: model, profile, compile
 """
 
+import sys as _sys
+
 TYPE_CHECKING = False  # typing's own costs an import before the command line can handle signals
 if TYPE_CHECKING:
     from ganrun.cli.python import Run as Run
@@ -21,6 +23,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Run", "UserError", "load", "train"]
+
+
+class _EarlierNames:
+    """Asked last: a module that is not there may have moved (`ganrun.config.moved` knows, and is only read then)."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> object:
+        if not name.startswith("ganrun.") or name.count(".") != 1 or name == "ganrun.config":
+            return None
+        from ganrun.config import moved
+
+        return moved.EarlierNames().find_spec(name)
+
+
+_sys.meta_path.append(_EarlierNames)  # type: ignore[arg-type]
 
 
 def __getattr__(name: str) -> object:

@@ -61,6 +61,7 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(tree):
         if id(node) in unseen:
             continue
+        assert not getattr(node, "level", 0), f"{path}, line {node.lineno}: imports are absolute"
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module == "ganrun":

@@ -30,7 +30,7 @@ def run_here(request: Request, job: Callable[[Any], None]) -> None:
     Hydra's own main does the same, but composes the line two more times. Raises what `job` raises.
     """
     from hydra._internal.callbacks import Callbacks
-    from hydra.core.utils import run_job
+    from hydra.core.utils import JobStatus, run_job
     from hydra.errors import HydraException
     from hydra.types import HydraContext, RunMode
     from omegaconf.errors import OmegaConfBaseException
@@ -49,7 +49,8 @@ def run_here(request: Request, job: Callable[[Any], None]) -> None:
             callbacks.on_run_start(config=config, config_name=request.page)
             done = run_job(noted, config, "hydra.run.dir", None, HydraContext(loader, callbacks))
             callbacks.on_run_end(config=config, config_name=request.page, job_return=done)
-            _ = done.return_value  # raises what the job raised
+            if done.status == JobStatus.FAILED:
+                raise done._return_value  # `return_value` raises it too, but prints a line of Hydra's first
         except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, ImportError) as error:
             if began or isinstance(error, UserError):
                 raise

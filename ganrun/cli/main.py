@@ -105,4 +105,5 @@ def _complete(words: list[str]) -> int:
 
 
 def _value_after(flag: str, words: list[str]) -> str | None:
-    return words[words.index(flag) + 1] if flag in words[:-1] else None
+    joined = next((word.partition("=")[2] for word in words if word.startswith(f"{flag}=")), None)
+    return words[words.index(flag) + 1] if flag in words[:-1] else joined

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import numbers
+import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +25,9 @@ from ganrun.common import torchrun
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
 from ganrun.common.folders import check_run_folder
+from ganrun.common.precision import settings_kept
 from ganrun.common.quoting import needs_no_quotes, quoted
+from ganrun.common.regular_files import read_text
 from ganrun.common.types import Config
 from ganrun.config.build import FROM_A_FILE, targets
 from ganrun.systems.drawing import draw, render
@@ -73,10 +78,9 @@ class Run:
         Raises:
             UserError: for a model that draws from pictures, and for labels that it does not know.
         """
-        for name, value in (("n", n), ("batch_size", batch_size)):
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"{name}={value!r} must be a whole number above 0")
-        wanted = [labels] if isinstance(labels, int) else None if labels is None else list(labels)
+        n, seed, batch_size = _whole("n", n, 1), _whole("seed", seed, 0), _whole("batch_size", batch_size, 1)
+        given = labels if labels is None or isinstance(labels, (Sequence, Tensor)) else [labels]
+        wanted = None if given is None else [_whole("labels", label, 0) for label in given]
         with _threads(self._threads, self._pixels):
             return torch.cat(list(render(self.system, draw(self.system, n, seed, wanted), batch_size)))
 
@@ -101,7 +105,11 @@ class Run:
 
 
 def load(
-    run: str | os.PathLike[str] = "last", *, weights: str = "ema", device: str = "auto", trust: Sequence[str] = ()
+    run: str | os.PathLike[str] = "last",
+    *,
+    weights: str = "ema",
+    device: str = "auto",
+    trust: str | Sequence[str] = (),
 ) -> Run:
     """Open a run without its data set.
 
@@ -116,9 +124,11 @@ def load(
     """
     if weights not in ("ema", "raw"):
         raise UserError(f"weights={weights!r} is unknown: ema or raw")
-    path = find_checkpoint(os.fspath(run), "run")
+    if not isinstance(run, (str, os.PathLike)):
+        raise UserError(f'run={run!r} must be a path or "last"')
+    path = find_checkpoint(os.fspath(run), "run").absolute()
     state = load_checkpoint(str(path), "run")
-    return Run(path, state, load_system(state, weights, list(trust)).to(pick_device(device)))
+    return Run(path, state, load_system(state, weights, _names(trust)).to(pick_device(device)))
 
 
 def train(
@@ -140,6 +150,7 @@ def train(
 
     Raises:
         UserError: for a setting that no run could use; nothing has been written then.
+        UserError: if the watchdog or a hook stopped the run; it was saved.
         FloatingPointError: if a loss or a weight was no finite number any more.
         KeyboardInterrupt: if the run was interrupted; it was saved, and goes on with resume=.
     """
@@ -155,15 +166,18 @@ def train(
     (config,) = request.configs()
     if config["dry_run"]:
         raise UserError("dry_run=true prints a plan: ganrun train … dry_run=true on the command line")
-    folder = folder_of(request, config) or overrides.new_folder(request)
-    check_run_folder(folder, config["resume"])
-    checked = train_command.check(config, folder)
-    if checked.end:
-        return load(folder, trust=config["trust"])
-    with _logging_as_before():
-        code, place = train_here(request, config, checked, _without_console if quiet else contextlib.nullcontext)
+    place = folder_of(request, config) or overrides.new_folder(request)
+    check_run_folder(place, config["resume"])
+    code = 0
+    with _as_before():
+        checked = train_command.check(config, place)
+        if not checked.end:
+            code, place = train_here(request, config, checked, _without_console if quiet else contextlib.nullcontext)
     if code >= 128:
         raise KeyboardInterrupt
+    if code:
+        said = json.loads(read_text(place / "status.json", 2**20)).get("reason") or f"exit code {code}"
+        raise UserError(f"the run was stopped: {said}; it was saved, ganrun.load({str(place)!r}) opens it")
     return load(place, device=config["device"], trust=trusted_by(config, checked))
 
 
@@ -172,7 +186,22 @@ def trusted_by(config: Config, checked: train_command.Checked) -> Sequence[str]:
     named = {
         name.split(".")[0] for part in ("model", "loss") for name in targets(checked.job.config[part], FROM_A_FILE)
     }
-    return [*config["trust"], *sorted(named)]
+    return [*_names(config["trust"]), *sorted(named)]
+
+
+def _names(trust: str | Sequence[str]) -> list[str]:
+    return [trust] if isinstance(trust, str) else list(trust)
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    """Python's and numpy's whole numbers as an int. Raises UserError that names the argument."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise UserError(f"{name}={value} must be a whole number from {least} up")
+    return number
 
 
 def as_word(value: Any) -> str:
@@ -183,8 +212,10 @@ def as_word(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {as_word(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(as_word, value)) + "]"
-    if isinstance(value, (int, float)):
-        return str(value)
+    if isinstance(value, numbers.Integral):  # numpy's too
+        return str(int(value))
+    if isinstance(value, numbers.Real):
+        return repr(float(value))
     text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
     return text if needs_no_quotes(text) else quoted(text)
 
@@ -201,13 +232,14 @@ def _threads(count: int | None, pixels: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _logging_as_before() -> Iterator[None]:
-    """Take away the handlers that a run puts on the root logger, and close its log."""
+def _as_before() -> Iterator[None]:
+    """Give the caller back its logging, random numbers, threads and torch's switches as they were."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     threads = torch.get_num_threads()
     try:
-        yield
+        with settings_kept(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
     finally:
         for handler in [handler for handler in root.handlers if handler not in handlers]:
             handler.close()

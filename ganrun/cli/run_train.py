@@ -48,6 +48,9 @@ def run_train(words: list[str]) -> int:
     if torchrun.launched():
         return _train_together(request)
     configs = list(request.configs())
+    for key in ("out", "dry_run", "resume") if request.multirun else ():
+        if len({str(config[key]) for config in configs}) > 1:
+            raise UserError(f"{key}: the jobs of a sweep share one; out=FOLDER gives each job a folder inside")
     folder = folder_of(request, configs[0])
     if folder is None:  # of a sweep's jobs, or outputs/...: only Hydra will know
         for out in {config["out"] or "outputs" for config in configs}:

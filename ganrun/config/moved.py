@@ -61,7 +61,7 @@ class EarlierNames(MetaPathFinder, Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """It has been executed under its name of today."""
+        """Nothing to run: the module was already executed under its current name."""
         module.__spec__ = self.own_spec
 
 

@@ -165,3 +165,10 @@ def test_what_cannot_be_copied_is_built_again(tiny) -> None:
     other = systems.copy()
     weights = zip(systems.take().parameters(), other.parameters(), strict=True)
     assert all(torch.equal(one, two) and one is not two for one, two in weights)
+
+
+@pytest.mark.parametrize("word", ["out=a,b", "dry_run=true,false", "resume=auto,null"])
+def test_what_the_jobs_of_a_sweep_share_is_not_swept(word: str, tmp_path: Path, capsys) -> None:
+    assert main(["train", "-m", *QUICK, word]) == 2
+    assert capsys.readouterr().err.startswith(f"ganrun: {word.partition('=')[0]}")
+    assert not list(tmp_path.iterdir())

@@ -185,3 +185,47 @@ def test_importing_ganrun_imports_no_torch() -> None:
     assert done.stdout == "False ['load', 'train']\n", done.stderr
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         ganrun.lod  # noqa: B018
+
+
+def test_numpy_numbers_and_one_name_are_what_they_are_in_python() -> None:
+    run = ganrun.train(**{**TINY, "steps": np.int64(2), "optimizer.lr": np.float32(0.001)}, out="run", trust="tests")
+    assert torch.equal(run.sample(np.int64(2), seed=np.int64(3)), run.sample(2, seed=3))
+    for wrong in ({"n": True}, {"seed": -1}, {"seed": 1.5}, {"labels": "a"}):
+        with pytest.raises(ganrun.UserError, match=f"{next(iter(wrong))}="):
+            run.sample(**{"n": 1, **wrong})
+    with pytest.raises(ganrun.UserError, match="must be a path"):
+        ganrun.load(None)
+
+
+def test_the_same_call_again_returns_the_same_run() -> None:
+    call = {**TINY, "resume": "auto", "device": "cpu"}
+    one, two = ganrun.train(**call, out="run"), ganrun.train(**call, out="run")
+    assert (one.checkpoint, one.step) == (two.checkpoint, two.step)
+
+
+def test_the_callers_random_numbers_and_threads_stay() -> None:
+    random, threads = torch.get_rng_state(), torch.get_num_threads()
+    ganrun.train(**{**TINY, "threads": 2}, out="run")
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_run_that_is_stopped_by_a_hook_raises(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine/hooks").mkdir(parents=True)
+    Path("mine/my_stop.py").write_text(
+        "from ganrun.training.hooks.hook import Hook\nclass Stop(Hook):\n"
+        "    def on_step(self, trainer, record):\n        trainer.control.stop('broken', 1)\n",
+        encoding="utf-8",
+    )
+    Path("mine/hooks/stop.yaml").write_text("stop: {_target_: my_stop.Stop}\n", encoding="utf-8")
+    words = ["+hooks.stop._target_=my_stop.Stop"]
+    with pytest.raises(ganrun.UserError, match="the run was stopped"):
+        ganrun.train(*words, **{**TINY, "hooks": "default"}, out="run", config_dir="mine")
+    assert "Error executing job" not in capsys.readouterr().err
+    assert ganrun.load("run").step == 1
+
+
+def test_a_moved_module_is_found_without_ganruns_config() -> None:
+    script = "from ganrun.hooks.hook import Hook; print(Hook.__module__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "ganrun.training.hooks.hook\n", done.stderr
