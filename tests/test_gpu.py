@@ -102,7 +102,7 @@ def test_a_step_that_waits_for_the_gpu_is_played_without_a_recording(
 def test_a_gpu_run_samples_on_a_cpu(tiny, tmp_path: Path) -> None:
     runs.train(tiny("model=dcgan", "steps=2", "hooks=quiet", "device=cuda"), tmp_path)
     state = load.load_checkpoint(str(tmp_path), "ckpt")
-    system = restore.restore(state)
+    system = restore.load_system(state)
     drawn = torch.cat(list(drawing.render(system, drawing.draw(system, 4, seed=0), batch_size=4)))
     on_gpu = torch.cat(list(drawing.render(system.cuda(), drawing.draw(system, 4, seed=0), batch_size=4)))
     assert (drawn.int() - on_gpu.int()).abs().max() <= 1, "the same latents, up to rounding"

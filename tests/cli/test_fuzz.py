@@ -72,6 +72,6 @@ def test_a_checkpoint_whose_parts_were_put_together_wrongly_is_one_line(tiny, tm
     runs.train(tiny("model=cgan", "steps=1", "hooks=quiet"), tmp_path)
     state = checkpoint.load(tmp_path / "checkpoints/last.pt")
     state["config"]["model"]["classes"] = 0
-    system = restore.restore(state)
+    system = restore.load_system(state)
     with pytest.raises(UserError, match="cannot render"):
         list(drawing.render(system, drawing.draw(system, 2, seed=0), 2))

@@ -132,7 +132,7 @@ def test_a_home_that_is_nowhere_is_named(word: str, tmp_path: Path, monkeypatch,
     said = capfd.readouterr().err
     assert word.split()[-1] in said
     assert said.count("\n") == 1
-    assert "write the path in full" in said
+    assert "write the full path" in said
 
 
 def test_without_a_home_folder_caches_lie_among_temporary_files(
