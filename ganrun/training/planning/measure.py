@@ -66,7 +66,7 @@ class Choice:
 KNOWN: dict[str, Choice] = {}  # what this process has chosen, by what the time of a step depends on
 
 
-def settle(
+def settled(
     config: Config,
     trust: Sequence[str] | None = None,
     world: World | None = None,
@@ -85,9 +85,6 @@ def settle(
 
     choice = Choice(**json.loads(world.from_first_rank(ask, "speed")))
     return {**config, **choice.settings}, choice
-
-
-settled = settle  # its name in earlier versions
 
 
 def choose(
