@@ -16,6 +16,9 @@ class Augmentation(nn.Module):
         """(N, C, H, W) images in [-1, 1] -> (N, C, H, W), each changed in its own way."""
         raise NotImplementedError
 
+    def observe(self, real_logits: Tensor) -> None:
+        """Called in each of the discriminator's turns with its (N,) logits of augmented reals, for adaptive state."""
+
     def after_turn(self) -> None:
         """Called once the discriminator has moved: adaptive state."""
 

@@ -69,7 +69,7 @@ NORM = _meaning(
 )
 ACCUMULATE = _meaning("parts in which a batch is played", "accumulate")
 AUGMENT = _meaning(
-    "what the discriminator sees the pictures through", "augmentation", more="diffaugment|instance_noise"
+    "what the discriminator sees the pictures through", "augmentation", more="diffaugment|ada|instance_noise"
 )
 NUMBER = _meaning("how many pictures", "n", "per_class", "grids.count")
 LR = _meaning("the learning rate", "optimizer.lr", "lr")

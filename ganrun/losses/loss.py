@@ -61,7 +61,7 @@ class AdversarialLoss(nn.Module):
         terms = {"adversarial": self.discriminator(real_logits, fake_logits)}
         scored = Scored(discriminate, real, fake, real_logits, fake_logits)
         terms |= {name: penalty(scored) for name, penalty in penalties.items()}
-        return Objective(terms, self.monitors(real_logits.detach(), fake_logits.detach()))
+        return Objective(terms, self.monitors(real_logits.detach(), fake_logits.detach()), real_logits.detach())
 
     def logits(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) reals and fakes -> float32 logits of each, from two passes, or from one of `OnePass`."""

@@ -10,10 +10,14 @@ from torch import Tensor
 
 @dataclass
 class Objective:
-    """`terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged."""
+    """`terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged.
+
+    `real_logits` are (N,) the discriminator's logits of reals, in its own turns, for an augmentation that adapts.
+    """
 
     terms: dict[str, Tensor]
     monitors: dict[str, Tensor] = field(default_factory=dict)
+    real_logits: Tensor | None = None
 
     @property
     def total(self) -> Tensor:

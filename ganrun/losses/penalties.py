@@ -165,3 +165,21 @@ class LeCam(Penalty):
         self.average_real.lerp_(real.detach().mean(), 1 - self.decay)
         self.average_fake.lerp_(fake.detach().mean(), 1 - self.decay)
         return (real - self.average_fake).square().mean() + (fake - self.average_real).square().mean()
+
+
+class Consistency(Penalty):
+    """E (D(x) − D(T(x)))² + E (D(G(z)) − D(T(G(z))))²: bCR (Zhao et al., 2021, algorithm 1); `augmentation` is T.
+
+    Both weights of the paper are this one (its own are 10 and 10). Reals alone would push T into the samples.
+    """
+
+    refuses_coupling = False
+
+    def __init__(self, augmentation: nn.Module, weight: Weight = 10.0, every: Setting = 1) -> None:
+        super().__init__(weight, every)
+        self.augmentation = augmentation
+
+    def measure(self, scored: Scored) -> Tensor:
+        pairs = (scored.real, scored.real_logits), (scored.fake, scored.fake_logits)
+        changes = [logits - scored.discriminate(self.augmentation(images.detach())).float() for images, logits in pairs]
+        return changes[0].square().mean() + changes[1].square().mean()

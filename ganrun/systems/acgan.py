@@ -43,8 +43,8 @@ class ACGAN(GAN):
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         heads = Heads(self.discriminator)
-        objective = self.loss.discriminator_objective(
-            self.augmented(heads), batch["image"], fakes(batch).detach(), step
+        objective = self.observed(
+            self.loss.discriminator_objective(self.augmented(heads), batch["image"], fakes(batch).detach(), step)
         )
         real, fake = heads.classes[:2]  # a loss calls the discriminator with reals first, then fakes
         objective.terms["class"] = self.class_weight * cross_entropy(real, batch)

@@ -95,9 +95,16 @@ class GAN(System):
         return self.players() if not self.loss.refuses_coupling else {"generator": self.generator}
 
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
-        return self.loss.discriminator_objective(
-            self.discriminator_for(batch), batch["image"], fakes(batch).detach(), step
+        discriminate = self.discriminator_for(batch)
+        return self.observed(
+            self.loss.discriminator_objective(discriminate, batch["image"], fakes(batch).detach(), step)
         )
+
+    def observed(self, objective: Objective) -> Objective:
+        """Shows the discriminator's logits of reals to the augmentation; returns the objective."""
+        if self.augmentation is not None and objective.real_logits is not None:
+            self.augmentation.observe(objective.real_logits)
+        return objective
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         fake = fakes(batch)

@@ -70,7 +70,7 @@ class GMAN(GAN):
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         real, fake = batch["image"], fakes(batch).detach()
         each = {
-            name: loss.discriminator_objective(self.discriminator_of(discriminator), real, fake, step)
+            name: self.observed(loss.discriminator_objective(self.discriminator_of(discriminator), real, fake, step))
             for name, discriminator, loss in self.panel()
         }
         objective = side_by_side(each)
