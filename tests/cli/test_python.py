@@ -59,7 +59,7 @@ def test_pictures_are_translated() -> None:
     translated = run.translate(images)
     assert translated.shape == images.shape
     assert not translated.requires_grad
-    with pytest.raises(ganrun.UserError, match="draws from pictures"):
+    with pytest.raises(ganrun.UserError, match="translates pictures"):
         run.sample(1)
     with pytest.raises(ganrun.UserError, match="takes no pictures"):
         ganrun.train(**TINY, out="noise").translate(images)

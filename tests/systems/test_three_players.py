@@ -77,7 +77,7 @@ def test_roles_are_known_without_names(game, tmp_path: Path) -> None:
     roles = {player: trainer.system.role(player) for player in trainer.system.players()}
     assert roles == {"judge": Role.DISCRIMINATOR, "painter": Role.GENERATOR, "encoder": Role.OTHER}
     said = list(of_losses(small(Wasserstein(clip=None)), trainer.optimizers))
-    assert said == ["loss.clip=null without penalties: nothing bounds the discriminator, as wgan and wgan_gp do"]
+    assert said == ["loss.clip=null without penalties: nothing bounds the discriminator; use loss=wgan or loss=wgan_gp"]
 
 
 def small(loss) -> EncodedGAN:

@@ -16,24 +16,27 @@ def notes(tiny, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["model=vae", "loss=hinge"], "a VAE plays no game: loss= has no effect"),
+        (["model=vae", "loss=hinge"], "a VAE has no discriminator: loss= and its penalties have no effect"),
         (
             ["loss=wgan", "optimizer=adam"],
             "the WGAN paper advises against momentum for clipped weights, and Adam has 0.5",
         ),
-        (["loss=wgan", "optimizer=sgd", "optimizer.momentum=0.9"], "and SGD has 0.9: optimizer=paper/wgan"),
+        (["loss=wgan", "optimizer=sgd", "optimizer.momentum=0.9"], "and SGD has 0.9: use optimizer=paper/wgan"),
         (["loss=wgan", "optimizer.momentum=0.9"], "and RMSprop has 0.9"),
         (["model=gman", "loss=wgan", "optimizer=adam"], "the WGAN paper advises against momentum"),
         (["loss=wgan", "loss.clip=null"], "loss.clip=null without penalties: nothing bounds the discriminator"),
         (
             ["loss=wgan", "steps=4"],
-            "the generator never moves in 4 steps: its first is that of loss.discriminator_steps=5",
+            "the generator never moves in 4 steps: loss.discriminator_steps=5, so its first step is 5",
         ),
         (
             ["model=restoration", "model.adversarial_weight=0"],
-            "model.adversarial_weight=0: the generator does not play",
+            "model.adversarial_weight=0: the generator has no adversarial term",
         ),
-        (["model=srgan", "steps=3"], "all 3 steps are model.pretrain_steps=3 of content: loss= has no effect"),
+        (
+            ["model=srgan", "steps=3"],
+            "all 3 steps are pretraining on the content loss (model.pretrain_steps=3): loss= has no effect",
+        ),
         (["hooks=quiet", "checkpoint.best=fid"], "checkpoint.best=fid has no effect: nothing scores this run"),
         (["checkpoint.best=fid"], "checkpoint.best=fid has no effect: nothing scores this run; hooks=scores does"),
         (["hooks=quiet", "grids.every=7"], "grids.every=7 has no effect: this run has no hook that reads it"),
