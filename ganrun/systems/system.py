@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -36,6 +36,9 @@ class System(nn.Module):
 
     A system never steps an optimizer, saves a file, writes a log or moves tensors to another device: the trainer does.
     """
+
+    # keys of a system's yaml that only its other keys read: ${model.size} chooses between two numbers
+    yaml_only: ClassVar[tuple[str, ...]] = ("size",)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
