@@ -23,7 +23,10 @@ from ganrun.cli.main import main
         ("spectral", ["model.discriminator.norm=", "paper.discriminator_norm=batch"]),
         ("batch_size", ["batch_size=64", "pictures in one forward pass", "of all ranks together"]),
         ("batch-size=32", ["batch_size=64"]),
-        ("gradient penalty", ["loss.penalties.gradient.weight=10", "loss=wgan_gp  WGAN-GP: WGAN with a gradient penalty"]),
+        (
+            "gradient penalty",
+            ["loss.penalties.gradient.weight=10", "loss=wgan_gp  WGAN-GP: WGAN with a gradient penalty"],
+        ),
         ("per_class", ["per_class=100", "pictures of each class", "synthesize"]),
         ("loss=wgan clip", ["loss.clip=0.01", "with loss=wgan"]),
         ("loss=wgan_gp", ["loss.discriminator_steps=5", "with loss=wgan_gp"]),

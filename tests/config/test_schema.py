@@ -77,7 +77,9 @@ def test_a_default_and_a_comment_are_read_as_the_file_has_them() -> None:
     assert entries["model.pretrain_steps"].default == "1000"
     assert entries["model.pretrain_steps"].words.startswith("steps of pretraining on the content loss")
     assert entries["model.perceptual.weights"].default == "???"  # its own, beside those of srgan
-    assert "of each picture are written to out/results.csv" in page_entries("apply")["target"].words  # two lines of comment
+    assert (
+        "of each picture are written to out/results.csv" in page_entries("apply")["target"].words
+    )  # two lines of comment
 
 
 @pytest.mark.parametrize(
