@@ -19,7 +19,7 @@ from ganrun.networks.mlp import MLPDiscriminator, MLPGenerator
 from ganrun.systems.roles import Role
 from ganrun.training import runs
 from ganrun.training.cuda_graphs import Graphs
-from ganrun.training.planning.notes import of_losses
+from ganrun.training.planning.notes import loss_remarks
 from ganrun.training.trainer import Trainer
 from ganrun.training.watch.gradients import GradientVanishes
 from tests.same import differences
@@ -76,7 +76,7 @@ def test_roles_are_known_without_names(game, tmp_path: Path) -> None:
     trainer = runs.assemble(game(), tmp_path)
     roles = {player: trainer.system.role(player) for player in trainer.system.players()}
     assert roles == {"judge": Role.DISCRIMINATOR, "painter": Role.GENERATOR, "encoder": Role.OTHER}
-    said = list(of_losses(small(Wasserstein(clip=None)), trainer.optimizers))
+    said = list(loss_remarks(small(Wasserstein(clip=None)), trainer.optimizers))
     assert said == ["loss.clip=null without penalties: nothing bounds the discriminator, as wgan and wgan_gp do"]
 
 

@@ -72,7 +72,7 @@ def test_what_is_saved_twice_counts_once_weights_do_not_and_a_graph_that_is_gone
 
 
 def test_some_memory_grows_with_the_batch_and_some_does_not() -> None:
-    assert estimates.extrapolated(two=120, four=140, batch_size=64) == 100 + 64 * 10
+    assert estimates.extrapolate(two=120, four=140, batch_size=64) == 100 + 64 * 10
 
 
 def test_sizes_are_told_in_units_that_people_read() -> None:

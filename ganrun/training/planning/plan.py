@@ -30,7 +30,7 @@ from ganrun.training.planning.measure import Choice
 from ganrun.training.planning.memory import Memory
 from ganrun.training.planning.notes import remarks
 from ganrun.training.planning.systems import Systems
-from ganrun.training.planning.trial_steps import rehearse
+from ganrun.training.planning.trial_steps import run_trial_steps
 
 
 @dataclass
@@ -110,23 +110,23 @@ def plan(
     with torch.device("meta"):
         optimizers, schedules = build_optimizers(config, system, trust)
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
-    activations = rehearse(config, dataset, systems)
+    activations = run_trial_steps(config, dataset, systems)
     hooks = build_hooks(config, Path("."), trust)
     length = length_of(config, dataset)
     if length.steps is None and any(schedule.needs_an_end for schedule in schedules.values()):
         raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
     if config["init_from"] is not None:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
-    held, stored = estimates.held(system, system.ema_module(), optimizers)
-    require_short_list(estimates.listed(system, system.ema_module(), optimizers))
+    held, stored = estimates.state_sizes(system, system.ema_module(), optimizers)
+    require_short_list(estimates.list_size(system, system.ema_module(), optimizers))
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
-    copy = estimates.copies(hooks, stored, length.steps)
-    drawing = estimates.drawing(hooks, dataset.channels, dataset.image_size)
+    copy = estimates.copy_size(hooks, stored, length.steps)
+    drawing = estimates.grid_size(hooks, dataset.channels, dataset.image_size)
     read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
-    needs = memory.of_run(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
+    needs = memory.estimate(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
     picture = dataset.channels * math.prod(dataset.image_size)
-    disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
+    disk = estimates.disk_size(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
     return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said, systems)
 
