@@ -131,7 +131,7 @@ def _where(choices: dict[str, str], current: set[str]) -> str:
 
 
 def _with_value(name: str, value: str) -> str:
-    return name if value.startswith("${") else f"{name} ({value})"
+    return name if not value or value.startswith("${") else f"{name} ({value})"
 
 
 def _together(names: list[str]) -> str:

@@ -41,6 +41,14 @@ def test_a_word_finds_its_keys(line: str, told: list[str], capsys: pytest.Captur
         assert text in out
 
 
+def test_a_choice_without_a_default_has_no_empty_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    """optimizer=adam_ttur has a group of keys where the other optimizers have `players: {}`."""
+    assert main(["keys", "lr"]) == 0
+    out = capsys.readouterr().out
+    assert "optimizer=adam_ttur\n" in out
+    assert "()" not in out
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

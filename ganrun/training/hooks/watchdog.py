@@ -89,7 +89,7 @@ class Watchdog(Hook):
     def on_failure(self, trainer: Trainer) -> None:
         error = sys.exception()
         if isinstance(error, FloatingPointError) and not hasattr(error, "since"):
-            line = f"watchdog  step {trainer.step}: no finite number: {error}"
+            line = f"watchdog  step {trainer.step}: a number is not finite: {error}"
             trainer.control.alarm(line)
             log.warning(line)
 

@@ -16,6 +16,7 @@ from ganrun.checkpoints.restore import load_weights
 from ganrun.common import torchrun
 from ganrun.common.device import pick_device, set_threads
 from ganrun.common.errors import UserError
+from ganrun.common.plurals import plural
 from ganrun.common.types import Config
 from ganrun.common.untrusted import MAX_PICKLE
 from ganrun.config.build import build
@@ -50,22 +51,21 @@ class Plan:
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
-        epoch = len(self.dataset)
-        classes = self.dataset.classes or "no"
-        colours = f"{self.dataset.channels} channel" + "s" * (self.dataset.channels > 1)
+        epoch, channels, classes = len(self.dataset), self.dataset.channels, self.dataset.classes or 0
         steps = self.length.steps
         total = (
-            f"{steps} steps = {steps * self.config['batch_size'] / 1000:g} kimg = "
+            f"{steps} {plural('step', steps)} = {steps * self.config['batch_size'] / 1000:g} kimg = "
             f"{steps * self.config['batch_size'] / epoch:.1f} epochs"
             if steps
-            else f"{self.length.minutes:g} minutes"
+            else f"{self.length.minutes:g} {plural('minute', self.length.minutes or 0)}"
         )
         weights = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
         ranks = torchrun.size()
         count = self.config["threads"] or torch.get_num_threads()
-        threads = f", {count} thread" + "s" * (count > 1) if self.device.type == "cpu" else ""
+        threads = f", {count} {plural('thread', count)}" if self.device.type == "cpu" else ""
         return [
-            f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
+            f"data        {epoch:,} {plural('image', epoch)} of {size}, {channels} {plural('channel', channels)}, "
+            f"{classes or 'no'} {plural('class', classes)}",
             f"parameters  {weights}",
             f"memory      {self.memory.line(self.device)}",
             f"disk        about {memory.mebi(self.disk)}: checkpoints, grids, curves",

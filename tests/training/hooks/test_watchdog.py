@@ -124,7 +124,7 @@ def test_no_finite_number_is_said_in_the_same_manner(tiny, tmp_path, caplog) -> 
     with pytest.raises(FloatingPointError), caplog.at_level(logging.WARNING):
         runs.train(config, tmp_path)
     (line,) = json.loads((tmp_path / "status.json").read_text())["alarms"]
-    assert line.startswith("watchdog  step 5: no finite number: ")
+    assert line.startswith("watchdog  step 5: a number is not finite: ")
     assert "try a lower optimizer.lr" in line
 
 
