@@ -22,7 +22,7 @@ EARLIER = {"drawn_with": "ema_module", "kind": "graph_key", "score": "discrimina
 class Turn(NamedTuple):
     """One player's move: its name, and a function from a batch to the objective that it minimises.
 
-    `key` is equal for two turns of a player that run the same operations with other numbers. None: not known.
+    Give a turn the same `key` at two steps if only the tensor values differ, not the operations. None: not known.
     """
 
     player: str

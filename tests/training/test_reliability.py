@@ -70,16 +70,16 @@ def test_another_command_is_no_continuation(tmp_path: Path, capfd) -> None:
     assert main([*AUTO, "steps=4"]) == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert main([*AUTO, "steps=8", "loss=hinge", "optimizer.lr=0.5"]) == 2
-    assert "has optimizer.lr=0.0002, this command optimizer.lr=0.5" in capfd.readouterr().err
+    assert "has optimizer.lr=0.0002, but this command has optimizer.lr=0.5" in capfd.readouterr().err
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("augmentation=diffaugment", "model.augmentation=null, this command model.augmentation={...}"),
+        ("augmentation=diffaugment", "model.augmentation=null, but this command has model.augmentation={...}"),
         ("optimizer.players.generator.lr=0.1", "optimizer.players.generator=null"),
-        ("hooks.grids=null", "hooks.grids={...}, this command hooks.grids=null"),
+        ("hooks.grids=null", "hooks.grids={...}, but this command has hooks.grids=null"),
     ],
 )
 def test_a_part_that_comes_or_goes_makes_another_run(words: str, named: str, capfd) -> None:

@@ -62,7 +62,7 @@ def job_of(config: Config, folder: Path | None) -> Job:
         require_fit(state, trust, "resume")
     if resume == AUTO:
         assert folder is not None
-        return Job(runs.agreed(state["config"], asked, folder), trust, state, source)
+        return Job(runs.continued_if_same(state["config"], asked, folder), trust, state, source)
     return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state, source)
 
 
