@@ -167,7 +167,10 @@ def folder_problem(folder: Path, error: OSError) -> str | None:
     if not folder.is_dir():
         return f"{folder} was removed or renamed during the run: nothing more can be saved"
     if error.errno == errno.ENOSPC:
-        return f"{folder}: {error.strerror}; its checkpoints are complete: free some space, then continue with resume={folder}"
+        return (
+            f"{folder}: {error.strerror}; its checkpoints are complete: free some space, then continue with "
+            f"resume={folder}"
+        )
     return None
 
 

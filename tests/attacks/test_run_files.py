@@ -377,5 +377,5 @@ def test_rows_that_no_symptom_can_read_end_in_one_line(good_run: Path, here: Pat
     (here / "run/metrics.jsonl").write_text('{"step": 1, "images": 4, "samples/label_sight": 1.0}\n')
     assert main(["train", "resume=run", "steps=2", "device=cpu"]) == 2
     errors = capfd.readouterr().err
-    assert "is none of a run" in errors.splitlines()[-1]
+    assert "was not written by a run" in errors.splitlines()[-1]
     assert "Traceback" not in errors

@@ -34,8 +34,11 @@ def notes(tiny, *words: str) -> list[str]:
             "model.adversarial_weight=0: the generator does not play",
         ),
         (["model=srgan", "steps=3"], "all 3 steps are model.pretrain_steps=3 of content: loss= has no effect"),
-        (["hooks=quiet", "checkpoint.best=fid"], "checkpoint.best=fid has no effect: nothing scores this run"),
-        (["checkpoint.best=fid"], "checkpoint.best=fid has no effect: nothing scores this run; hooks=scores does"),
+        (["hooks=quiet", "checkpoint.best=fid"], "checkpoint.best=fid has no effect: this run computes no scores"),
+        (
+            ["checkpoint.best=fid"],
+            "checkpoint.best=fid has no effect: this run computes no scores; hooks=scores computes",
+        ),
         (["hooks=quiet", "grids.every=7"], "grids.every=7 has no effect: this run has no hook that reads it"),
         (["hooks=quiet", "watchdog.action=stop"], "watchdog.action=stop has no effect"),
         (["~hooks.profile", "profile=5"], "profile=5 has no effect"),

@@ -213,7 +213,7 @@ def test_curves_that_cannot_be_written_cost_a_warning_not_the_run(tmp_path: Path
     monkeypatch.setattr(SummaryWriter, "add_scalar", full)
     words = [word for word in QUICK if "tensorboard" not in word]
     assert main(["train", *words, "steps=4", "out=run"]) == 0
-    assert (tmp_path / "run/train.log").read_text().count("goes on without its curves") == 1
+    assert (tmp_path / "run/train.log").read_text().count("continues without its curves") == 1
 
 
 # -- numbers gone wrong ----------------------------------------------------------------------------------------------
