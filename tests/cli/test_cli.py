@@ -426,7 +426,7 @@ MISTAKES = {
     "doctor doctor.steps=0": "doctor.steps=0 must be a whole number",
     "train watchdog.action=shout": "watchdog.action=shout must be warn | stop | rollback",
     "train hooks.watchdog.symptoms.mode_collapse.leest=1": "no such key",
-    "bench resume=last": "bench starts from fresh weights",
+    "bench resume=last": "bench starts from new weights",
     "bench out=x.txt": "must end in .json",
     "bench out=nowhere/x.json": "there is no folder nowhere",
     # more of train
@@ -485,7 +485,7 @@ MISTAKES = {
     "augment-study synthetic=flat epochs=3": "epochs: no such key",
     "augment-study synthetic=flat model=mlp": "model: no such key",
     "augment-study synthetic=flat classifier=vgg": "there is: cnn",
-    "augment-study synthetic=flat dataset.split=test": "the very training data",
+    "augment-study synthetic=flat dataset.split=test": "the same as the training data",
     "augment-study synthetic=flat dataset.split=all test.split=test": "share pictures",
     "augment-study synthetic=flat test.split=valid": "test.split=valid must be one of",
     "augment-study synthetic=flat test.root=flat": "this data set has no root",
@@ -527,7 +527,7 @@ DRAWING_MISTAKES = {
     "apply ckpt=run input=run out=x tile=8": "tile=8 must be",
     "apply ckpt=run input=run/grids out=x.jpg": "x.png or a folder",
     "apply ckpt=run input=run/grids out=x direction=up": "must be ab | ba, or null",
-    "apply ckpt=run input=run/grids out=x": "draws from noise",
+    "apply ckpt=run input=run/grids out=x": "draws pictures from noise",
 }
 
 

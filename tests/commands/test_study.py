@@ -73,7 +73,7 @@ def test_a_study_of_a_run_leaves_rows_a_table_and_the_whole_protocol(run: Path, 
     assert len(protocol["synthetic"]["checkpoint_sha256"]) == 64
     assert protocol["test"]["split"] == "test"
     assert [len(arm["accuracies"]) for arm in protocol["arms"]] == [2] * 5
-    assert "the run learnt from dataset.limit=64 (here 40)" in said
+    assert "the GAN was trained with dataset.limit=64 (here 40)" in said
     assert said.count("seed 1") == 5
     assert (table := [line for line in said.splitlines() if line.startswith("| real+1x ")])
     assert table[0] in Path("s/study.md").read_text()
@@ -194,7 +194,7 @@ def test_an_interrupted_study_keeps_its_rows(synthetic: Path, monkeypatch, capsy
     monkeypatch.setattr(study, "tested", stopped)
     assert main(["augment-study", f"synthetic={synthetic}", *QUICK, "ratios=[1]", "out=s"]) == 130
     assert [row["arm"] for row in rows(Path("s"))] == NAMES[:2]
-    assert "stopped: 2 results are in s/study.csv" in capsys.readouterr().out
+    assert "stopped: 2 results in s/study.csv" in capsys.readouterr().out
 
 
 def test_a_plot_is_drawn_or_its_install_command_is_said(synthetic: Path, monkeypatch, capsys) -> None:
@@ -235,7 +235,7 @@ REFUSED = {
     "classifier._target_=torchvision.models.resnet18": "is a function, not a class",
     "classifier._target_=torch.nn.Linear": "classifier.",
     "classifier.classes=3": "not [2, 10] logits",
-    "classifier.channels=3": "does not take these pictures",
+    "classifier.channels=3": "cannot process these pictures",
     "ratios=[5]": "holds 60 pictures, but ratios=[5] needs 200",
     "batch_size=41": "try batch_size=40",
     "dataset.image_size=16": "grey 8×8",

@@ -108,7 +108,7 @@ def test_doctor_looks_at_all_three(game, capsys) -> None:
     config = {**game("batch_size=16"), "doctor": {"images": 32, "steps": 20}}
     doctor.examine(config)
     lines = capsys.readouterr().out
-    assert "alone, tells reals from an untrained generator's" in lines
+    assert "trained alone against an untrained generator" in lines
     about = {line[6:20].strip() for line in lines.splitlines()}
     assert {"painter", "encoder", "discriminator"} <= about
     assert "judge" not in about
