@@ -246,10 +246,8 @@ def judging(trainer: Trainer, config: Config, judge: str) -> Line:
     alone = f"trained alone against an untrained generator: accuracy {accuracy:.2f} after {step} steps"
     if accuracy > ENOUGH:
         return Line(OK, "discriminator", alone)
-    noise = examples(trainer, 1).keys() <= {
-        "latent",
-        "label",
-    }  # other systems may begin with pictures that look almost real
+    # systems that do not draw from noise may begin with pictures that look almost real
+    noise = examples(trainer, 1).keys() <= {"latent", "label"}
     return Line(
         FAIL if noise else WARN, "discriminator", f"{alone}; try {with_rate(config, judge, 5)} or another model.{judge}"
     )

@@ -39,7 +39,7 @@ SHOWN, NEIGHBOURS = 16, 5  # rows of x.nearest.png, one sample each, and trainin
 
 
 def check(config: Config) -> Path | None:
-    """Before anything is drawn: what is named is there, the scores exist, the place is free. Raises UserError."""
+    """Check the files, the names of scores and the output place before drawing. Returns the place. Raises UserError."""
     pick_device(config["device"])
     for name in names_of(config["scores"]) or ():
         if name == "lpips":
@@ -68,9 +68,9 @@ def check(config: Config) -> Path | None:
 
 
 def evaluate(config: Config, world: World | None = None) -> str:
-    """Score what the page `eval` names. Returns the lines to print; `out`, where given, has been written.
+    """Compute the scores that the config asks for. Returns the lines to print. Writes them to `out`, if given.
 
-    The ranks of `world` share the drawing of a run's samples; the first one looks at them.
+    All ranks of `world` draw samples of a run; the first one computes the scores. Raises UserError.
     """
     world = world or World()
     set_precision("fp32", pick_device(config["device"]))
@@ -97,7 +97,7 @@ def listed(value: Any) -> list[str]:
 
 
 def checkpoints(config: Config) -> list[Path]:
-    """What `ckpt` names: a checkpoint, a run, last, some of these in a list, or the folder of a sweep."""
+    """The checkpoints that `ckpt` names: a file, a run, last, a list of these, or the folder of a sweep."""
     found: list[Path] = []
     for reference in listed(config["ckpt"]):
         folder = Path(reference).expanduser()

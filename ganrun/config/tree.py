@@ -64,9 +64,8 @@ def hidden_by_ours(config_dir: Path) -> list[str]:
 def description(path: Path) -> str:
     """The line of a yaml file for --help: its first comment line that is not for Hydra and not a command; else ""."""
     try:
-        with open(
-            path, encoding="utf-8", errors="replace"
-        ) as file:  # a file that is not UTF-8 is reported when it is loaded
+        # a file that is not UTF-8 is reported when it is loaded
+        with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read(4096).splitlines()
     except OSError:
         return ""

@@ -270,9 +270,8 @@ def continued_if_same(stored: Config, asked: Config, folder: Path) -> Config:
 
     Raises UserError if `asked` is not the config of the run in `folder`.
     """
-    known = {
-        key: value for key, value in asked.items() if key in stored
-    }  # a stored run of an earlier version has fewer
+    # without the keys that did not exist when the run was stored
+    known = {key: value for key, value in asked.items() if key in stored}
     measured = ("precision",) if asked["precision"] == AUTO else ()  # it was measured when the run started
     for key, before, now in differences({key: stored[key] for key in known}, known):
         newer = key in NEWER or (before is None and key.endswith(UNCAPPED))

@@ -83,7 +83,7 @@ def test_a_run_at_its_end_says_so_and_how_it_goes_on() -> None:
     )
     timed = reached({"minutes": 1}, {"minutes": 1}, Length(minutes=1), Length(minutes=1), 50, seconds=60.3)
     assert timed.at_its_end
-    assert "its end (1 of 1 minutes)" in timed.line("RUN").replace("1.00 of", "1 of")
+    assert "its end, step 50 (1 of 1 minutes)" in timed.line("RUN").replace("1.00 of", "1 of")
 
 
 def test_a_shorter_length_neither_trains_nor_marks_the_run_as_finished(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -214,7 +214,7 @@ def test_a_zip_is_read_in_place_and_its_names_lead_nowhere_else(
         (["input=empty", "out=y"], "input=empty holds no pictures"),
         (["input=broken", "out=y"], "no picture could be done; the first problem: b.png: not a PNG"),
         (["input=in", "out=full"], "overwrite=true"),
-        (["input=in", "out=in/made"], "would mix with what is read"),
+        (["input=in", "out=in/made"], "outputs would mix with the pictures there"),
         (["input=in", "out=y.png"], "out= must be a folder"),
         (["input=in/x.png", "out=y.png", "strips=true"], "out= must be a folder"),
         (["input=in", "out=y", "target=broken"], "has the name of one of input="),

@@ -94,9 +94,9 @@ def test_it_needs_neither_torch_nor_hydra() -> None:
             ["model.generator.widths=", "loss.clip=0.01", "optimizer.alpha"],
             ["cycle_weight"],
         ),
-        ("train hooks=scores", ["hooks.scores.batch_size=64"], ["often used beside"]),
+        ("train hooks=scores", ["hooks.scores.batch_size=64"], ["also useful, not listed"]),
         ("doctor model=gman", ["model.hardness=1", "keys of every doctor"], ["cycle_weight"]),
-        ("train", ["often used beside the keys below", "batch_size: 64"], ["model.pool_size"]),
+        ("train", ["also useful, not listed below", "batch_size: 64"], ["model.pool_size"]),
     ],
 )
 def test_help_of_a_composition_shows_its_own_keys(

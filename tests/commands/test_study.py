@@ -141,7 +141,7 @@ def test_transforms_fill_with_black_and_touch_only_classic_arms() -> None:
 @pytest.mark.parametrize("choice", sorted(group_choices(page="augment_study")["classifier"]))
 def test_every_classifier_builds(choice: str) -> None:
     config = compose_plain("augment_study", [f"classifier={choice}"])
-    study.rehearse(config, Digits(), torch.device("cpu"))
+    study.try_classifier(config, Digits(), torch.device("cpu"))
 
 
 def test_flips_are_classic_only_where_the_data_allow_them() -> None:
@@ -273,7 +273,7 @@ def test_a_run_without_classes_and_one_of_other_pictures_are_refused(
     assert main(["augment-study", "ckpt=plain", *QUICK, "out=s"]) == 2
     assert "unconditional" in capfd.readouterr().err
     assert main(["augment-study", "ckpt=run", *QUICK, "dataset.image_size=16", "out=s"]) == 2
-    assert "grey 8×8, the data's grey 16×16" in capfd.readouterr().err
+    assert "grey 8×8, those of the training data are grey 16×16" in capfd.readouterr().err
 
 
 def test_folders_of_ones_own_with_a_test_folder_beside_them(synthetic: Path, tmp_path: Path, capfd) -> None:
@@ -286,7 +286,7 @@ def test_folders_of_ones_own_with_a_test_folder_beside_them(synthetic: Path, tmp
         "the limit is not the test's"
     )
     assert main([*words, "out=t"]) == 2
-    assert "very training data" in capfd.readouterr().err
+    assert "the same as the training data" in capfd.readouterr().err
     assert main([*words, f"test.root={tmp_path}/./pics", "out=t"]) == 2, "the same place, written otherwise"
 
 

@@ -110,8 +110,8 @@ class NaiveLoop:
             drop_last=True,
             num_workers=WORKERS,
             timeout=PATIENCE if WORKERS else 0,  # otherwise the loop would wait forever for a worker that hangs
-            persistent_workers=WORKERS
-            > 0,  # not usual in tutorials, but otherwise a small data set starts its workers all the time
+            # not usual in tutorials, but otherwise a small data set starts its workers all the time
+            persistent_workers=WORKERS > 0,
         )
         self.batches = self.epochs()
         self.printed = open(os.devnull, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  closed in close

@@ -43,7 +43,7 @@ class Strip:
         count = geometry.columns * geometry.rows
         self.steps = [step_of(path) for path in grids]
         self.samples = min(samples, count, MOST)
-        # evenly spaced, because the cells of a class stand side by side
+        # evenly spaced, so that they show several classes
         picked = [number * count // self.samples for number in range(self.samples)]
         side = min(LARGEST_CELL, int((PIXELS / (self.samples * len(grids))) ** 0.5))
         columns = [np.vstack(list(cells(path, geometry, picked, side))) for path in grids]

@@ -77,9 +77,8 @@ def check(config: Config, folder: Path | None) -> Checked:
     """Check and plan a run without writing a file. Raises UserError for a run that cannot start."""
     job = job_of(config, folder)
     planned = plan(job.config, job.trust, state=job.state, pixels=False)
-    for line in planned.memory.warning(
-        planned.device, job.config
-    ):  # before steps run to be timed, which may need the memory
+    # said before steps are timed, because these may need more memory than there is
+    for line in planned.memory.warning(planned.device, job.config):
         print(f"ganrun: note: {line}", file=sys.stderr)
     if config["dry_run"] and job.state is None:
         settings, choice = settled(job.config, job.trust, pixels=False, systems=planned.systems)

@@ -36,9 +36,8 @@ class Bar(tqdm):
 
     def __init__(self, news: News, **settings: Any) -> None:
         self.news = news
-        stream = getattr(
-            sys.stderr, "_wrapped", sys.stderr
-        )  # not the wrapper, which removes the codes that move the cursor
+        # the stream inside the wrapper, because the wrapper does not allow a bar to move the cursor
+        stream = getattr(sys.stderr, "_wrapped", sys.stderr)
         super().__init__(total=news.steps, initial=news.step, dynamic_ncols=True, file=stream, **settings)
 
     def __str__(self) -> str:

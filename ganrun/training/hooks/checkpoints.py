@@ -49,9 +49,8 @@ class Checkpoints(Hook):
         self.every, self.keep, self.keep_kimg = every, keep, keep_kimg
         self.checkpoints = self.folder / "checkpoints"
         self.best = Best(self.checkpoints / "best.json", best) if best else None
-        self.writer = ThreadPoolExecutor(
-            1, thread_name_prefix="checkpoint"
-        )  # the thread starts with the first checkpoint
+        # its thread starts with the first checkpoint
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.writing: Future[None] | None = None
 
     def remarks(self) -> list[str]:

@@ -78,9 +78,8 @@ class Profile(Hook):
         profiler, self.profiler = self.profiler, None
         profiler.stop()
         path = self.folder / f"steps_{self.first + 1:06d}-{trainer.step:06d}.pt.trace.json.gz"
-        with tempfile.TemporaryDirectory(
-            prefix="ganrun-trace-"
-        ) as own:  # torch would follow a link in the run's folder
+        # in a folder of its own, because torch would follow a link in the run's folder
+        with tempfile.TemporaryDirectory(prefix="ganrun-trace-") as own:
             profiler.export_chrome_trace(str(Path(own) / path.name))
             with open(Path(own) / path.name, "rb") as trace, atomic_write(path) as file:
                 shutil.copyfileobj(trace, file)

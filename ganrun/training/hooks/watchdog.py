@@ -62,9 +62,8 @@ class Watchdog(Hook):
     def on_start(self, trainer: Trainer) -> None:
         self.samples = Samples.of(trainer, self.count)
         fresh = {k: v for k, v in self.given.items() if self.samples is not None or not v.of_samples_from_noise}
-        self.symptoms = copy.deepcopy(
-            fresh
-        )  # a rollback calls `on_start` again, and the symptoms must forget the undone rows
+        # new copies, because after a rollback the symptoms must forget the rows that were undone
+        self.symptoms = copy.deepcopy(fresh)
         roles = {player: trainer.system.role(player) for player in trainer.system.players()}
         for symptom in self.symptoms.values():
             symptom.begin(roles)

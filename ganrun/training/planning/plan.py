@@ -1,4 +1,4 @@
-"""plan: what a run is going to be, and everything that can be refused before anything is written."""
+"""Plans a run: its length, memory and disk. Refuses a run that cannot start, before any file is written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ganrun.training.planning.trial_steps import run_trial_steps
 
 @dataclass
 class Plan:
-    """What a run is going to be."""
+    """The facts about a run before it starts."""
 
     config: Config
     dataset: Dataset
@@ -45,9 +45,9 @@ class Plan:
     device: torch.device
     memory: Memory
     disk: int  # bytes in the run's folder at its end
-    choice: Choice  # what was left open, and measured
-    remarks: list[str]  # about parts that go together oddly
-    systems: Systems  # what was built for it, for whoever plays
+    choice: Choice  # the values that were measured
+    remarks: list[str]  # notes about settings without an effect and odd combinations
+    systems: Systems  # the systems that were built for the plan, to be used again
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
@@ -88,13 +88,13 @@ def plan(
     pixels: bool = True,
     systems: Systems | None = None,
 ) -> Plan:
-    """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError.
+    """Build the parts of a run on the meta device, check that they fit each other, and plan the run.
 
-    `state` is that of the checkpoint that the run goes on from. `systems` are those of an earlier plan of the same run,
-    which differed in what was measured since. Without `pixels` no more than a few pictures are
-    decoded: broken ones are not noticed.
+    No file is written. Raises UserError. `choice` are the measured values in `config`. `state` is the content of the
+    checkpoint from which the run continues. `systems` are those of an earlier plan of the same run, to be used again.
+    With pixels=False, only the first few pictures are decoded, so broken pictures are not noticed.
     """
-    if trust is None:  # what came out of a file has passed this door already
+    if trust is None:  # the config of a checkpoint was checked when the checkpoint was read
         check_own(config)
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust, pixels)
@@ -132,7 +132,7 @@ def plan(
 
 
 def require_short_list(nbytes: int) -> None:
-    """Raises UserError for networks of so many tensors that a checkpoint of them could be written, but not opened."""
+    """Raises UserError for networks with so many tensors that their checkpoint could be written, but not opened."""
     if nbytes > MAX_PICKLE:
         raise UserError(
             f"model: its checkpoints would list {nbytes / MAX_PICKLE:.1f} times as many tensors as a checkpoint may "
@@ -141,13 +141,13 @@ def require_short_list(nbytes: int) -> None:
 
 
 def _divisor(config: Config) -> str:
-    """What a batch is divided by, in the user's words: the ranks, the parts of gradient accumulation, or both."""
+    """The words for the number that must divide a batch: the ranks, the parts of gradient accumulation, or both."""
     ranks, parts = torchrun.size(), f"accumulate={config.get('accumulate', 1)}"
     return parts if ranks == 1 else f"{ranks} ranks × {parts}"
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:
-    """Raises UserError for a batch of more images than there are."""
+    """Raises UserError if a batch has more images than the data set."""
     if config["batch_size"] > len(dataset):
         raise UserError(
             f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from ganrun.systems.roles import Role
 
-Row = Mapping[
-    str, float
-]  # "step" and the numbers logged at it: player/term, player/gradient_norm, samples/diversity, ...
+# "step" and the numbers that were logged at it: player/term, player/gradient_norm, samples/diversity, ...
+Row = Mapping[str, float]
 Config = Mapping[str, Any]
 
 
