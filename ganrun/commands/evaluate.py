@@ -126,7 +126,7 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
             return None
         return picture_scores(config, system, reals, origin, about)
     if "image" not in reals.take(torch.tensor([0])):
-        raise UserError(f"ckpt={path}: this model draws single pictures, but its data set has pairs")
+        raise UserError(f"ckpt={path}: this model draws single pictures, but its data set has none")
     labels = labels_like(system, picked(reals, config["n_real"], config["seed"]), path)
     inputs = draw(system, config["n"], config["seed"], labels)
     drawn = render(system, inputs, config["batch_size"], world)

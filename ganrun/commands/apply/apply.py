@@ -24,6 +24,7 @@ from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
 from ganrun.common.folders import check_writable, refuse_suffix
 from ganrun.common.images import enlarged_to
+from ganrun.common.plurals import plural
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
@@ -234,7 +235,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def lines(report: Report, channels: int, out: Path) -> Iterator[str]:
     """The lines at the end."""
-    yield f"{report.done} picture{'s' if report.done > 1 else ''} in {printable(str(out))}"
+    yield f"{report.done} {plural('picture', report.done)} in {printable(str(out))}"
     if report.converted:
         was, now = ("grey", "colour") if channels == 3 else ("colour", "grey")
         yield f"{report.converted} {was}, converted to {now}, because the model was trained on {now} pictures"

@@ -35,7 +35,7 @@ def speeds(measured: dict[str, Any]) -> list[str]:
         lines.append(f"{title:<12}" + "".join(f"{cell:<28}" for cell in cells).rstrip())
     if "ratio" in measured:
         ratios = f"{with_range(measured['ratio'])}, CPU {with_range(measured['ratio_cpu'])}"
-        lines.append(f"ratio       {ratios} × the naive loop ({measured['workers']} workers), in the same rounds")
+        lines.append(f"ratio       {ratios} × the naive loop ({measured['workers']} workers), paired round by round")
     return lines
 
 

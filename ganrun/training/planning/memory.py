@@ -72,7 +72,7 @@ class Memory:
 
     def line(self, device: torch.device) -> str:
         """The memory line of the plan."""
-        copy = f"; {mebi(self.copy)} a copy from which checkpoints are written" if self.copy else ""
+        copy = f"; {mebi(self.copy)} copy for writing checkpoints" if self.copy else ""
         torch_itself = f"{mebi(self.process)} torch"
         if device.type == "cuda":
             return f"about {mebi(self.on_device)} on {device}: {self.parts()}; on the host {torch_itself}{copy}"
