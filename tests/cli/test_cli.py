@@ -166,7 +166,7 @@ def test_a_run_that_breaks_keeps_its_last_good_checkpoint(tmp_path: Path, capfd:
 def test_resuming_a_run_at_its_end_says_so_and_changes_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert main(["train", f"resume={run}"]) == 0
-    assert "at step 4 already" in capsys.readouterr().out
+    assert "has already reached its end, step 4" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 

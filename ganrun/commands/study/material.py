@@ -49,7 +49,7 @@ def gather(config: Config) -> Material:
     """Read the three data sets and compare them. Raises UserError if they do not fit each other."""
     train = load_dataset(config)
     if train.labels is None or "image" not in train.take(torch.tensor([0])):
-        raise UserError("dataset: a classifier needs single pictures with labels, which this data set does not have")
+        raise UserError("dataset: a classifier needs labelled single pictures, which this data set does not have")
     test = read(held_out(config), "test", "test.root")
     refuse_other_kind("test", test.channels, test.image_size, test.class_names, train)
     notes = [*train.notes, *test.notes, *shared_notes("the training data", train, test)]
