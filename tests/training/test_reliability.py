@@ -63,7 +63,7 @@ def test_the_same_command_starts_goes_on_and_says_when_it_is_done(tmp_path: Path
     assert metrics[0] == metrics[1]
     capsys.readouterr()
     assert main([*AUTO, "steps=8", "checkpoint.every=4"]) == 0
-    assert "at step 8 already" in capsys.readouterr().out
+    assert "has already reached its end, step 8" in capsys.readouterr().out
 
 
 def test_another_command_is_no_continuation(tmp_path: Path, capfd) -> None:
