@@ -1,4 +1,4 @@
-"""info: what a bug report needs to say about a machine."""
+"""`ganrun info`: the facts about a machine that a bug report needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def report(*words: str) -> str:
 
 
 def _leave_a_removed_folder() -> None:
-    """Nothing is looked for here, but torch's libraries end a process whose current folder is gone."""
+    """Go to the root folder if the current folder is gone: torch's libraries would end the process."""
     try:
         os.getcwd()
     except OSError:

@@ -22,7 +22,7 @@ EARLIER = {"drawn_with": "ema_module", "kind": "graph_key", "score": "discrimina
 class Turn(NamedTuple):
     """One turn of a player: the player's name, and a function from a batch to the objective that it minimises.
 
-    key: two turns of a player with equal keys run the same operations, on different numbers. With None, nothing is
+    Give a turn the same `key` at two steps if only the tensor values differ, not the operations. With None, nothing is
     known about the operations, and the turn never shares a CUDA graph.
     """
 

@@ -93,7 +93,7 @@ class Trainer:
         self.device, self.world = device or torch.device("cpu"), world or World()
         self.hooks, self.recorder = in_order(hooks), recorder
         self.control = RunControl(self.world)
-        self.meter, self.guard = Meter(), SkipGuard(skip_limit)
+        self.meter, self.guard = Meter(bf16), SkipGuard(skip_limit, bf16)
         self.step = 0  # steps trained so far
 
     # -- the loop -----------------------------------------------------------------------------------------------

@@ -44,6 +44,14 @@ def test_a_word_finds_its_keys(line: str, told: list[str], capsys: pytest.Captur
         assert text in out
 
 
+def test_a_choice_without_a_default_has_no_empty_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    """optimizer=adam_ttur has a group of keys where the other optimizers have `players: {}`."""
+    assert main(["keys", "lr"]) == 0
+    out = capsys.readouterr().out
+    assert "optimizer=adam_ttur\n" in out
+    assert "()" not in out
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -89,9 +97,9 @@ def test_it_needs_neither_torch_nor_hydra() -> None:
             ["model.generator.widths=", "loss.clip=0.01", "optimizer.alpha"],
             ["cycle_weight"],
         ),
-        ("train hooks=scores", ["hooks.scores.batch_size=64"], ["often used beside"]),
+        ("train hooks=scores", ["hooks.scores.batch_size=64"], ["also useful, not listed"]),
         ("doctor model=gman", ["model.hardness=1", "keys of every doctor"], ["cycle_weight"]),
-        ("train", ["often used beside the keys below", "batch_size: 64"], ["model.pool_size"]),
+        ("train", ["also useful, not listed below", "batch_size: 64"], ["model.pool_size"]),
     ],
 )
 def test_help_of_a_composition_shows_its_own_keys(

@@ -76,7 +76,7 @@ def test_numbers_of_one_kind_share_a_panel_and_logits_have_none() -> None:
         "losses": ["discriminator/adversarial"],
         "gradient norms": ["generator/gradient_norm"],
         "accuracy": ["discriminator/accuracy"],
-        "samples, of what reals have": ["samples/diversity"],
+        "samples, relative to real pictures": ["samples/diversity"],
         "score: fid": ["score/fid_a@1k", "score/fid_b@1k"],
     }
     assert shown["losses"]["discriminator/adversarial"] == [(2.0, 1.0)]

@@ -253,8 +253,8 @@ def test_jobs_that_get_unlike_values_are_told(machine, tiny, monkeypatch) -> Non
     first, second = choose(config), choose({**config, "batch_size": 16})
     assert "jobs" not in first.reasons
     assert second.lines()[-1] == (
-        "note        an earlier job has precision=bf16 and this one precision=fp32: to compare them, give one value "
-        "for all jobs"
+        "note        an earlier job has precision=bf16, this job has precision=fp32: to compare jobs, give one value "
+        "for all of them"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,14 @@ def test_what_is_saved_twice_counts_once_weights_do_not_and_a_graph_that_is_gone
 
 
 def test_some_memory_grows_with_the_batch_and_some_does_not() -> None:
-    assert estimates.extrapolated(two=120, four=140, batch_size=64) == 100 + 64 * 10
+    assert estimates.extrapolate(two=120, four=140, batch_size=64) == 100 + 64 * 10
+
+
+def test_one_of_a_thing_is_singular(tiny) -> None:
+    said = "\n".join(plan(tiny("model=mlp", "steps=1", "hooks=quiet", "threads=1")).lines())
+    assert "1 step = " in said
+    assert "1 channel" in said
+    assert not re.findall(r"\b1 (?:steps|images|channels|classes|threads)\b", said)
 
 
 def test_sizes_are_told_in_units_that_people_read() -> None:
