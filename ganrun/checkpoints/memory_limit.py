@@ -26,13 +26,19 @@ CALLS, MODULES = 100, 40  # for each tensor; our own networks need 9 and 2
 MESSAGE = "asks for more than its weights account for"
 
 
-def require_fit(state: Mapping[str, Any], trust: Sequence[str], key: str = "ckpt") -> None:
-    """Build the model without memory and compare its weights with the file's. Raises UserError where they differ."""
-    system, stored = state["config"].get("model"), state["system"]
+def require_fit(state: Mapping[str, Any], trust: Sequence[str], key: str = "ckpt") -> System:
+    """Build the system without memory and compare its weights with the file's. Raises UserError where they differ.
+
+    Returns the system, on torch's meta device. It has the loss of the file's config only for `key="resume"`.
+    """
+    config, stored = state["config"], state["system"]
     with torch.random.fork_rng(devices=[]), torch.device("meta"), within([*stored.values()], key):
-        system = build(system, System, "model", trust, loss=AdversarialLoss())  # nobody plays: any loss will do
+        # where nobody plays, any loss will do
+        loss = build(config.get("loss"), AdversarialLoss, "loss", trust) if key == "resume" else AdversarialLoss()
+        system = build(config.get("model"), System, "model", trust, loss=loss)
     _compare(without_losses(system, system.state_dict()), without_losses(system, stored), key)
     _compare(system.ema_module().state_dict(), state["average"], key)
+    return system
 
 
 def without_losses(system: System, tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,15 +129,18 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_run_builds_its_system_once_for_the_plan_and_once_for_real(builds: list[str]) -> None:
-    """Trial steps and measurements play with copies; a resumed run is compared with its file besides, on meta."""
+    """Trial steps and measurements play with copies; a resumed run is planned with what was compared with its file."""
     assert main(["train", *QUICK, "out=run", "precision=auto", "threads=null"]) == 0
     assert builds == ["meta", "cpu"]
     builds.clear()
     assert main(["train", *QUICK, "dry_run=true"]) == 0
     assert builds == ["meta", "cpu"]
-    builds.clear()
-    assert main(["train", "resume=run", "steps=2"]) == 0
-    assert builds == ["meta", "meta", "cpu"]
+    Path("outputs").mkdir()
+    Path("run").rename("outputs/run")
+    for steps, words in enumerate((["resume=outputs/run"], ["resume=last"], ["resume=auto", "out=outputs/run"]), 2):
+        builds.clear()
+        assert main(["train", *(QUICK if "resume=auto" in words else []), *words, f"steps={steps}"]) == 0
+        assert builds == ["meta", "cpu"], words
 
 
 def test_a_checkpoint_that_was_replaced_after_the_check_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from ganrun.common.distributed import World
 from ganrun.common.folders import AUTO, alone_in
 from ganrun.common.types import Config
 from ganrun.config import builders
-from ganrun.config.build import FROM_A_FILE, names_only
+from ganrun.systems.system import System
 from ganrun.training import length, runs
 from ganrun.training.planning.measure import settled
 from ganrun.training.planning.plan import Plan, plan, require_batch
@@ -33,12 +33,17 @@ class Job(NamedTuple):
 
     `config` is the whole of it. `trust` names the packages whose classes the config may use; None: it is the user's own
     and may use any. `state` is the checkpoint that the run continues from, `source` the file of it as it was then.
+    `on_meta` is its system without numbers, which was compared with the checkpoint.
     """
 
     config: Config
     trust: tuple[str, ...] | None = None
     state: Config | None = None
     source: tuple[int, ...] | None = None
+    on_meta: System | None = None
+
+    def systems(self) -> Systems:
+        return Systems(self.config, self.trust, self.on_meta)
 
 
 class Checked(NamedTuple):
@@ -58,12 +63,11 @@ def job_of(config: Config, folder: Path | None) -> Job:
     source = stamp(reference)
     state = load.load_checkpoint(reference, "resume")
     trust = load.trusted(config["trust"])
-    if not names_only(state["config"]["model"], FROM_A_FILE):  # else it was compared when it was read
-        require_fit(state, trust, "resume")
+    on_meta = require_fit(state, trust, "resume")
     if resume == AUTO:
         assert folder is not None
-        return Job(runs.agreed(state["config"], asked, folder), trust, state, source)
-    return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state, source)
+        return Job(runs.agreed(state["config"], asked, folder), trust, state, source, on_meta)
+    return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state, source, on_meta)
 
 
 def stamp(reference: str) -> tuple[int, ...]:
@@ -75,7 +79,7 @@ def stamp(reference: str) -> tuple[int, ...]:
 def check(config: Config, folder: Path | None) -> Checked:
     """Everything that can be refused before anything is written. Raises UserError for what its parts refuse."""
     job = job_of(config, folder)
-    planned = plan(job.config, job.trust, state=job.state, pixels=False)
+    planned = plan(job.config, job.trust, state=job.state, pixels=False, systems=job.systems())
     for line in planned.memory.warning(planned.device, job.config):  # before steps are played to be measured
         print(f"ganrun: note: {line}", file=sys.stderr)
     if config["dry_run"] and job.state is None:
@@ -163,4 +167,4 @@ def still(checked: Checked | None, config: Config, folder: Path) -> tuple[Job, S
         if not appeared and checked.job.source in (None, stamp(reference) if checked.job.source else None):
             return checked.job, checked.plan.systems
     job = job_of(config, folder)
-    return job, Systems(job.config, job.trust)
+    return job, job.systems()
