@@ -25,8 +25,9 @@ from ganrun.cli.check_words import check_words
 from ganrun.cli.composition import Composition, checked_plain, compose, in_our_words
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import allow_absent, as_meant
-from ganrun.cli.user_yaml import check_folder
 from ganrun.cli.ways_out import several_values
+from ganrun.cli.words import checked_config_dir, with_keys
+from ganrun.commands.catalogue import BY_PAGE
 from ganrun.common.errors import CheckpointError, UserError
 from ganrun.common.limits import SETTINGS
 from ganrun.common.types import Config
@@ -133,9 +134,7 @@ def read_command_line(page: str, words: list[str]) -> Request:
     for flag in ("config_path", "config_name"):
         if getattr(arguments, flag):
             raise UserError(f"--{flag.replace('_', '-')} would hide ganrun's own configs: add yours with --config-dir")
-    config_dir = Path(arguments.config_dir).absolute() if arguments.config_dir else None
-    if config_dir:
-        check_folder(config_dir, str(arguments.config_dir))
+    config_dir = checked_config_dir(str(arguments.config_dir)) if arguments.config_dir else None
 
     flags: list[str] = ["--config-dir", str(config_dir)] if config_dir else []
     for name in ("multirun", "resolve", "hydra_help", "shell_completion"):
@@ -153,7 +152,7 @@ def read_command_line(page: str, words: list[str]) -> Request:
         return Request(page, [], flags, config_dir, False, only_shows)  # nobody reads the words beside it
     if arguments.shell_completion:
         return request
-    request.overrides = [as_meant(word, arguments.multirun) for word in arguments.overrides]
+    request.overrides = [as_meant(word, arguments.multirun) for word in with_keys(BY_PAGE[page], arguments.overrides)]
     resumes = request.given("resume")
     check_words(request)
     request.overrides = [allow_absent(word, resumes) for word in request.overrides]

@@ -160,6 +160,8 @@ Of any run that has logged: finished, stopped, failed or still going on. Needs m
         module="keys",
         work="find",
         composed=False,
+        positional="word",
+        several=True,
         usage="""\
 usage: ganrun keys [WORD]... [group=choice]... [--config-dir DIR]
 
@@ -185,3 +187,4 @@ Versions of Python and packages, devices, and which extras are installed: paste 
 )
 
 COMMANDS = {command.name: command for command in ALL}
+BY_PAGE = {command.page: command for command in ALL}

@@ -24,7 +24,11 @@ class Command:
         usage: what `ganrun NAME --help` shows above the keys.
         shared: whether the processes that torchrun starts can share its work; `work` gets their `World` then.
         needs: packages that it needs besides ganrun's own, and how to install each.
-        composed: whether its words are composed to a config; else `work` gets the words themselves.
+        composed: whether its words are composed to a config; else `work` gets a plain one of two keys, `positional` and
+            `config_dir`.
+        positional: the key of its words that stand without one: with "ckpt" `NAME last` is `NAME ckpt=last`. "": it
+            takes no such words.
+        several: whether it takes any number of such words; the key is a list of them then.
     """
 
     name: str
@@ -35,6 +39,14 @@ class Command:
     shared: bool = False
     needs: tuple[tuple[str, str], ...] = ()
     composed: bool = True
+    positional: str = ""
+    several: bool = False
+
+    @property
+    def line(self) -> str:
+        """Its name with its words, as help writes them: "keys [WORD]..."."""
+        words = f" [{self.positional.upper()}]" if self.positional else ""
+        return f"{self.name}{words}{'...' if self.several else ''}"
 
     @property
     def page(self) -> str:
@@ -59,6 +71,11 @@ class Command:
     def run(self, *arguments: Any) -> str:
         """Do the work. Returns the lines to print."""
         return getattr(self._module(), self.work)(*arguments)
+
+    def suggest(self) -> list[str]:
+        """What the shell offers for its words without a key: its module's `suggest()`, where it has one."""
+        suggest = getattr(self._module(), "suggest", None) if self.positional else None
+        return suggest() if suggest else []
 
     def _module(self) -> Any:
         if self.composed:

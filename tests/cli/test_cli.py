@@ -430,7 +430,7 @@ MISTAKES = {
     "bench out=x.txt": "must end in .json",
     "bench out=nowhere/x.json": "there is no folder nowhere",
     # more of train
-    "info foo": "info takes no more words",
+    "info foo": "info takes no words, but got 'foo': give it none",
     "train resume=auto": "out=FOLDER",
     "train out=taken resume=auto": "holds other files and no run",
     "train non_finite.policy=explode": "must be stop | skip | rollback",
