@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganrun.checkpoints import checkpoint, memory_limit
-from ganrun.checkpoints.find import find, newest
+from ganrun.checkpoints.find import find_checkpoint, newest
 from ganrun.checkpoints.stored_facts import check_facts, check_resumable
 from ganrun.common import torchrun
 from ganrun.common.errors import CheckpointError, DamagedError, UserError
@@ -17,13 +17,6 @@ from ganrun.common.untrusted import check_config
 from ganrun.config.build import FROM_A_FILE, names_only
 from ganrun.config.moved import with_current_names
 from ganrun.config.schema import check_stored
-
-
-def find_checkpoint(reference: str, key: str) -> Path:
-    try:
-        return find(reference)
-    except CheckpointError as error:
-        raise UserError(f"{key}={error}") from None
 
 
 def load_checkpoint(reference: str, key: str) -> Config:

@@ -19,7 +19,6 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from ganrun.checkpoints.find import find
 from ganrun.cli import resolvers
 from ganrun.cli.check_words import check_words
 from ganrun.cli.composition import Composition, checked_plain, compose, in_our_words
@@ -28,10 +27,10 @@ from ganrun.cli.spelling import allow_absent, as_meant
 from ganrun.cli.ways_out import several_values
 from ganrun.cli.words import checked_config_dir, with_keys
 from ganrun.commands.catalogue import BY_PAGE
-from ganrun.common.errors import CheckpointError, UserError
+from ganrun.common.errors import UserError
 from ganrun.common.limits import SETTINGS
 from ganrun.common.types import Config
-from ganrun.config.schema import KEYS, LENGTHS, check
+from ganrun.config.schema import KEYS, LENGTHS, check, refuse_several_lengths
 from ganrun.config.synonyms import undashed
 from ganrun.config.tree import group_choices
 
@@ -160,19 +159,11 @@ def read_command_line(page: str, words: list[str]) -> Request:
     return request
 
 
-def find_checkpoint(reference: str, key: str) -> Path:
-    """Where the checkpoint of `resume=` or `ckpt=` is. Raises UserError that names the key."""
-    try:
-        return find(reference)
-    except CheckpointError as error:
-        raise UserError(f"{key}={error}") from None
-
-
 def _clear_other_lengths(request: Request) -> None:
     """A length on the command line (steps, epochs, kimg, minutes) replaces the length of an experiment."""
-    given = [name_of(o) for o in request.parsed() if name_of(o) in LENGTHS and o.value() is not None]
-    if len(set(given)) > 1:
-        raise UserError(f"{' and '.join(f'{name}=…' for name in given)}: a run has one length, give one of them")
+    lengths = [override for override in request.parsed() if name_of(override) in LENGTHS]
+    given = {name_of(one): one.get_value_element_as_str() for one in lengths if one.value() is not None}
+    refuse_several_lengths(given)
     if given:
         others = [name for name in LENGTHS if name in KEYS[request.page] and not request.given(name)]
         request.add(*(f"{name}=null" for name in others))

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.cli import overrides
 from ganrun.cli.run_command import use_config_dir

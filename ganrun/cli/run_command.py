@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ganrun.checkpoints.find import find_checkpoint
 from ganrun.cli import composition, overrides
 from ganrun.cli.hydra_main import hand_to_hydra, known_failures
 from ganrun.cli.overrides import Request
@@ -32,7 +33,7 @@ def run_command(command: Command, words: list[str]) -> int:
     configs = list(request.configs())
     for config in configs:
         if config.get("ckpt") is not None and command.name != "eval":  # eval takes lists and sweeps, and finds them
-            overrides.find_checkpoint(str(config["ckpt"]), "ckpt")
+            find_checkpoint(str(config["ckpt"]), "ckpt")
     places = [place for config in configs if (place := command.check(config)) is not None]
     for place in set(places):
         look_around(place)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.checkpoints.find import find_checkpoint
 from ganrun.cli import composition, help_text, overrides
 from ganrun.cli.grammar import name_of
 from ganrun.cli.hydra_main import hand_to_hydra, output_folder, run_here
@@ -182,7 +183,7 @@ def _prepare_resume(request: Request, config: Config) -> Path:
                 f"{override.input_line}: a resumed run keeps its own config; with resume= go only "
                 f"{', '.join(sorted(WITH_RESUME - {'resume'}))}; init_from= starts a new run from its weights"
             )
-    path = overrides.find_checkpoint(str(config["resume"]), "resume")
+    path = find_checkpoint(str(config["resume"]), "resume")
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     request.add(f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null")
     return folder

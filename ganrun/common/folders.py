@@ -139,10 +139,3 @@ def check_writable(target: Path) -> None:
         raise UserError(
             f"out={target} cannot be written: {there}: {error.strerror}: give a writable folder with out="
         ) from None
-
-
-def refuse_suffix(out: Path, *written: str) -> None:
-    """Raises UserError for a place such as x.rar, whose name promises what is not written; v1.5 is a fine folder."""
-    if out.suffix.lower() not in ("", *written) and not out.suffix[1:].isdigit() and not out.is_dir():
-        names = ", ".join(f"x{suffix}" for suffix in written)
-        raise UserError(f"out={out}: {out.suffix} is not written here; {names} or a folder")

@@ -427,7 +427,7 @@ MISTAKES = {
     "train watchdog.action=shout": "watchdog.action=shout must be warn | stop | rollback",
     "train hooks.watchdog.symptoms.mode_collapse.leest=1": "no such key",
     "bench resume=last": "bench starts from fresh weights",
-    "bench out=x.txt": "must end in .json",
+    "bench out=x.txt": "must be a file that ends in .json",
     "bench out=nowhere/x.json": "there is no folder nowhere",
     # more of train
     "info foo": "info takes no words, but got 'foo': give it none",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ganrun.checkpoints import load
-from ganrun.checkpoints.find import newest
+from ganrun.checkpoints.find import find_checkpoint, newest
 from ganrun.checkpoints.memory_limit import require_fit
 from ganrun.commands.train.already_done import Reached
 from ganrun.commands.train.hints import hints
@@ -72,7 +72,7 @@ def job_of(config: Config, folder: Path | None) -> Job:
 
 def stamp(reference: str) -> tuple[int, ...]:
     """What changes when the file of a checkpoint is replaced."""
-    found = os.stat(load.find_checkpoint(reference, "resume"))
+    found = os.stat(find_checkpoint(reference, "resume"))
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
