@@ -12,6 +12,7 @@ from ganrun.cli.streams import soften_streams
 from ganrun.cli.words import plain_config, without_bare, without_config_dir
 from ganrun.commands.catalogue import COMMANDS
 from ganrun.common import terminal, torchrun
+from ganrun.common.command_line import begin_line
 from ganrun.common.errors import UserError, nearest, one_line
 from ganrun.common.folders import check_current_folder
 
@@ -30,6 +31,7 @@ def main(words: list[str] | None = None) -> int:
         return entry.main()
     soften_streams()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported: waiting threads let others work
+    begin_line()
     with terminal.cleaned():
         return _main([word for word in words if word != "--debug"], "--debug" in words)
 

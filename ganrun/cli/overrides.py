@@ -97,6 +97,13 @@ class Request:
             config.hydra.overrides[name] = lines
         return self.composed
 
+    def swept(self) -> Iterator[str]:
+        """What each job has of its own, "seed=1 loss=wgan", in the order of `configs`; "" where this is no sweep."""
+        jobs = list(self._jobs())
+        same = set(jobs[0]).intersection(*jobs)
+        for job in jobs:
+            yield " ".join(word for word in job if word not in same)
+
     def _groups(self) -> dict[str, dict[str, str]]:
         return group_choices(self.config_dir, self.page)
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ganrun.common import torchrun
+from ganrun.common.command_line import Line
 from ganrun.common.device import ALL_THREADS, pick_device
 from ganrun.common.distributed import World
 from ganrun.common.precision import bf16_units, settings_kept
@@ -64,6 +65,7 @@ class Choice:
 
 
 KNOWN: dict[str, Choice] = {}  # what this process has chosen, by what the time of a step depends on
+JOBS: dict[int, list[Choice]] = {}  # what each job has got, by the number of its command line
 
 
 def settled(
@@ -93,21 +95,22 @@ def choose(
     """Values for the keys that a config leaves open, measured on this run's own networks, data and device.
 
     Runs of one process that play the same steps get the same values: the jobs of a sweep over seeds or learning rates
-    must not differ in their precision too. Jobs over models or losses may get unlike values, and a note says so.
+    must not differ in their precision too. Jobs over models or losses may get unlike values, and a note says so; runs
+    of other command lines are not compared.
     Randomness and torch's switches are afterwards what they were before.
     """
     same = json.dumps({key: config[key] for key in STEP_KEYS}, sort_keys=True)
     if same not in KNOWN:
-        choice = _choose(config, trust, pixels, systems or Systems(config, trust))
-        if note := unlike_earlier(choice):
-            choice.reasons["jobs"] = note
-        KNOWN[same] = choice
-    return KNOWN[same]
+        KNOWN[same] = _choose(config, trust, pixels, systems or Systems(config, trust))
+    choice, jobs = KNOWN[same], JOBS.setdefault(Line.number, [])
+    note = unlike_earlier(choice, jobs)
+    jobs.append(choice)
+    return Choice(choice.settings, {**choice.reasons, "jobs": note}) if note else choice
 
 
-def unlike_earlier(choice: Choice) -> str | None:
-    """A note where an earlier run of this process has got another precision or length."""
-    for earlier in KNOWN.values():
+def unlike_earlier(choice: Choice, jobs: Sequence[Choice]) -> str | None:
+    """A note where an earlier job of the same sweep has got another precision or length."""
+    for earlier in jobs:
         both = [key for key in COMPARED if key in choice.settings and key in earlier.settings]
         if any(choice.settings[key] != earlier.settings[key] for key in both):
             one = " ".join(f"{key}={earlier.settings[key]}" for key in both)
