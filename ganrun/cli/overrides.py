@@ -55,7 +55,8 @@ class Request:
     multirun: bool
     only_shows: bool  # --cfg, --info, --hydra-help, --shell-completion: nothing will run
     composed: Composition | None = None
-    taken: int = 0  # how many of the overrides `composed` has
+    picked: frozenset[str] = frozenset()  # the overrides that `composed` had from its beginning
+    taken: int = 0  # how many overrides `composed` has by now
 
     @property
     def argv(self) -> list[str]:
@@ -90,7 +91,8 @@ class Request:
             self.composed, self.taken = compose(self.page, self.overrides, self.config_dir), len(self.overrides)
         config = self.composed.config
         with in_our_words(self.overrides):
-            ConfigLoaderImpl._apply_overrides_to_config(parse_overrides(self.overrides[self.taken :]), config)
+            rest = [word for word in self.overrides[self.taken :] if word not in self.picked]
+            ConfigLoaderImpl._apply_overrides_to_config(parse_overrides(rest), config)
         self.taken = len(self.overrides)
         for name, hydras in (("task", False), ("hydra", True)):
             lines = [one.input_line for one in self.parsed() if one.is_hydra_override() == hydras]

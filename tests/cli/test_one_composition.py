@@ -82,6 +82,15 @@ def test_the_one_composition_is_what_hydra_itself_would_compose(words: list[str]
     assert sorted(mine.hydra.overrides.task) == sorted(theirs[2])
 
 
+def test_a_line_keeps_the_order_of_its_words() -> None:
+    words = ["seed=1", "loss=hinge", "steps=3", "model=mlp", "optimizer.lr=1e-3"]
+    request = read_command_line("train", words)
+    assert request.overrides[: len(words)] == words
+    (config,) = request.configs()
+    assert (config["seed"], config["loss"]["_target_"].split(".")[-1]) == (1, "Hinge")
+    assert list(request.composition().config.hydra.overrides.task)[: len(words)] == words
+
+
 def test_what_was_composed_is_written_beside_the_run(tmp_path: Path) -> None:
     assert main(["train", *QUICK, "out=run"]) == 0
     written = {path.name: yaml.safe_load(path.read_text()) for path in (tmp_path / "run/.hydra").iterdir()}

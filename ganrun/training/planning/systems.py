@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 
 import torch
@@ -25,6 +25,7 @@ class Systems:
     def __init__(self, config: Config, trust: Sequence[str] | None = None, on_meta: System | None = None) -> None:
         self.config, self.trust = config, trust
         self.real: System | None = None
+        self.rehearsed: dict[Hashable, int | None] = {}  # what trial steps told, by what they depend on
         if on_meta is not None:
             self.on_meta = on_meta
 

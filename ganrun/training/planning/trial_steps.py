@@ -24,18 +24,28 @@ REHEARSABLE = 50_000_000  # weights: beyond that real turns would take too long 
 def rehearse(config: Config, dataset: Dataset, systems: Systems) -> int | None:
     """Bytes that the turns of a step take besides weights and gradients; None where that cannot be found out.
 
-    Turns with two images are played first. Raises UserError where the parts do not fit each other.
+    Played once for a run: `systems` keeps the answer for a later plan that has other precision or length by then, as
+    long as that changes nothing here. Raises UserError where the parts do not fit each other.
+    """
+    share, bf16 = config["batch_size"] // torchrun.size(), config["precision"].startswith("bf16")
+    asked = share, config.get("accumulate", 1), bf16
+    if asked not in systems.rehearsed:
+        systems.rehearsed[asked] = played(config, dataset, systems, *asked)
+    return systems.rehearsed[asked]
+
+
+def played(config: Config, dataset: Dataset, systems: Systems, share: int, accumulate: int, bf16: bool) -> int | None:
+    """Turns with two images are played first.
+
     A user's own classes meet real numbers only: what they keep outside of themselves would be empty tensors for ever.
     """
-    share = config["batch_size"] // torchrun.size()
     weights = sum(weight.numel() for weight in systems.on_meta.parameters())
     kept = saved(config, dataset, systems, share) if weights <= REHEARSABLE else None
     if not systems.ours:
         return kept
     items = given(dataset)
     shapes = tuple((name, tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in items.items())
-    bf16 = config["precision"].startswith("bf16")
-    found = most_of_a_step(systems.on_meta, shapes, share, config.get("accumulate", 1), bf16)
+    found = most_of_a_step(systems.on_meta, shapes, share, accumulate, bf16)
     return found if found is not None else kept
 
 
