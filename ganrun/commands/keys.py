@@ -115,10 +115,16 @@ def _command_rows() -> Iterator[Row]:
             row = merged.setdefault((key, entry.default, entry.words, told), Row(entry, hints.get(key)))
             row.commands.append(page.replace("_", "-"))
     yield from merged.values()
-    for player in ("generator", "discriminator"):  # no yaml lists what any player may have
+    for player in _players():  # no yaml lists what any player may have
         for key, hint in PLAYERS.items():
             entry = Entry(f"optimizer.players.{player}.{key}", f"${{optimizer.{key}}}", PLAYERS_WORDS)
             yield Row(entry, hint, ["train", "bench", "doctor"])
+
+
+def _players() -> list[str]:
+    """The players whose own settings other programs have words for, such as lr_d. Those of a model only it knows."""
+    keys = [key.split(".") for meaning in SYNONYMS.values() for key in meaning.keys]
+    return sorted({names[2] for names in keys if names[:2] == ["optimizer", "players"]}, reverse=True)
 
 
 def _where(choices: dict[str, str], current: set[str]) -> str:
