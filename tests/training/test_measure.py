@@ -19,6 +19,7 @@ from ganrun.common.errors import UserError
 from ganrun.config.builders import build_system, load_dataset
 from ganrun.training.planning import measure
 from ganrun.training.planning.measure import Passes, choose
+from ganrun.training.planning.passes import rounds_of
 
 FASTEST, WHOLE_STEP = Passes.fastest, Passes.whole_step  # before a fixture stops the clock
 MLP = ["model=mlp", "model.generator.widths=[8]", "model.discriminator.widths=[8]", "dataset.limit=64", "batch_size=8"]
@@ -269,3 +270,7 @@ def test_runs_of_other_command_lines_are_no_jobs_of_this_sweep(machine, tiny, mo
     assert "jobs" in choose(config).reasons
     begin_line()
     assert "jobs" not in choose(config).reasons, "a note is of one sweep, and not kept with what was measured"
+
+
+def test_a_pass_of_many_seconds_is_played_once_for_each_candidate():
+    assert [rounds_of(seconds) for seconds in (0.001, 0.03, 0.5, 2.0, 30.0)] == [8, 5, 2, 2, 0]
