@@ -39,6 +39,7 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure.Passes, "fastest", lambda self, candidates, apply: dict.fromkeys(candidates, 1.0))
     monkeypatch.setattr(measure.Passes, "whole_step", lambda self: 1e-3)
     monkeypatch.setattr(measure, "KNOWN", {})
+    monkeypatch.setattr(measure, "JOBS", {})
 
 
 @pytest.fixture

@@ -28,17 +28,21 @@ CALLS, MODULES = 100, 40  # of torch's functions, and modules, for each stored t
 MESSAGE = "describes a model that is far larger than the weights in the file"
 
 
-def require_fit(state: Mapping[str, Any], trust: Sequence[str], key: str = "ckpt") -> None:
+def require_fit(state: Mapping[str, Any], trust: Sequence[str], key: str = "ckpt") -> System:
     """Build the model of a checkpoint on the meta device, and compare the shapes with those of the stored weights.
 
-    `state` is the content of the checkpoint, `key` the override that names its file. Raises UserError if a name or a
-    shape differs, or if the config describes a model that is far larger than the stored weights.
+    `state` is the content of the checkpoint, `key` the override that names its file. Returns the system, on the meta
+    device. It has the loss of the file's config only for `key="resume"`. Raises UserError if a name or a shape differs,
+    or if the config describes a model that is far larger than the stored weights.
     """
-    system, stored = state["config"].get("model"), state["system"]
+    config, stored = state["config"], state["system"]
     with torch.random.fork_rng(devices=[]), torch.device("meta"), limit_size([*stored.values()], key):
-        system = build(system, System, "model", trust, loss=AdversarialLoss())  # no step runs: any loss fits
+        # where no step runs, any loss fits
+        loss = build(config.get("loss"), AdversarialLoss, "loss", trust) if key == "resume" else AdversarialLoss()
+        system = build(config.get("model"), System, "model", trust, loss=loss)
     _compare(without_losses(system, system.state_dict()), without_losses(system, stored), key)
     _compare(system.ema_module().state_dict(), state["average"], key)
+    return system
 
 
 def without_losses(system: System, tensors: Mapping[str, Any]) -> dict[str, Any]:

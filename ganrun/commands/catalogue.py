@@ -160,6 +160,8 @@ Plots any run that has logged: finished, stopped, failed or still running. Needs
         module="keys",
         work="find",
         composed=False,
+        positional="word",
+        several=True,
         usage="""\
 usage: ganrun keys [WORD]... [group=choice]... [--config-dir DIR]
 
@@ -185,3 +187,4 @@ Prints the versions of Python and of packages, the devices, and the installed ex
 )
 
 COMMANDS = {command.name: command for command in ALL}
+BY_PAGE = {command.page: command for command in ALL}

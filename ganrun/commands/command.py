@@ -24,7 +24,11 @@ class Command:
         usage: what `ganrun NAME --help` shows above the keys.
         shared: whether the processes that torchrun starts can share its work. If so, `work` also gets their `World`.
         needs: (package, install command) for each package that is not a dependency of ganrun.
-        composed: whether its words are composed to a config; else `work` gets the words themselves.
+        composed: whether its words are composed to a config; else `work` gets a plain config of two keys, `positional`
+            and `config_dir`.
+        positional: the key of words that stand without a key: with "ckpt", `NAME last` is `NAME ckpt=last`. "": the
+            command takes no such words.
+        several: whether the command takes any number of such words; the value of the key is then a list of them.
     """
 
     name: str
@@ -35,6 +39,14 @@ class Command:
     shared: bool = False
     needs: tuple[tuple[str, str], ...] = ()
     composed: bool = True
+    positional: str = ""
+    several: bool = False
+
+    @property
+    def line(self) -> str:
+        """Its name with its words, as help writes them: "keys [WORD]..."."""
+        words = f" [{self.positional.upper()}]" if self.positional else ""
+        return f"{self.name}{words}{'...' if self.several else ''}"
 
     @property
     def page(self) -> str:
@@ -59,6 +71,11 @@ class Command:
     def run(self, *arguments: Any) -> str:
         """Do the work. Returns the lines to print."""
         return getattr(self._module(), self.work)(*arguments)
+
+    def suggest(self) -> list[str]:
+        """What the shell offers for its words without a key: its module's `suggest()`, where it has one."""
+        suggest = getattr(self._module(), "suggest", None) if self.positional else None
+        return suggest() if suggest else []
 
     def _module(self) -> Any:
         if self.composed:

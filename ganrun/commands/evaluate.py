@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.common import images
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_writable
+from ganrun.common.output_places import check_free
 from ganrun.common.precision import set_precision
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
@@ -61,8 +63,7 @@ def check(config: Config) -> Path | None:
     out = Path(str(config["out"])).expanduser()
     if out.suffix != ".json" or out.is_dir():
         raise UserError(f"out={out}: scores are written as JSON: out=x.json")
-    if out.exists() and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_free(out, config["overwrite"])
     check_writable(out.parent)
     return out
 

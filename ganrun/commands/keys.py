@@ -11,6 +11,7 @@ from typing import Any
 
 from ganrun.common.bounds import described
 from ganrun.common.errors import UserError, nearest
+from ganrun.common.types import Config
 from ganrun.config.comments import SHARED, Entry, choice_entries, chosen, page_entries, picked
 from ganrun.config.schema import KEYS, PLAYERS
 from ganrun.config.signatures import hint_of
@@ -46,10 +47,12 @@ class Row:
         return lines
 
 
-def find(*words: str) -> str:
+def find(config: Config) -> str:
     """A text with the keys and choices that match the words. Raises UserError if none matches."""
-    query, picks, config_dir = _read(words)
+    words, config_dir = config["word"], config["config_dir"]
     choices = group_choices(config_dir)
+    picks = picked(words, choices)
+    query = _names(words, picks)
     if not query:
         return _overview(choices) if not picks else _keys_of_choices(picks, config_dir)
     current = {f"{group}={choice}" for group, choice in chosen("train", picks, config_dir).items()}
@@ -60,7 +63,7 @@ def find(*words: str) -> str:
     named = _named_choices(asked, choices)
     if not found and not named and not meaning and len(query) > 1:
         others = [word for word in words if word not in query]
-        return "\n\n".join(find(word, *others) for word in query)
+        return "\n\n".join(find({**config, "word": [word, *others]}) for word in query)
     if not found and not named and not (meaning and meaning.keys):
         raise UserError(_nothing(asked, rows, meaning))
     return "\n".join([*_heading(asked, meaning), *_listed(found, current), *named])
@@ -69,17 +72,15 @@ def find(*words: str) -> str:
 # -- reading the words --------------------------------------------------------------------------------------------
 
 
-def _read(words: Iterable[str]) -> tuple[list[str], dict[str, str], Path | None]:
-    """(words to search for, choices such as {"loss": "wgan_gp"}, folder of the user's own yaml)."""
-    rest, config_dir = list(words), None
-    for flag in ("--config-dir", "-cd"):
-        if flag in rest[:-1]:
-            at = rest.index(flag)
-            config_dir = Path(rest[at + 1]).absolute()
-            del rest[at : at + 2]
-    picks = picked(rest, group_choices(config_dir))
-    names = [word.lstrip("-+~").partition("=")[0].strip() for word in rest if word.partition("=")[0] not in picks]
-    return [name for name in names if name], picks, config_dir
+def suggest() -> list[str]:
+    """For the shell: every key of a command, and every group."""
+    return sorted({key for page in KEYS for key in page_entries(page)} | group_choices().keys())
+
+
+def _names(words: Iterable[str], picks: dict[str, str]) -> list[str]:
+    """The words to look for: those that are no choice such as loss=wgan_gp."""
+    names = [word.lstrip("-+~").partition("=")[0].strip() for word in words if word.partition("=")[0] not in picks]
+    return [name for name in names if name]
 
 
 def _normal(text: str) -> str:
@@ -114,10 +115,16 @@ def _command_rows() -> Iterator[Row]:
             row = merged.setdefault((key, entry.default, entry.words, told), Row(entry, hints.get(key)))
             row.commands.append(page.replace("_", "-"))
     yield from merged.values()
-    for player in ("generator", "discriminator"):  # any player may have these keys, so no yaml lists them
+    for player in _players():  # any player may have these keys, so no yaml lists them
         for key, hint in PLAYERS.items():
             entry = Entry(f"optimizer.players.{player}.{key}", f"${{optimizer.{key}}}", PLAYERS_WORDS)
             yield Row(entry, hint, ["train", "bench", "doctor"])
+
+
+def _players() -> list[str]:
+    """The players whose own settings other programs have words for, such as lr_d. Those of a model only it knows."""
+    keys = [key.split(".") for meaning in SYNONYMS.values() for key in meaning.keys]
+    return sorted({names[2] for names in keys if names[:2] == ["optimizer", "players"]}, reverse=True)
 
 
 def _where(choices: dict[str, str], current: set[str]) -> str:
@@ -214,10 +221,12 @@ def _nothing(asked: str, rows: list[Row], meaning: Meaning | None) -> str:
 def _keys_of_choices(picks: dict[str, str], config_dir: Path | None) -> str:
     lines: list[str] = []
     for group, choice in picks.items():
-        for entry in choice_entries(group, choice, config_dir).values():
-            if entry.default:
-                hint = hint_of(entry.target, entry.key.rpartition(".")[2]) if entry.target else None
-                lines += [*Row(entry, hint, choices={f"{group}={choice}": entry.default}).lines(()), ""]
+        entries = [entry for entry in choice_entries(group, choice, config_dir).values() if entry.default]
+        if not entries:
+            lines += [f"{group}={choice}: its yaml gives no keys besides its class", ""]
+        for entry in entries:
+            hint = hint_of(entry.target, entry.key.rpartition(".")[2]) if entry.target else None
+            lines += [*Row(entry, hint, choices={f"{group}={choice}": entry.default}).lines(()), ""]
     return "\n".join(lines).rstrip()
 
 

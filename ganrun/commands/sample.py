@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.common import images
 from ganrun.common.atomic import atomic_write, make_folder, remove
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_writable, refuse_suffix
+from ganrun.common.output_places import check_pictures_place
 from ganrun.common.plurals import plural
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
@@ -31,11 +32,7 @@ def check(config: Config) -> Path:
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     load_checkpoint(str(path), "ckpt")
     out = place(config, path)
-    refuse_suffix(out, ".png", ".npz")
-    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if config["out"] is not None and occupied and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
-    check_writable(out if out.is_dir() else out.parent)
+    check_pictures_place(out, config["overwrite"], ".png", ".npz")
     return out
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 
 from ganrun import __version__
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import class_names, load_conditional_system, pixels_of, sha256_of
 from ganrun.common import images
 from ganrun.common.atomic import atomic_write, make_folder, write_bytes
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_writable, refuse_suffix
+from ganrun.common.output_places import check_pictures_place
 from ganrun.common.plurals import plural
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
@@ -35,11 +36,7 @@ def check(config: Config) -> Path:
     pick_device(config["device"])
     load_checkpoint(str(config["ckpt"]), "ckpt")
     out = Path(str(config["out"])).expanduser()
-    refuse_suffix(out, ".zip")
-    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if occupied and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
-    check_writable(out if out.is_dir() else out.parent)
+    check_pictures_place(out, config["overwrite"], ".zip")
     return out
 
 

@@ -161,9 +161,14 @@ def _locate(target: str, where: str) -> Any:
     except (Exception, SystemExit) as error:  # a user's module may raise anything while it is imported
         raise UserError(f"{where}._target_={target} cannot be imported: {_where_it_broke(error)}") from None
     if not hasattr(found, name):
-        classes = [key for key, value in vars(found).items() if isinstance(value, type)]
+        classes = [key for key, value in vars(found).items() if isinstance(value, type) and _is_at_home(value, module)]
         raise UserError(f"{where}._target_={target}: {module} has no {name}; {nearest(name, classes)}")
     return getattr(found, name)
+
+
+def _is_at_home(cls: type, module: str) -> bool:
+    """Whether a class is defined in a module, or in a package, and not only imported there."""
+    return f"{cls.__module__}.".startswith(f"{module}.")
 
 
 def _where_it_broke(error: BaseException) -> str:

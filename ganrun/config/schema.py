@@ -220,10 +220,15 @@ def as_typed(key: str, value: Any, words: Sequence[str]) -> str:
 
 
 def _check_run(config: Config) -> None:
-    given = [name for name in LENGTHS if config[name] is not None]
-    if len(given) > 1:
-        raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")
+    refuse_several_lengths({name: config[name] for name in LENGTHS if config[name] is not None})
     _check_players(config["optimizer"].get("players"))
+
+
+def refuse_several_lengths(given: Mapping[str, Any]) -> None:
+    """Raises UserError for more than one of steps, epochs, kimg and minutes."""
+    if len(given) > 1:
+        words = " and ".join(f"{name}={value}" for name, value in given.items())
+        raise UserError(f"{words}: a run has one length, give one of them")
 
 
 def _check_apply(config: Config) -> None:

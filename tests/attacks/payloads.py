@@ -20,6 +20,7 @@ State = dict[str, Any]
 RESNET = {"_target_": "ganrun.networks.resnet.ResNetTranslator", "channels": 1, "image_size": 8, "base_channels": 4}
 CPU_LAYER = {"_target_": "torch.nn.Linear", "in_features": 1000, "out_features": 1000, "device": "cpu"}
 DCGAN = {"_target_": "ganrun.networks.dcgan.DCGANGenerator", "channels": 1, "latent_size": 8}
+PENALTY = {"_target_": "ganrun.losses.penalties.GradientPenalty"}
 
 
 def sealed(data: bytes) -> bytes:
@@ -142,6 +143,7 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
         lambda: {"_target_": "torch.nn.GRU", "input_size": 1, "hidden_size": 1, "num_layers": 60_000},
         "larger than the weights",
     ),
+    "4000 penalties": ("config.loss.penalties", lambda: {f"p{n}": PENALTY for n in range(4000)}, "asks for more"),
     "a deep dataset of huge digits": ("config.dataset.image_size", lambda: 10**6, "beyond 16384"),
     "a grid of 10^9 samples": ("config.grids.count", lambda: 10**9, "beyond 65536"),
 }  # fmt: skip

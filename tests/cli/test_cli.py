@@ -427,10 +427,10 @@ MISTAKES = {
     "train watchdog.action=shout": "watchdog.action=shout must be warn | stop | rollback",
     "train hooks.watchdog.symptoms.mode_collapse.leest=1": "no such key",
     "bench resume=last": "bench starts from new weights",
-    "bench out=x.txt": "must end in .json",
+    "bench out=x.txt": "must be a file that ends in .json",
     "bench out=nowhere/x.json": "there is no folder nowhere",
     # more of train
-    "info foo": "info takes no more words",
+    "info foo": "info takes no words, but got 'foo': give it none",
     "train resume=auto": "out=FOLDER",
     "train out=taken resume=auto": "holds other files and no run",
     "train non_finite.policy=explode": "must be stop | skip | rollback",

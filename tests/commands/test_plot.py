@@ -51,7 +51,7 @@ def test_a_run_that_died_without_grids_or_a_whole_last_line_is_drawn_too(tmp_pat
         (["run=nowhere"], "nowhere does not exist"),
         (["run=."], "holds no numbers in metrics.jsonl"),
         ([], "run is needed"),
-        (["run=good", "out=x.jpg"], "must be x.png, x.pdf, x.svg"),
+        (["run=good", "out=x.jpg"], "must be a file that ends in .png or .pdf or .svg"),
         (["run=good", "times=1"], "times=1"),
     ],
 )

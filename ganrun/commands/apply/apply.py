@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system
 from ganrun.commands.apply.album import Pictures, find_pictures, inside, is_file, keep_apart, output_names, partners
 from ganrun.commands.apply.tiling import in_tiles
@@ -22,8 +23,9 @@ from ganrun.common import images
 from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_writable, refuse_suffix
+from ganrun.common.folders import check_writable
 from ganrun.common.images import enlarged_to
+from ganrun.common.output_places import check_free, refuse_suffix
 from ganrun.common.plurals import plural
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
@@ -72,9 +74,7 @@ def check(config: Config) -> Path:
         )
     if out.exists() and not out.is_dir() and not is_file(out):
         raise UserError(f"out={out} is a file: choose a folder, or x.png for one picture")
-    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if occupied and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_free(out, config["overwrite"])
     check_writable(out)
     return out
 

@@ -23,7 +23,7 @@ from ganrun.common import versions
 from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_device
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_writable
+from ganrun.common.output_places import check_file_place
 from ganrun.common.precision import torch_defaults
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
@@ -71,13 +71,7 @@ def check(config: Config) -> Path | None:
     if config["out"] is None:
         return None
     out = Path(str(config["out"])).expanduser()
-    if out.suffix != ".json":
-        raise UserError(f"out={out} must end in .json: it takes the table as numbers")
-    if not out.parent.is_dir():
-        raise UserError(f"out={out}: there is no folder {out.parent}")
-    if out.exists() and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
-    check_writable(out.parent)
+    check_file_place(out, config["overwrite"], ".json")
     return out
 
 

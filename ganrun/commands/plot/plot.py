@@ -19,6 +19,7 @@ from ganrun.common.atomic import atomic_write
 from ganrun.common.errors import CheckpointError, UserError
 from ganrun.common.folder_safety import refuse_unsafe
 from ganrun.common.folders import check_writable
+from ganrun.common.output_places import check_file_place
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 from ganrun.common.versions import INSTALL
@@ -46,11 +47,7 @@ def check(config: Config) -> Path:
         check_writable(folder)
         return folder / "curves.png"
     out = Path(str(config["out"])).expanduser()
-    if out.suffix not in FORMATS or not out.parent.is_dir():
-        raise UserError(f"out={out} must be x{', x'.join(FORMATS)} in a folder that exists")
-    if out.exists() and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
-    check_writable(out.parent)
+    check_file_place(out, config["overwrite"], *FORMATS)
     return out
 
 

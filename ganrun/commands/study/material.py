@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import class_names, load_conditional_system, sha256_of
 from ganrun.common.errors import UserError
 from ganrun.common.log_capture import captured_log

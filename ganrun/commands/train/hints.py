@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ganrun.checkpoints.find import newest
 from ganrun.common.quoting import shell_word
 from ganrun.config.build import FROM_A_FILE, targets
 
@@ -15,7 +16,7 @@ from ganrun.config.build import FROM_A_FILE, targets
 def hints(
     folder: Path, config: Mapping[str, Any], step: int, translates: bool, config_dir: Path | None = None
 ) -> Iterator[str]:
-    """Lines for the end of a run: its last grid, and the command that makes pictures with the trained model.
+    """Lines for the end of a run: its last grid, and the command that makes pictures with the saved model.
 
     `translates`: the model takes pictures as inputs. `config_dir`: the folder of the user's own yaml, for models whose
     classes are found there.
@@ -23,7 +24,9 @@ def hints(
     grid = folder / f"grids/step_{step:06d}.png"
     if grid.exists():
         yield f"look at    {shlex.quote(short_path(grid))}"
-    if translates:
+    if not newest(folder):
+        yield "nothing was saved: none of its hooks saves checkpoints; hooks=default and hooks=quiet do"
+    elif translates:
         command = f"ganrun apply {shell_word('ckpt', short_path(folder))} input=PICTURES out=FOLDER"
         yield " ".join(["apply it  ", command, *words_for_own_classes(config, config_dir)])
     else:

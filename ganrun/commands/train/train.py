@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ganrun.checkpoints import load
-from ganrun.checkpoints.find import newest
+from ganrun.checkpoints.find import find_checkpoint, newest
 from ganrun.checkpoints.memory_limit import require_fit
 from ganrun.commands.train.already_done import Reached
 from ganrun.commands.train.hints import hints
@@ -19,7 +19,7 @@ from ganrun.common.distributed import World
 from ganrun.common.folders import AUTO, alone_in
 from ganrun.common.types import Config
 from ganrun.config import builders
-from ganrun.config.build import FROM_A_FILE, names_only
+from ganrun.systems.system import System
 from ganrun.training import length, runs
 from ganrun.training.planning.measure import settled
 from ganrun.training.planning.plan import Plan, plan, require_batch
@@ -33,13 +33,17 @@ class Job(NamedTuple):
 
     `config` is the complete config. `trust` names the packages whose classes the config may use; None: it is the user's
     own and may use any class. `state` is the content of the checkpoint from which the run continues, and `source`
-    identifies its file (see `stamp`).
+    identifies its file (see `stamp`). `on_meta` is its system without numbers, which was compared with the checkpoint.
     """
 
     config: Config
     trust: tuple[str, ...] | None = None
     state: Config | None = None
     source: tuple[int, ...] | None = None
+    on_meta: System | None = None
+
+    def systems(self) -> Systems:
+        return Systems(self.config, self.trust, self.on_meta)
 
 
 class Checked(NamedTuple):
@@ -59,24 +63,24 @@ def job_of(config: Config, folder: Path | None) -> Job:
     source = stamp(reference)
     state = load.load_checkpoint(reference, "resume")
     trust = load.trusted(config["trust"])
-    if not names_only(state["config"]["model"], FROM_A_FILE):  # otherwise `load_checkpoint` has compared them
-        require_fit(state, trust, "resume")
+    on_meta = require_fit(state, trust, "resume")
     if resume == AUTO:
         assert folder is not None
-        return Job(runs.continued_if_same(state["config"], asked, folder), trust, state, source)
-    return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state, source)
+        same = runs.continued_if_same(state["config"], asked, folder)
+        return Job(same, trust, state, source, on_meta)
+    return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state, source, on_meta)
 
 
 def stamp(reference: str) -> tuple[int, ...]:
     """Numbers that identify the file of a checkpoint: at least one changes if the file is replaced."""
-    found = os.stat(load.find_checkpoint(reference, "resume"))
+    found = os.stat(find_checkpoint(reference, "resume"))
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def check(config: Config, folder: Path | None) -> Checked:
     """Check and plan a run without writing a file. Raises UserError for a run that cannot start."""
     job = job_of(config, folder)
-    planned = plan(job.config, job.trust, state=job.state, pixels=False)
+    planned = plan(job.config, job.trust, state=job.state, pixels=False, systems=job.systems())
     # said before steps are timed, because these may need more memory than there is
     for line in planned.memory.warning(planned.device, job.config):
         print(f"ganrun: note: {line}", file=sys.stderr)
@@ -165,4 +169,4 @@ def still(checked: Checked | None, config: Config, folder: Path) -> tuple[Job, S
         if not appeared and checked.job.source in (None, stamp(reference) if checked.job.source else None):
             return checked.job, checked.plan.systems
     job = job_of(config, folder)
-    return job, Systems(job.config, job.trust)
+    return job, job.systems()

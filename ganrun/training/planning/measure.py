@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ganrun.common import torchrun
+from ganrun.common.command_line import Line
 from ganrun.common.device import ALL_THREADS, pick_device
 from ganrun.common.distributed import World
 from ganrun.common.precision import bf16_units, settings_kept
@@ -66,6 +67,7 @@ class Choice:
 
 
 KNOWN: dict[str, Choice] = {}  # the choices of this process; the key is made of the values of STEP_KEYS
+JOBS: dict[int, list[Choice]] = {}  # the choices of the jobs of each command line, by its number
 
 
 def settled(
@@ -97,20 +99,21 @@ def choose(
 
     Two runs in one process get the same values if their steps cost the same. So the jobs of a sweep over seeds or
     learning rates have the same precision. Jobs with different models or losses may get different values; then there is
-    a note. The random state and the settings of torch are restored afterwards.
+    a note. Runs of other command lines are not compared. The random state and the settings of torch are restored
+    afterwards.
     """
     cost_key = json.dumps({key: config[key] for key in STEP_KEYS}, sort_keys=True)
     if cost_key not in KNOWN:
-        choice = _choose(config, trust, pixels, systems or Systems(config, trust))
-        if note := difference_from_earlier(choice):
-            choice.reasons["jobs"] = note
-        KNOWN[cost_key] = choice
-    return KNOWN[cost_key]
+        KNOWN[cost_key] = _choose(config, trust, pixels, systems or Systems(config, trust))
+    choice, jobs = KNOWN[cost_key], JOBS.setdefault(Line.number, [])
+    note = difference_from_earlier(choice, jobs)
+    jobs.append(choice)
+    return Choice(choice.settings, {**choice.reasons, "jobs": note}) if note else choice
 
 
-def difference_from_earlier(choice: Choice) -> str | None:
-    """A note if an earlier run of this process has a different precision or length, else None."""
-    for earlier in KNOWN.values():
+def difference_from_earlier(choice: Choice, jobs: Sequence[Choice]) -> str | None:
+    """A note if an earlier job of the same sweep has a different precision or length, else None."""
+    for earlier in jobs:
         both = [key for key in COMPARED if key in choice.settings and key in earlier.settings]
         if any(choice.settings[key] != earlier.settings[key] for key in both):
             one = " ".join(f"{key}={earlier.settings[key]}" for key in both)

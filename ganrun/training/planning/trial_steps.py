@@ -24,19 +24,29 @@ MOST_WEIGHTS = 50_000_000  # the real turns of larger networks would take too lo
 def run_trial_steps(config: Config, dataset: Dataset, systems: Systems) -> int | None:
     """Peak bytes of the tensors that a step makes, without weights and gradients. None if they cannot be counted.
 
-    First, turns run with real tensors of two images. Then, if all classes are those of ganrun or torch, a step on a
-    whole batch runs with fake tensors, which need no memory. A user's own class gets no fake tensors: it may store one
-    outside of its instances, where the run would find it later. Raises UserError if the parts do not fit each other.
+    They are counted once for a run: `systems` keeps the answer for a later plan of the same run with another length.
+    Raises UserError if the parts do not fit each other.
     """
-    share = config["batch_size"] // torchrun.size()
+    share, bf16 = config["batch_size"] // torchrun.size(), config["precision"].startswith("bf16")
+    asked = share, config.get("accumulate", 1), bf16
+    if asked not in systems.trials:
+        systems.trials[asked] = trial(config, dataset, systems, *asked)
+    return systems.trials[asked]
+
+
+def trial(config: Config, dataset: Dataset, systems: Systems, share: int, accumulate: int, bf16: bool) -> int | None:
+    """First, turns run with real tensors of two images. Then a step on a whole batch runs with fake tensors.
+
+    Fake tensors need no memory. A user's own class gets none: it may store one outside of its instances, where the run
+    would find it later.
+    """
     weights = sum(weight.numel() for weight in systems.on_meta.parameters())
     saved = bytes_of_real_turns(config, dataset, systems, share) if weights <= MOST_WEIGHTS else None
     if not systems.ours:
         return saved
     items = first_items(dataset)
     shapes = tuple((name, tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in items.items())
-    bf16 = config["precision"].startswith("bf16")
-    found = peak_of_a_step(systems.on_meta, shapes, share, config.get("accumulate", 1), bf16)
+    found = peak_of_a_step(systems.on_meta, shapes, share, accumulate, bf16)
     return found if found is not None else saved
 
 
