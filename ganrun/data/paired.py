@@ -31,6 +31,8 @@ class Paired(Dataset):
     Raises ValueError or FileNotFoundError, in one line that names the key.
     """
 
+    infer = staticmethod(find_pair_facts)
+
     def __init__(
         self,
         root: str | None = None,

@@ -24,6 +24,8 @@ class Unpaired(Dataset):
     Raises ValueError or FileNotFoundError, in one line that names the key.
     """
 
+    infer = staticmethod(find_domain_facts)
+
     def __init__(
         self,
         root_a: str | None = None,
