@@ -5,22 +5,25 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from ganrun.common.bounds import Unfit, fitted, shown
-from ganrun.common.errors import nearest
+from ganrun.common.errors import UserError, nearest
 
 Infer = Callable[..., Mapping[str, Any]]
+ASKING: ContextVar[frozenset[int]] = ContextVar("asking", default=frozenset())  # nodes whose keys are looked up now
 SEVERAL = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def infer(fact: str, *, _parent_: Mapping[str, Any]) -> Any:
     """The fact as `infer` of the class in `_target_` tells it. Raises ValueError for what it does not tell."""
-    return one_fact(f"${{infer:{fact}}}", infer_of(_parent_), fact, _parent_)
+    asked = f"${{infer:{fact}}}"
+    return one_fact(asked, infer_of(asked, _parent_), fact, _parent_)
 
 
-def infer_of(node: Mapping[str, Any]) -> Infer:
-    """The `infer` of the class that a data set's node names. Raises UserError where it names none."""
+def infer_of(asked: str, node: Mapping[str, Any]) -> Infer:
+    """The `infer` of the class that a data set's node names. Raises UserError where it names none, or no function."""
     from ganrun.config.moved import current_name
     from ganrun.data.facts import WITHOUT_TORCH
 
@@ -33,7 +36,10 @@ def infer_of(node: Mapping[str, Any]) -> Infer:
     from ganrun.config.build import resolve
     from ganrun.data.dataset import Dataset
 
-    found: Infer = resolve({"_target_": target}, Dataset, "dataset").infer
+    cls = resolve({"_target_": target}, Dataset, "dataset")
+    if not callable(cls.infer) or inspect.isfunction(inspect.getattr_static(cls, "infer")):
+        raise UserError(f"{asked}: infer of {target} must be a @staticmethod or a @classmethod: there is no object yet")
+    found: Infer = cls.infer
     return found
 
 
@@ -41,13 +47,32 @@ def one_fact(asked: str, infer: Infer, fact: str, node: Mapping[str, Any]) -> An
     """One of the facts that `infer` tells; its parameters are the keys that it reads in the data set's node.
 
     No other key is looked up: one that is itself `${infer:...}` would lead back here. `asked` is what a message quotes.
-    Raises ValueError for a key that is missing or does not fit, and for a fact that is not told.
+    Raises ValueError for a key that is missing, does not fit or leads back here, and for a fact that is not told.
     """
-    facts = infer(**_arguments(asked, infer, node))
+    if id(node) in ASKING.get():
+        raise ValueError(f"{asked} leads back to itself: a key that infer reads needs a value of its own")
+    token = ASKING.set(ASKING.get() | {id(node)})
+    try:
+        arguments = _arguments(asked, infer, node)
+    finally:
+        ASKING.reset(token)
+    facts = _told(asked, infer, arguments)
     if not isinstance(facts, Mapping) or fact not in facts:
         told = nearest(fact, map(str, facts)) if isinstance(facts, Mapping) else "it gives no mapping"
         raise ValueError(f"{asked}: infer of this data set does not tell it; {told}; or write the fact itself")
     return facts[fact]
+
+
+def _told(asked: str, infer: Infer, arguments: Mapping[str, Any]) -> Any:
+    """What `infer` returns. It may be a user's own and may do anything: what it raises becomes a ValueError."""
+    try:
+        return infer(**arguments)
+    except (ValueError, OSError):  # these speak of the key
+        raise
+    except (Exception, SystemExit) as error:
+        from ganrun.config.build import where_it_broke
+
+        raise ValueError(f"{asked}: {where_it_broke(error)}") from None
 
 
 def _arguments(asked: str, infer: Infer, node: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def build(
         ours = _under(cls.__module__ + ".", FROM_A_FILE)
         if ours and not isinstance(error, (AttributeError, LookupError)):  # a bug; these two, parts put together oddly
             raise
-        raise UserError(f"{where} ({cls.__name__}): {error if ours else _where_it_broke(error)}") from error
+        raise UserError(f"{where} ({cls.__name__}): {error if ours else where_it_broke(error)}") from error
 
 
 def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -148,14 +148,14 @@ def _locate(target: str, where: str) -> Any:
             "DIR and beside it"
         ) from None
     except (Exception, SystemExit) as error:  # it is the user's own, and may do anything
-        raise UserError(f"{where}._target_={target} cannot be imported: {_where_it_broke(error)}") from None
+        raise UserError(f"{where}._target_={target} cannot be imported: {where_it_broke(error)}") from None
     if not hasattr(found, name):
         classes = [key for key, value in vars(found).items() if isinstance(value, type)]
         raise UserError(f"{where}._target_={target}: {module} has no {name}; {nearest(name, classes)}")
     return getattr(found, name)
 
 
-def _where_it_broke(error: BaseException) -> str:
+def where_it_broke(error: BaseException) -> str:
     """File, line and reason of an error in a user's own code."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError):

@@ -26,7 +26,7 @@ from ganrun.common.errors import UserError
 from ganrun.common.precision import set_precision
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
-from ganrun.config.schema import AUTO, LENGTHS, MOVABLE, NEWER, WITH_RESUME
+from ganrun.config.schema import AUTO, LENGTHS, NEWER, WITH_RESUME, is_place
 from ganrun.data.loading.stream import Stream
 from ganrun.losses.penalties import Penalty
 from ganrun.networks.synced import synchronise_
@@ -235,20 +235,39 @@ def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
 
 def continued(stored: Config, asked: Config) -> Config:
     """A stored run's config, with the length, place and threads of the command line that resumes it."""
-    config = {**stored, "dataset": dict(stored["dataset"])}
+    config = with_moved_data(stored, asked)
     if any(asked[name] is not None for name in LENGTHS):
         config.update({name: asked[name] for name in LENGTHS})
     config["threads"] = asked["threads"] if asked["threads"] is not None else stored["threads"]
     config["device"] = asked["device"] if asked["device"] != "auto" else stored["device"]
-    for key in MOVABLE:
-        place = key.removeprefix("dataset.")
-        if place in asked["dataset"] and place in stored["dataset"]:  # only there when given: the data have moved
-            config["dataset"][place] = asked["dataset"][place]
     return config
+
+
+def with_moved_data(stored: Config, asked: Config) -> Config:
+    """A stored run's config with the places of its data that are asked for. Raises what `moved` raises."""
+    places = {key: value for key, value in asked["dataset"].items() if is_place(f"dataset.{key}")}
+    return {**stored, "dataset": moved(stored["dataset"], places)}
+
+
+def moved(dataset: Config, places: Config) -> Config:
+    """A data set's config whose files have moved, those of the clean data set behind damaged pictures too.
+
+    Raises UserError for a place that the data set does not have.
+    """
+    for key, value in places.items():
+        if value is not None and key not in dataset:
+            name = str(dataset.get("_target_")).rpartition(".")[2]
+            raise UserError(f"resume: dataset.{key}={shown(value)}: the data of this run, {name}, have no {key}")
+    new = {**dataset, **{key: value for key, value in places.items() if key in dataset}}
+    if isinstance(dataset.get("clean"), dict):
+        inner = {key: value for key, value in places.items() if key in dataset["clean"] and value is not None}
+        new["clean"] = moved(dataset["clean"], inner)
+    return new
 
 
 def agreed(stored: Config, asked: Config, folder: Path) -> Config:
     """`continued`, for a command that names the whole run again. Raises UserError where it means another run."""
+    stored = with_moved_data(stored, asked)
     known = {key: value for key, value in asked.items() if key in stored}  # the others are newer than the run
     measured = ("precision",) if asked["precision"] == AUTO else ()  # when it started
     for key, before, now in unlike({key: stored[key] for key in known}, known):

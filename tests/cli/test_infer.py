@@ -66,6 +66,14 @@ def test_a_users_own_class_tells_facts_from_keys_of_its_own(bars: Path) -> None:
     words = ["model=mlp", "hooks=quiet", "steps=1", "precision=fp32", "threads=1", "batch_size=8", "out=run"]
     done = ganrun(bars, "dataset=bars", "dataset.root_bars=.", *words)
     assert done.returncode == 0, done.stderr
+    (bars / "moved (1)").mkdir()
+    (bars / "bars.json").rename(bars / "moved (1)" / "bars.json")
+    more = ["resume=run", "steps=2", "trust=my_bars"]
+    done = ganrun(bars, *more, "dataset.root_bars=moved (1)")
+    assert done.returncode == 0, done.stderr
+    done = ganrun(bars, *more, "dataset.root_a=elsewhere")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "dataset.root_a=elsewhere: the data of this run, Bars, have no root_a" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,32 @@ def test_a_fact_or_a_key_that_is_wrong_is_one_line(bars: Path, yaml_line: str, s
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("@staticmethod\n    def infer(root): return {}['x']", r"mine\.py, line 4: KeyError: 'x'"),
+        ("@staticmethod\n    def infer(root): raise SystemExit(3)", "SystemExit: 3"),
+        ("def infer(self, root): return {}", "must be a @staticmethod or a @classmethod"),
+        ("infer = None", "must be a @staticmethod or a @classmethod"),
+        ("@staticmethod\n    def infer(root): return 3", "it gives no mapping"),
+        ("@staticmethod\n    def infer(channels): return {}", "leads back to itself"),
+    ],
+)
+def test_a_users_infer_that_is_wrong_is_one_line(
+    body: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dataset").mkdir()
+    text = f"from ganrun.data.dataset import Dataset\nclass Mine(Dataset):\n    {body}\n"
+    (tmp_path / "infer_of_mine.py").write_text(text)
+    (tmp_path / "dataset" / "mine.yaml").write_text(
+        "_target_: infer_of_mine.Mine\nroot: here\nchannels: ${infer:channels}\nimage_size: 16\nclasses: 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "infer_of_mine", raising=False)
+    with pytest.raises(UserError, match=said):
+        composition.compose_plain("train", ["dataset=mine"], tmp_path)
 
 
 def test_a_key_that_infer_needs_and_the_yaml_lacks_is_named(tmp_path: Path) -> None:
