@@ -10,12 +10,12 @@ from omegaconf import DictConfig, ListConfig
 
 from ganrun.cli.composition import compose, without_hydra
 from ganrun.cli.grammar import name_of, values_of
-from ganrun.cli.spelling import PATHS
+from ganrun.cli.spelling import is_path
 from ganrun.cli.ways_out import instead, no_such_choice, not_a_group
 from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_home
-from ganrun.config.schema import MOVABLE
+from ganrun.config.schema import is_place
 from ganrun.config.tree import group_choices
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ def check_words(request: Request) -> None:
         _check_choices(override, groups[name_of(override)])
     known = _first_composition(request, choices, groups)
     for override in parsed:
-        if name_of(override) in PATHS:
+        if is_path(name_of(override)):
             check_home(name_of(override), str(override.value()))
         if name_of(override) in ("hydra.run.dir", "hydra.sweep.dir"):
             raise UserError(f"{override.input_line}: where a run is written is said with out=FOLDER")
         if override in choices or override.is_hydra_override() or name_of(override).startswith("hydra"):
             continue
-        if not (name_of(override) in MOVABLE and request.given("resume")):
+        if not (is_place(name_of(override)) and request.given("resume")):
             _check_key(request.page, override, known, groups)
 
 

@@ -25,7 +25,7 @@ from ganrun.common.errors import UserError
 from ganrun.common.folders import check_run_folder, check_sweep, removed_if_interrupted
 from ganrun.common.quoting import quoted
 from ganrun.common.types import Config
-from ganrun.config.schema import WITH_RESUME
+from ganrun.config.schema import WITH_RESUME, is_place
 
 if TYPE_CHECKING:
     from ganrun.commands.train.train import Checked
@@ -184,10 +184,12 @@ def _prepare_resume(request: Request, config: Config) -> Path:
     if request.multirun:
         raise UserError("resume goes on with one run: leave -m away")
     for override in request.parsed():
-        if name_of(override) not in WITH_RESUME and not override.is_hydra_override():
+        key = name_of(override)
+        if key not in WITH_RESUME and not is_place(key) and not override.is_hydra_override():
             raise UserError(
                 f"{override.input_line}: a resumed run keeps its own config; with resume= go only "
-                f"{', '.join(sorted(WITH_RESUME - {'resume'}))}; init_from= starts a new run from its weights"
+                f"{', '.join(sorted(WITH_RESUME - {'resume'}))} and the places of its data, such as dataset.root, "
+                "dataset.root_a or dataset.labels; init_from= starts a new run from its weights"
             )
     path = find_checkpoint(str(config["resume"]), "resume")
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent

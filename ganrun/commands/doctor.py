@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from ganrun.common.errors import FailedChecks, UserError
 from ganrun.common.log_capture import captured_log
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
+from ganrun.data.dataset import Dataset
 from ganrun.systems.roles import Role
 from ganrun.systems.system import Batch, Turn
 from ganrun.training import runs
@@ -75,7 +76,8 @@ def examine(config: Config) -> str:
 
 def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     """All checks that apply to this system and these data. The last ones train the players for some steps."""
-    data: Any = trainer.stream.data
+    data = trainer.stream.data
+    assert isinstance(data, Dataset)
     some = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: config["doctor"]["images"]]
     with captured_log("ganrun.data") as heard:  # streamed pictures are decoded here, and broken ones are logged
         batch = data.take(some.to(data.device))
@@ -83,10 +85,9 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     yield from solid(data, batch, some)
     if data.names or data.faults or heard:
         yield files([*data.faults, *heard.warnings], data.unnamed_faults)
-    yield duplicates(getattr(data, "kept", []), batch)
-    labels = getattr(data, "labels", None)
-    if labels is not None:
-        yield balance(labels.cpu(), getattr(data, "class_names", []))
+    yield duplicates(data.image_stores, batch)
+    if data.labels is not None:
+        yield balance(data.labels.cpu(), data.class_names)
         yield visible(batch)
     yield from drawing(trainer)
     system = trainer.system
@@ -136,10 +137,10 @@ def some_of(words: Sequence[str], between: str, more: int = 0) -> str:
     return between.join([*words[:NAMED], *([f"and {rest:,} more"] if rest else [])])
 
 
-def solid(data: Any, batch: Batch, some: Tensor) -> Iterator[Line]:
+def solid(data: Dataset, batch: Batch, some: Tensor) -> Iterator[Line]:
     """Pictures of one colour, among those in memory, or among `batch` if the data are streamed."""
-    whole = getattr(data, "images", None)
-    if isinstance(whole, Tensor) and len(getattr(data, "kept", [])) == 1:  # sources and domains have no names
+    whole = data.images
+    if isinstance(whole, Tensor) and len(data.image_stores) == 1:  # sources and domains have no names
         batch, some = {"image": whole[:HASHED]}, torch.arange(min(HASHED, len(whole)))
     for name, images in batch.items():
         if images.dtype == torch.uint8 and images.ndim == 4:
@@ -176,9 +177,9 @@ def levels_of(images: Tensor) -> tuple[Tensor, Tensor]:
     return empty, faint & ~empty
 
 
-def duplicates(kept: list[object], batch: Batch) -> Line:
+def duplicates(stores: Sequence[object], batch: Batch) -> Line:
     """How many pictures are duplicates, among those in memory, or among `batch` if the data are streamed."""
-    images = next((one for one in kept if isinstance(one, Tensor)), None)
+    images = next((one for one in stores if isinstance(one, Tensor)), None)
     images = images[:HASHED] if images is not None else next(one for one in batch.values() if one.ndim == 4)
     weights = torch.randint(2**31, images[0].shape, generator=torch.Generator().manual_seed(0)).flatten()
     sums = torch.cat([(part.flatten(1).cpu().long() * weights).sum(1) for part in images.split(500)])

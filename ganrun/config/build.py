@@ -67,7 +67,7 @@ def build(
         # in a class of ganrun or torch these two come from parts that do not fit each other, any other error is a bug
         if known and not isinstance(error, (AttributeError, LookupError)):
             raise
-        raise UserError(f"{where} ({cls.__name__}): {error if known else _where_it_broke(error)}") from error
+        raise UserError(f"{where} ({cls.__name__}): {error if known else where_it_broke(error)}") from error
 
 
 def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _locate(target: str, where: str) -> Any:
             "for classes in DIR and in the folder that holds DIR"
         ) from None
     except (Exception, SystemExit) as error:  # a user's module may raise anything while it is imported
-        raise UserError(f"{where}._target_={target} cannot be imported: {_where_it_broke(error)}") from None
+        raise UserError(f"{where}._target_={target} cannot be imported: {where_it_broke(error)}") from None
     if not hasattr(found, name):
         classes = [key for key, value in vars(found).items() if isinstance(value, type) and _is_at_home(value, module)]
         raise UserError(f"{where}._target_={target}: {module} has no {name}; {nearest(name, classes)}")
@@ -171,7 +171,7 @@ def _is_at_home(cls: type, module: str) -> bool:
     return f"{cls.__module__}.".startswith(f"{module}.")
 
 
-def _where_it_broke(error: BaseException) -> str:
+def where_it_broke(error: BaseException) -> str:
     """File, line and reason of an error in a user's own code."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -35,9 +36,9 @@ from ganrun.common.untrusted import first_wrong, printable
 AUTO = "auto"  # of a precision: measured when the run starts
 ABSENT = object()  # stands for a key that an older config lacks
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
-MOVABLE = tuple(f"dataset.{place}" for place in ("root", "root_source", "root_target", "root_a", "root_b", "labels"))
-WITH_RESUME = {  # a run keeps all else
-    *LENGTHS, *MOVABLE, "resume", "device", "threads", "trust", "dry_run", "ranks.timeout",
+PLACE = re.compile(r"dataset\.(root|labels)(_\w+)?")  # by name: the class is unknown until the checkpoint is read
+WITH_RESUME = {  # a run keeps all else but the places of its data
+    *LENGTHS, "resume", "device", "threads", "trust", "dry_run", "ranks.timeout",
 }  # fmt: skip
 NEWER = ("dataset.minutes",)  # settings inside of a group that older runs have not
 RESUMED = (  # what a run cannot go on without
@@ -186,6 +187,11 @@ KEYS["doctor"] = {
     **KEYS["train"], "doctor": Group, "doctor.steps": Count, "doctor.images": Annotated[int, At(16, INTEGER)],
 }  # fmt: skip
 PLAYERS = {"lr": Positive}  # of a setting of one player: optimizer.players.<player>.lr
+
+
+def is_place(key: str) -> bool:
+    """Whether a key says where files of a data set lie, and so may change when a run goes on: root, root_a, labels."""
+    return bool(PLACE.fullmatch(key))
 
 
 def reason(value: Any, hint: Any) -> str | None:

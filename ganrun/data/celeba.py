@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path, PurePosixPath
+from typing import Unpack
 
 from torchvision.datasets import CelebA as Original
 from torchvision.datasets.utils import download_file_from_google_drive
@@ -13,7 +14,7 @@ from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.downloads import downloading
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import Listing, list_images
-from ganrun.data.storage import Storage
+from ganrun.data.storage import Storage, StorageOptions
 from ganrun.data.streamed import Names
 
 # the content of list_eval_partition.txt: the split of a picture is decided by the number in its name
@@ -43,20 +44,16 @@ class CelebA(Dataset):
         classes: Whole | None = None,
         limit: Count | None = None,
         flip: bool = True,
-        cache: str | None = "auto",
         kimg: Positive = 3000,
-        mode: str = "auto",
-        cache_gib: Positive = 20,
-        workers: int | str = "auto",
-        resident: bool | str = "auto",
+        **options: Unpack[StorageOptions],
     ) -> None:
-        storage = Storage(mode, cache, cache_gib, workers, resident)
+        storage = Storage(**options)
         if split not in SPLITS:
             raise ValueError(f"dataset.split={split} must be one of {', '.join(SPLITS)}")
         decoder = make_decoder(image_size, channels, "crop")
         faces = of_split(list_images(find(root, download), labelled=False), split)
         images, faces = load(faces.pick(chosen(len(faces), limit).tolist()), decoder, storage=storage)
-        super().__init__(images, flip=flip, kimg=kimg, classes=classes, resident=resident)
+        super().__init__(images, flip=flip, kimg=kimg, classes=classes, resident=storage.resident)
         self.names = Names(faces.pictures)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-STORAGE = ("mode", "cache", "cache_gib", "workers", "resident")
+from ganrun.data.storage import Storage
+
+STORAGE = tuple(field.name for field in fields(Storage))
 # settings of the damaged data set that are passed on to the clean data set
 PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *STORAGE)
 
@@ -36,10 +39,21 @@ def read_node(source: str, folders: Sequence[Path]) -> dict[str, Any]:
     known = {path.stem: path for folder in reversed(folders) for path in sorted((folder / "dataset").glob("*.yaml"))}
     if source not in known:
         raise ValueError(f"dataset.source={source}: no such data set; there are {', '.join(sorted(known))}")
-    node = yaml.safe_load(known[source].read_text(encoding="utf-8"))
-    if not isinstance(node, dict) or "defaults" in node:
-        raise ValueError(f"dataset.source={source}: {known[source]} must be a single mapping without a defaults list")
+    own = read_yaml(known[source])
+    node: dict[str, Any] = {}
+    for part in own.pop("defaults", ["_self_"]):  # in their order: the later one wins
+        name = str(part).removesuffix("@_here_")
+        if name != "_self_" and not name.startswith("shared/"):
+            raise ValueError(f"dataset.source={source}: {known[source]} must be without a defaults list of data sets")
+        node |= own if name == "_self_" else read_yaml(known[source].parent / f"{name}.yaml")
     return node
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold settings, key: value")
+    return found
 
 
 def damage_scale(damage: str, damages: Mapping[str, Any]) -> int:

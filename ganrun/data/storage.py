@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
+from ganrun.common.bounds import Positive
 from ganrun.data import cgroups
 from ganrun.data.cache import Cache
 from ganrun.data.cache_folder import user_cache
@@ -27,9 +29,22 @@ MAX_WORKERS = 64
 GIB = 2**30
 
 
+class StorageOptions(TypedDict, total=False):
+    """Where decoded pictures live: a data set of picture files takes these keys as `**options: Unpack[...]`.
+
+    conf/dataset/shared/storage.yaml explains them. `Storage(**options)` has their defaults.
+    """
+
+    mode: str
+    cache: str | None
+    cache_gib: Positive
+    workers: int | str
+    resident: bool | str
+
+
 @dataclass(frozen=True)
 class Storage:
-    """Settings for the storage of pictures: see conf/dataset/folder.yaml. Raises ValueError for an invalid value."""
+    """`StorageOptions`, checked. Raises ValueError for an invalid value."""
 
     mode: str = "auto"
     cache: str | None = "auto"

@@ -27,7 +27,7 @@ from ganrun.common.plurals import plural
 from ganrun.common.precision import set_precision
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
-from ganrun.config.schema import AUTO, LENGTHS, MOVABLE, NEWER, WITH_RESUME
+from ganrun.config.schema import AUTO, LENGTHS, NEWER, WITH_RESUME, is_place
 from ganrun.data.loading.stream import Stream
 from ganrun.losses.penalties import Penalty
 from ganrun.networks.synced import synchronise_
@@ -253,16 +253,34 @@ def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
 
 def continued(stored: Config, asked: Config) -> Config:
     """The config of a stored run, with the length, device, threads and data paths of the command that resumes it."""
-    config = {**stored, "dataset": dict(stored["dataset"])}
+    config = with_moved_data(stored, asked)
     if any(asked[name] is not None for name in LENGTHS):
         config.update({name: asked[name] for name in LENGTHS})
     config["threads"] = asked["threads"] if asked["threads"] is not None else stored["threads"]
     config["device"] = asked["device"] if asked["device"] != "auto" else stored["device"]
-    for key in MOVABLE:
-        place = key.removeprefix("dataset.")
-        if place in asked["dataset"] and place in stored["dataset"]:  # `asked` has it only if the user gave it
-            config["dataset"][place] = asked["dataset"][place]
     return config
+
+
+def with_moved_data(stored: Config, asked: Config) -> Config:
+    """The config of a stored run with the data paths of the command that resumes it. Raises what `moved` raises."""
+    places = {key: value for key, value in asked["dataset"].items() if is_place(f"dataset.{key}")}
+    return {**stored, "dataset": moved(stored["dataset"], places)}
+
+
+def moved(dataset: Config, places: Config) -> Config:
+    """The config of a data set whose files have moved, and of the clean data set inside of a damaged one.
+
+    Raises UserError for a path that the data set does not have.
+    """
+    for key, value in places.items():
+        if value is not None and key not in dataset:
+            name = str(dataset.get("_target_")).rpartition(".")[2]
+            raise UserError(f"resume: dataset.{key}={as_text(value)}: the data of this run, {name}, have no {key}")
+    new = {**dataset, **{key: value for key, value in places.items() if key in dataset}}
+    if isinstance(dataset.get("clean"), dict):
+        inner = {key: value for key, value in places.items() if key in dataset["clean"] and value is not None}
+        new["clean"] = moved(dataset["clean"], inner)
+    return new
 
 
 def continued_if_same(stored: Config, asked: Config, folder: Path) -> Config:
@@ -270,6 +288,7 @@ def continued_if_same(stored: Config, asked: Config, folder: Path) -> Config:
 
     Raises UserError if `asked` is not the config of the run in `folder`.
     """
+    stored = with_moved_data(stored, asked)
     # without the keys that did not exist when the run was stored
     known = {key: value for key, value in asked.items() if key in stored}
     measured = ("precision",) if asked["precision"] == AUTO else ()  # it was measured when the run started
