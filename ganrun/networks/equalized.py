@@ -1,0 +1,85 @@
+"""Layers with an equalized learning rate: weights ~ N(0, 1), scaled when used (Karras et al., 2018, section 4.1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2
+GAIN = math.sqrt(2)  # of LeakyReLU: it halves the power of what it gets, so this keeps the variance near 1
+TINY = 1e-8  # keeps a root's gradient finite at 0
+
+
+class ScaledLeakyReLU(nn.Module):
+    """√2 · LeakyReLU(0.2)."""
+
+    couples_images = False
+
+    def forward(self, features: Tensor) -> Tensor:
+        return leaky(features)
+
+
+def leaky(features: Tensor) -> Tensor:
+    return F.leaky_relu(features, SLOPE) * GAIN
+
+
+def normalized(vectors: Tensor) -> Tensor:
+    """(N, Z) -> (N, Z), each with a mean square of 1."""
+    return vectors * (vectors.square().mean(1, keepdim=True) + TINY).rsqrt()
+
+
+class EqualLinear(nn.Linear):
+    """y = (c r W) x + r b, c = 1 / √inputs, W ~ N(0, 1 / r²). A `rate` r below 1 makes W and b learn more slowly."""
+
+    couples_images = False
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0) -> None:
+        super().__init__(inputs, outputs)
+        nn.init.normal_(self.weight, 0.0, 1 / rate)
+        nn.init.constant_(self.bias, bias / rate)
+        self.scale, self.rate = rate / math.sqrt(inputs), rate
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(N, inputs) -> (N, outputs)"""
+        return F.linear(vectors, self.weight * self.scale, self.bias * self.rate)
+
+
+class LabelVector(EqualLinear):
+    """A normalized vector for each class: an `EqualLinear` layer of the one-hot label, looked up."""
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """(N,) -> (N, outputs)"""
+        return normalized(F.embedding(labels, self.weight.t() * self.scale) + self.bias)
+
+
+class EqualConv2d(nn.Conv2d):
+    """A convolution by c W, c = 1 / √(inputs · kernel²). With stride 1 it keeps the size, else it pads nothing."""
+
+    couples_images = False
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, stride, kernel // 2 if stride == 1 else 0, bias=bias)
+        nn.init.normal_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        self.scale = 1 / math.sqrt(inputs * kernel**2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H', W')"""
+        return self._conv_forward(images, self.weight * self.scale, self.bias)
+
+
+def dense_layers(inputs: int, size: int, count: int, rate: float) -> nn.Sequential:
+    """`count` dense layers of `size`, each with its LeakyReLU."""
+    layers: list[nn.Module] = []
+    for number in range(count):
+        layers += [EqualLinear(size if number else inputs, size, rate=rate), ScaledLeakyReLU()]
+    return nn.Sequential(*layers)
+
+
+def root_half(one: Tensor, other: Tensor) -> Tensor:
+    """(one + other) / √2: the sum of two paths of variance 1 has variance 1."""
+    return torch.add(one, other) * (1 / math.sqrt(2))
