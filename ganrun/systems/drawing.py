@@ -14,11 +14,17 @@ from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.systems.system import System
 
 
-def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:
-    """All inputs at once, so that neither batch size nor device changes what a seed draws. Raises UserError."""
+def draw(
+    system: System, count: int, seed: int, labels: list[int] | None = None, truncation: float | None = None
+) -> dict[str, Tensor]:
+    """All inputs at once, so that neither batch size nor device changes what a seed draws. Raises UserError.
+
+    The pictures of a seed with `truncation` are those without it, moved towards the middle (see `System.truncated`).
+    """
     reseed(mix(seed, Purpose.SAMPLES))
     try:
-        return system.draw(count, labels)
+        drawn = system.draw(count, labels)
+        return drawn if truncation is None else system.truncated(drawn, truncation)
     except ValueError as error:
         raise UserError(str(error).splitlines()[0]) from None
     except RuntimeError:  # torch: more numbers than fit into memory, or than it can count

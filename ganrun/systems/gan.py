@@ -16,6 +16,7 @@ from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.coupling import couples_images
 from ganrun.systems.system import ALWAYS, Batch, System, Turn
+from ganrun.systems.truncation import truncated_latents
 
 Fakes = Callable[[Batch], Tensor]
 Made = TypeVar("Made")
@@ -155,6 +156,9 @@ class GAN(System):
         elif labels is not None:
             raise ValueError(f"labels={list(labels)}: this model is unconditional and cannot be asked for a class")
         return drawn
+
+    def truncated(self, drawn: Batch, truncation: float) -> Batch:
+        return {**drawn, "latent": truncated_latents(self.latent, drawn["latent"], truncation)}
 
     def checked(self, labels: Sequence[int]) -> list[int]:
         if not all(0 <= label < self.classes for label in labels):
