@@ -9,21 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.2
-GAIN = math.sqrt(2)  # of LeakyReLU: it halves the power of what it gets, so this keeps the variance near 1
+GAIN = math.sqrt(2)  # of a layer before LeakyReLU, which halves the power of what it gets (He et al., 2015)
 TINY = 1e-8  # keeps a root's gradient finite at 0
-
-
-class ScaledLeakyReLU(nn.Module):
-    """√2 · LeakyReLU(0.2)."""
-
-    couples_images = False
-
-    def forward(self, features: Tensor) -> Tensor:
-        return leaky(features)
-
-
-def leaky(features: Tensor) -> Tensor:
-    return F.leaky_relu(features, SLOPE) * GAIN
 
 
 def normalized(vectors: Tensor) -> Tensor:
@@ -32,15 +19,15 @@ def normalized(vectors: Tensor) -> Tensor:
 
 
 class EqualLinear(nn.Linear):
-    """y = (c r W) x + r b, c = 1 / √inputs, W ~ N(0, 1 / r²). A `rate` r below 1 makes W and b learn more slowly."""
+    """y = (c r W) x + r b, c = gain / √inputs, W ~ N(0, 1 / r²). A `rate` r below 1 makes W and b learn more slowly."""
 
     couples_images = False
 
-    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0) -> None:
+    def __init__(self, inputs: int, outputs: int, gain: float = 1.0, bias: float = 0.0, rate: float = 1.0) -> None:
         super().__init__(inputs, outputs)
         nn.init.normal_(self.weight, 0.0, 1 / rate)
         nn.init.constant_(self.bias, bias / rate)
-        self.scale, self.rate = rate / math.sqrt(inputs), rate
+        self.scale, self.rate = gain * rate / math.sqrt(inputs), rate
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(N, inputs) -> (N, outputs)"""
@@ -56,28 +43,38 @@ class LabelVector(EqualLinear):
 
 
 class EqualConv2d(nn.Conv2d):
-    """A convolution by c W, c = 1 / √(inputs · kernel²). With stride 1 it keeps the size, else it pads nothing."""
+    """A convolution by c W, c = gain / √(inputs · kernel²). With stride 1 it keeps the size, else it pads nothing."""
 
     couples_images = False
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, gain: float = 1.0, bias: bool = True
+    ) -> None:
         super().__init__(inputs, outputs, kernel, stride, kernel // 2 if stride == 1 else 0, bias=bias)
         nn.init.normal_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
-        self.scale = 1 / math.sqrt(inputs * kernel**2)
+        self.scale = gain / math.sqrt(inputs * kernel**2)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H', W')"""
         return self._conv_forward(images, self.weight * self.scale, self.bias)
 
 
-def dense_layers(inputs: int, size: int, count: int, rate: float) -> nn.Sequential:
+def leaky_conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    """A convolution and its LeakyReLU, which keep a variance of 1."""
+    return [EqualConv2d(inputs, outputs, kernel, stride, GAIN), nn.LeakyReLU(SLOPE, inplace=True)]
+
+
+def leaky_linear(inputs: int, outputs: int, rate: float = 1.0) -> list[nn.Module]:
+    """A dense layer and its LeakyReLU, which keep a variance of 1."""
+    return [EqualLinear(inputs, outputs, GAIN, rate=rate), nn.LeakyReLU(SLOPE, inplace=True)]
+
+
+def leaky_linears(inputs: int, size: int, count: int, rate: float) -> nn.Sequential:
     """`count` dense layers of `size`, each with its LeakyReLU."""
-    layers: list[nn.Module] = []
-    for number in range(count):
-        layers += [EqualLinear(size if number else inputs, size, rate=rate), ScaledLeakyReLU()]
-    return nn.Sequential(*layers)
+    layers = [leaky_linear(size if number else inputs, size, rate) for number in range(count)]
+    return nn.Sequential(*(one for pair in layers for one in pair))
 
 
 def root_half(one: Tensor, other: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganrun.networks.equalized import LabelVector, dense_layers, normalized
+from ganrun.networks.equalized import LabelVector, leaky_linears, normalized
 
 RATE = 0.01  # learning rate of the mapping network, relative to all others (2019, appendix C)
 DECAY = 0.995  # of the mean style, a step; our choice, the paper takes the mean of many styles after training
@@ -22,7 +22,7 @@ class StyleMapping(nn.Module):
     def __init__(self, latent_size: int, style_size: int, layers: int, classes: int = 0) -> None:
         super().__init__()
         self.label = LabelVector(classes, style_size) if classes else None
-        self.layers = dense_layers(latent_size + (style_size if classes else 0), style_size, layers, RATE)
+        self.layers = leaky_linears(latent_size + (style_size if classes else 0), style_size, layers, RATE)
         self.register_buffer("mean_style", torch.zeros(max(1, classes), style_size))
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:

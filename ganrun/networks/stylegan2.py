@@ -5,17 +5,20 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.common.bounds import Setting, Whole
 from ganrun.networks.dcgan import start_grid
 from ganrun.networks.equalized import (
+    GAIN,
+    SLOPE,
     EqualConv2d,
     EqualLinear,
     LabelVector,
-    ScaledLeakyReLU,
-    dense_layers,
-    leaky,
+    leaky_conv,
+    leaky_linear,
+    leaky_linears,
     root_half,
 )
 from ganrun.networks.minibatch import find_minibatch
@@ -121,7 +124,7 @@ class StyledConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, style_size: int, grid: Grid, doubles: bool = False) -> None:
         super().__init__()
-        self.convolution = ModulatedConv2d(inputs, outputs, 3, style_size, doubles=doubles)
+        self.convolution = ModulatedConv2d(inputs, outputs, 3, style_size, doubles=doubles, gain=GAIN)
         self.strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("noise", torch.randn(1, 1, *grid))
@@ -131,7 +134,8 @@ class StyledConv(nn.Module):
         features = self.convolution(features, style)
         shape = len(features), 1, *features.shape[2:]
         noise = torch.randn(shape, device=features.device) if self.training else self.noise
-        return leaky(features + (self.strength * noise).to(features.dtype) + self.bias[:, None, None])
+        features = features.add_((self.strength * noise).to(features.dtype)).add_(self.bias[:, None, None])
+        return F.leaky_relu_(features, SLOPE)
 
 
 class ToRGB(nn.Module):
@@ -177,19 +181,16 @@ class StyleGAN2Discriminator(nn.Module):
         compare = find_minibatch(minibatch)(size, grids[0], minibatch_group)
         self.size = size
         self.layers = nn.Sequential(
-            EqualConv2d(channels, widths[-1], 1),
-            ScaledLeakyReLU(),
+            *leaky_conv(channels, widths[-1], 1),
             *(DiscriminatorBlock(inputs, outputs, residual) for inputs, outputs in pairwise(reversed(widths))),
             *compare.layers,
-            EqualConv2d(size + compare.channels, size, 3),
-            ScaledLeakyReLU(),
+            *leaky_conv(size + compare.channels, size, 3),
             nn.Flatten(),
-            EqualLinear(size * height * width, size),
-            ScaledLeakyReLU(),
+            *leaky_linear(size * height * width, size),
             EqualLinear(size, size if classes else 1),
         )
         self.label = LabelVector(classes, size) if classes else None
-        self.label_layers = dense_layers(size, size, label_layers if classes else 0, RATE)
+        self.label_layers = leaky_linears(size, size, label_layers if classes else 0, RATE)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, C, H, W) images, (N,) labels where there are classes -> (N,) logits."""
@@ -211,11 +212,9 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, residual: bool) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            EqualConv2d(inputs, inputs, 3),
-            ScaledLeakyReLU(),
+            *leaky_conv(inputs, inputs, 3),
             Filter(padding=2),
-            EqualConv2d(inputs, outputs, 3, stride=2),
-            ScaledLeakyReLU(),
+            *leaky_conv(inputs, outputs, 3, stride=2),
         )
         self.bypass = (
             nn.Sequential(Filter(padding=1, stride=2), EqualConv2d(inputs, outputs, 1, bias=False))
