@@ -18,6 +18,18 @@ def normalized(vectors: Tensor) -> Tensor:
     return vectors * (vectors.square().mean(1, keepdim=True) + TINY).rsqrt()
 
 
+def linear(vectors: Tensor, weight: Tensor, bias: Tensor | None, training: bool) -> Tensor:
+    """(N, inputs) -> (N, outputs), outside of training the same numbers for a vector whatever N is.
+
+    The order in which a matrix product adds depends on N, so one in float32 differs in its last digits, and what styles
+    steer then differs by whole grey levels. A product in float64 that is rounded to float32 does not.
+    """
+    if training or vectors.dtype == torch.double or vectors.device.type == "mps":  # which has no float64
+        return F.linear(vectors, weight, bias)
+    exact = F.linear(vectors.double(), weight.double(), None if bias is None else bias.double())
+    return exact.to(vectors.dtype)
+
+
 class EqualLinear(nn.Linear):
     """y = (c r W) x + r b, c = gain / √inputs, W ~ N(0, 1 / r²). A `rate` r below 1 makes W and b learn more slowly."""
 
@@ -31,7 +43,7 @@ class EqualLinear(nn.Linear):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(N, inputs) -> (N, outputs)"""
-        return F.linear(vectors, self.weight * self.scale, self.bias * self.rate)
+        return linear(vectors, self.weight * self.scale, self.bias * self.rate, self.training)
 
 
 class LabelVector(EqualLinear):

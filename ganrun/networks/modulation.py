@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganrun.networks.equalized import TINY, EqualLinear
+from ganrun.networks.equalized import TINY, EqualLinear, linear
 from ganrun.networks.resampling import Filter
 
 
@@ -46,9 +46,11 @@ class ModulatedConv2d(nn.Module):
             output = self.filter(F.conv_transpose2d(modulated, weight.transpose(0, 1), stride=2))
         else:
             output = F.conv2d(modulated, weight, padding=self.padding)
-        return output * (self.gain * demodulation(weight, s))[:, :, None, None] if self.demodulates else output
+        if not self.demodulates:
+            return output
+        return output * (self.gain * demodulation(weight, s, self.training))[:, :, None, None]
 
 
-def demodulation(weight: Tensor, s: Tensor) -> Tensor:
+def demodulation(weight: Tensor, s: Tensor, training: bool) -> Tensor:
     """(outputs, inputs, k, k) weights, (N, inputs) styles -> (N, outputs) 1 / √(Σ_ik s_i² w_ijk² + ε)."""
-    return (F.linear(s.square(), weight.square().sum((2, 3))) + TINY).rsqrt()
+    return (linear(s.square(), weight.square().sum((2, 3)), None, training) + TINY).rsqrt()
