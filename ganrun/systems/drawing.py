@@ -60,8 +60,12 @@ def render_batches(
     device = device_of(system)
     for start in starts:
         part = {name: tensor[start : start + batch_size] for name, tensor in inputs.items()}
-        drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
         count = len(next(iter(part.values())))
+        if count == 1:  # libraries have kernels for one picture, which add in another order: two of it, one is kept
+            part = {name: tensor.repeat(2, *[1] * (tensor.ndim - 1)) for name, tensor in part.items()}
+        drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
+        if count == 1 and isinstance(drawn, Tensor) and len(drawn) == 2:
+            drawn = drawn[:1]
         if not isinstance(drawn, Tensor) or drawn.ndim != 4 or len(drawn) != count or 0 in drawn.shape:
             what = list(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
             raise UserError(f"ckpt: its model makes {what} of {count} inputs, not as many pictures (N, C, H, W)")
