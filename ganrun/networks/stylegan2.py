@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -42,9 +43,9 @@ def grids_and_widths(image_size: Size, base_channels: int, full_until: int) -> t
 class StyleGAN2Generator(nn.Module):
     """A mapping network, and layers from a learned constant to the image; RGB images of all grids are added up.
 
-    `mapping.mean_style` has the running mean of the styles. In training each layer draws noise of its own from torch's
-    random state, and the image is linear, without bounds, as in the paper. In eval mode all images have the same noise,
-    which is kept with the weights, and are cut to [-1, 1]: then an image depends on its latents and label alone.
+    `mapping.mean_style` has the running mean of the styles. In training each layer draws noise from torch's random
+    state, and the image is linear, without bounds, as in the paper. In eval mode an image is cut to [-1, 1], and its
+    noise is a function of its seed; without seeds all images have the noise that is kept with the weights.
     """
 
     def __init__(
@@ -69,15 +70,23 @@ class StyleGAN2Generator(nn.Module):
             for (inputs, outputs), grid in zip(pairwise(widths), grids[1:], strict=True)
         )
         self.layers = 2 + 2 * len(self.blocks)  # how many layers have a style of their own
+        self.noisy = [grids[0], *(grid for grid in grids[1:] for _ in range(2))]  # the grids of the layers with noise
 
     def forward(
-        self, latents: Tensor, labels: Tensor | None = None, others: Tensor | None = None, psi: Tensor | None = None
+        self,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        others: Tensor | None = None,
+        psi: Tensor | None = None,
+        seeds: Tensor | None = None,
     ) -> Tensor:
         """(N, Z) latents, (N,) labels -> (N, C, H, W) images, in eval mode in [-1, 1].
 
-        With (N, Z) `others`, style mixing: see `mixed`. With (N,) `psi`, truncation of the styles.
+        With (N, Z) `others`, style mixing: see `mixed`. With (N,) `psi`, truncation of the styles. With (N,) `seeds`,
+        noise of these seeds.
         """
-        return self.synthesis(self.styles(latents, labels, others, psi))
+        noise = None if seeds is None else seeded_noise(seeds, self.noisy)
+        return self.synthesis(self.styles(latents, labels, others, psi), noise)
 
     def styles(
         self, latents: Tensor, labels: Tensor | None = None, others: Tensor | None = None, psi: Tensor | None = None
@@ -90,14 +99,24 @@ class StyleGAN2Generator(nn.Module):
             return mixed(styles, self.mapping(others, labels), self.layers)
         return styles[:, None].expand(-1, self.layers, -1)
 
-    def synthesis(self, styles: Tensor) -> Tensor:
-        """(N, layers, W) styles -> (N, C, H, W) images."""
-        features = self.first(self.constant.expand(len(styles), -1, -1, -1), styles[:, 0])
+    def synthesis(self, styles: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """(N, layers, W) styles, (N, 1, H, W) noise of each layer that has noise -> (N, C, H, W) images."""
+        given: Sequence[Tensor | None] = noise or [None] * len(self.noisy)
+        features = self.first(self.constant.expand(len(styles), -1, -1, -1), styles[:, 0], given[0])
         image = self.first_rgb(features, styles[:, 1])
         for number, block in enumerate(self.blocks):
+            at = 2 * number + 1
             # the first layer of a block and the RGB layer of the block before it share a style
-            features, image = block(features, image, *styles[:, 2 * number + 1 : 2 * number + 4].unbind(1))
+            features, image = block(features, image, styles[:, at : at + 3].unbind(1), given[at : at + 2])
         return image if self.training else image.clamp(-1, 1)
+
+
+def seeded_noise(seeds: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
+    """(N,) -> (N, 1, H, W) for each grid. Drawn on the CPU for each image: the same on any device, in any batch."""
+    sizes = [height * width for height, width in grids]
+    of_each = [torch.randn(sum(sizes), generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()]
+    parts = torch.stack(of_each).to(seeds.device).split(sizes, dim=1)
+    return [part.unflatten(1, (1, *grid)) for part, grid in zip(parts, grids, strict=True)]
 
 
 class GeneratorBlock(nn.Module):
@@ -110,17 +129,17 @@ class GeneratorBlock(nn.Module):
         self.rgb = ToRGB(outputs, channels, style_size)
 
     def forward(
-        self, features: Tensor, image: Tensor, first: Tensor, second: Tensor, third: Tensor
+        self, features: Tensor, image: Tensor, styles: Sequence[Tensor], noise: Sequence[Tensor | None]
     ) -> tuple[Tensor, Tensor]:
-        """(N, inputs, H, W), (N, C, H, W), three (N, W) -> (N, outputs, 2·H, 2·W), (N, C, 2·H, 2·W)"""
-        features = self.second(self.doubling(features, first), second)
-        return features, doubled(image) + self.rgb(features, third)
+        """(N, inputs, H, W), (N, C, H, W), three (N, W), two noises -> (N, outputs, 2·H, 2·W), (N, C, 2·H, 2·W)"""
+        features = self.second(self.doubling(features, styles[0], noise[0]), styles[1], noise[1])
+        return features, doubled(image) + self.rgb(features, styles[2])
 
 
 class StyledConv(nn.Module):
     """A modulated 3×3 convolution, noise of a learned strength, a bias, LeakyReLU."""
 
-    noise: Tensor  # (1, 1, H, W), what every image gets in eval mode
+    noise: Tensor  # (1, 1, H, W), what every image gets in eval mode where no noise is given
 
     def __init__(self, inputs: int, outputs: int, style_size: int, grid: Grid, doubles: bool = False) -> None:
         super().__init__()
@@ -129,11 +148,12 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("noise", torch.randn(1, 1, *grid))
 
-    def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        """(N, inputs, H, W), (N, W) -> (N, outputs, H, W), or twice the sides."""
+    def forward(self, features: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(N, inputs, H, W), (N, W), (N, 1, H, W) -> (N, outputs, H, W), or twice the sides."""
         features = self.convolution(features, style)
-        shape = len(features), 1, *features.shape[2:]
-        noise = torch.randn(shape, device=features.device) if self.training else self.noise
+        if noise is None:
+            shape = len(features), 1, *features.shape[2:]
+            noise = torch.randn(shape, device=features.device) if self.training else self.noise
         features = features.add_((self.strength * noise).to(features.dtype)).add_(self.bias[:, None, None])
         return F.leaky_relu_(features, SLOPE)
 

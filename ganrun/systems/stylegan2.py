@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Unpack
 
@@ -18,7 +18,7 @@ from ganrun.systems.system import Batch, Turn
 
 
 class StyleGAN2(GAN):
-    """Moves like `GAN`. The generator has `styles(latents, labels)` and `synthesis(styles)`, and takes `others`, `psi`.
+    """Moves like `GAN`. The generator has methods `styles` and `synthesis`, as `StyleGAN2Generator` has.
 
     `style_mixing` is the share of fakes that are made of two latents (Karras et al., 2019, section 3.1); pictures that
     are drawn for somebody to see are made of one. `path_length` adds its term to some turns of the generator.
@@ -77,6 +77,10 @@ class StyleGAN2(GAN):
             drawn["other"] = torch.where(mixes, others, drawn["latent"])  # mixed with itself, a style stays what it is
         return self.render(drawn)
 
+    def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
+        drawn = super().draw(count, labels)
+        return {**drawn, "noise_seed": torch.randint(2**62, (count,))}  # last: latents are those of any other model
+
     def truncated(self, drawn: Batch, truncation: float) -> Batch:
         if not 0 <= truncation <= 1:
             raise ValueError(f"truncation={truncation}: for styles it is 0 (the mean picture) to 1 (no truncation)")
@@ -84,7 +88,8 @@ class StyleGAN2(GAN):
 
     def render(self, examples: Batch) -> Tensor:
         labels = self.labels_of(examples, len(examples["latent"]))
-        more = {name: examples[key] for name, key in (("others", "other"), ("psi", "psi")) if key in examples}
+        names = (("others", "other"), ("psi", "psi"), ("seeds", "noise_seed"))
+        more = {name: examples[key] for name, key in names if key in examples}
         return self.generator(examples["latent"], *labels, **more)
 
     def labels_of(self, batch: Batch, count: int) -> tuple[Tensor, ...]:

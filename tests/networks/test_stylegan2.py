@@ -103,6 +103,10 @@ def test_a_picture_depends_on_its_latents_alone_but_in_training_on_fresh_noise_t
     images = network(latents)
     assert torch.equal(torch.cat([network(part) for part in latents.split(3)]), images)
     assert images.abs().max() <= 1
+    seeds = torch.tensor([5, 6, 7])
+    seeded = network(latents[:1].expand(3, -1), seeds=seeds)
+    assert torch.equal(network(latents[:1].expand(3, -1), seeds=seeds.flip(0)).flip(0), seeded)
+    assert len(seeded.unique(dim=0)) == 3
 
 
 def test_channels_halve_from_64_pixels_on_as_in_the_paper():
