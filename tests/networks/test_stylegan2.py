@@ -133,3 +133,13 @@ def test_the_label_s_logit_is_a_product_of_vectors():
     phi, v = judge.layers(images), judge.label(labels)
     torch.testing.assert_close(v.square().mean(1), torch.ones(2))
     torch.testing.assert_close(judge(images, labels), torch.stack([phi[0] @ v[0], phi[1] @ v[1]]) / 2)
+
+
+def test_both_networks_are_the_same_functions_in_channels_last():
+    drawer, judge, latents = generator().eval(), StyleGAN2Discriminator(3, 16, 4, 8), torch.randn(4, 5)
+    images = drawer(latents)
+    logits = judge(images)
+    for network in (drawer, judge):
+        network.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(drawer(latents), images)
+    torch.testing.assert_close(judge(images.contiguous(memory_format=torch.channels_last)), logits)
