@@ -49,6 +49,7 @@ TRAINS = {  # a name: words, whose keys are visited unless another composition b
               "model.discriminator.base_channels=2"],
     "gman": ["model=gman", *TINY, "model.generator.base_channels=2", "model.discriminators.first.base_channels=2",
              "model.discriminators.second.base_channels=2"],
+    "stylegan2": ["model=stylegan2", *SMALL, "model.generator.style_size=4"],
     "vae": ["model=vae", *TINY, "model.generator.base_channels=2", "model.encoder.base_channels=2"],
     "vaegan": ["model=vaegan", *SMALL, "model.encoder.base_channels=2"],
     "pix2pix": ["model=pix2pix", *PICTURES],

@@ -131,6 +131,12 @@ def test_every_remedy_goes_with_labels(model: str, tiny, tmp_path: Path) -> None
     plays([f"model={model}", *remedies], tiny, tmp_path)
 
 
+@pytest.mark.parametrize("loss", ["paper/stylegan2", "r3gan"])
+def test_the_whole_of_stylegan2_plays(loss: str, tiny, tmp_path: Path) -> None:
+    """With path length and style mixing, which its small form leaves out, and without labels."""
+    plays(["model=stylegan2", "model.size=paper", "model.classes=0", f"loss={loss}"], tiny, tmp_path)
+
+
 @pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv"])
 def test_every_pair_of_networks_has_features_to_match(model: str, tiny, tmp_path: Path) -> None:
     plays([f"model={model}", "model.feature_matching=1"], tiny, tmp_path)

@@ -68,7 +68,13 @@ class Run:
         return self.system.ema_module()
 
     def sample(
-        self, n: int = 64, *, seed: int = 0, labels: int | Sequence[int] | None = None, batch_size: int = 64
+        self,
+        n: int = 64,
+        *,
+        seed: int = 0,
+        labels: int | Sequence[int] | None = None,
+        truncation: float | None = None,
+        batch_size: int = 64,
     ) -> Tensor:
         """Draw pictures: (n, C, H, W) uint8 on the CPU, the same as `ganrun sample n= seed= labels=` writes.
 
@@ -76,16 +82,19 @@ class Run:
             n: how many pictures.
             seed: the same seed gives the same pictures, whatever the batch size and the device.
             labels: classes to draw, in turn, for a class-conditional model; None: all classes in turn.
+            truncation: less variety and fewer odd pictures, as `ganrun sample truncation=`; None: no truncation.
             batch_size: pictures drawn at a time. It changes speed and memory, not the pictures.
 
         Raises:
-            UserError: for a model that draws from pictures, and for labels that it does not know.
+            UserError: for a model that draws from pictures, for labels that it does not know, and for a truncation that
+                it has no use for.
         """
         n, seed, batch_size = _whole("n", n, 1), _whole("seed", seed, 0), _whole("batch_size", batch_size, 1)
         given = labels if labels is None or isinstance(labels, (Sequence, Tensor)) else [labels]
         wanted = None if given is None else [_whole("labels", label, 0) for label in given]
+        psi = None if truncation is None else _real("truncation", truncation)
         with _threads(self._threads, self._pixels):
-            return torch.cat(list(render(self.system, draw(self.system, n, seed, wanted), batch_size)))
+            return torch.cat(list(render(self.system, draw(self.system, n, seed, wanted, psi), batch_size)))
 
     @torch.inference_mode()
     def translate(self, images: Tensor, *, direction: str | None = None) -> Tensor:
@@ -215,6 +224,13 @@ def _words_of(key: str, value: Any, groups: Collection[str]) -> Iterator[str]:
     inside = value.items() if key in groups and isinstance(value, Mapping) else None
     for name, item in ((key, value),) if inside is None else ((f"{key}.{name}", item) for name, item in inside):
         yield f"{name}={as_word(item)}"
+
+
+def _real(name: str, value: Any) -> float:
+    """Python's and numpy's numbers as a float. Raises UserError that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise UserError(f"{name}={value!r} must be a number")
+    return float(value)
 
 
 def as_word(value: Any) -> str:

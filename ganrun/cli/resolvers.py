@@ -47,11 +47,11 @@ def damage_scale(damage: Any, *, _parent_: Mapping[str, Any]) -> Any:
     return clean.damage_scale(damage, damages)
 
 
-def gamma(image_size: Any, batch_size: Any) -> Any:
+def gamma(image_size: Any, batch_size: Any, rule_from: int = 128) -> Any:
     from ganrun.losses.gamma import default_gamma
 
     try:
-        return default_gamma(_sides(image_size), batch_size)
+        return default_gamma(_sides(image_size), batch_size, rule_from)
     except (TypeError, ValueError, OverflowError):
         return image_size
 

@@ -47,14 +47,14 @@ def sample(config: Config, world: World | None = None) -> str:
     set_threads(threads_for(config["threads"], state), pixels_of(state))
     system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     labels = config["labels"] if config["labels"] is None or isinstance(config["labels"], list) else [config["labels"]]
-    inputs = draw(system, config["n"], config["seed"], labels)
+    inputs = draw(system, config["n"], config["seed"], labels, config["truncation"])
     out = place(config, path)
     about = {
         "step": state["progress"]["step"],
         "images": state["progress"]["images"],
         "seed": config["seed"],
         "weights": config["weights"],
-    }
+    } | ({} if config["truncation"] is None else {"truncation": config["truncation"]})
     pictures = render(system, inputs, config["batch_size"], world)
     if not world.first:
         return help_to_draw(pictures)

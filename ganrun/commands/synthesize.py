@@ -52,13 +52,14 @@ def synthesize(config: Config, world: World | None = None) -> str:
     system = load_conditional_system(path, state, config)
     known = class_names(state, system)
     names, classes = folder_names(known), len(known)
-    inputs = draw(system, classes * config["per_class"], config["seed"], list(range(classes)))
+    inputs = draw(system, classes * config["per_class"], config["seed"], list(range(classes)), config["truncation"])
     labels = inputs["label"].tolist()
     manifest = {
         "ganrun": __version__,
         "checkpoint_sha256": sha256_of(path),
         "step": state["progress"]["step"],
         "seed": config["seed"],
+        "truncation": config["truncation"],
         "weights": config["weights"],
         "per_class": config["per_class"],
         "classes": names,

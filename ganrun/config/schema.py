@@ -109,9 +109,12 @@ KEYS: dict[str, dict[str, Any]] = {
         "n": Count,
         "seed": Natural,
         "labels": Annotated[Whole | Annotated[Sequence[Whole], Several] | None, "class numbers: 3 or [3, 7]"],
+        "truncation": Weight | None,
         "batch_size": Count,
     },
-    "synthesize": {**DRAWING, "per_class": Count, "seed": Natural, "batch_size": Count},
+    "synthesize": {
+        **DRAWING, "per_class": Count, "seed": Natural, "truncation": Weight | None, "batch_size": Count,
+    },
     "apply": {
         **DRAWING,
         "input": PathText,

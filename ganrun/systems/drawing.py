@@ -14,16 +14,20 @@ from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.systems.system import System
 
 
-def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:
+def draw(
+    system: System, count: int, seed: int, labels: list[int] | None = None, truncation: float | None = None
+) -> dict[str, Tensor]:
     """{name: (count, ...)} random inputs for `render`.
 
     All inputs are drawn in one call, so that the batch size does not change them. labels: for a class-conditional
-    system, the classes to draw. Raises UserError for labels that the system does not have, and when the inputs do not
-    fit into memory.
+    system, the classes to draw. The pictures of a seed with `truncation` are those without it, moved towards the
+    middle (see `System.truncated`). Raises UserError for labels or a truncation that the system does not have, and
+    when the inputs do not fit into memory.
     """
     reseed(mix(seed, Purpose.SAMPLES))
     try:
-        return system.draw(count, labels)
+        drawn = system.draw(count, labels)
+        return drawn if truncation is None else system.truncated(drawn, truncation)
     except ValueError as error:
         raise UserError(str(error).splitlines()[0]) from None
     except RuntimeError:  # from torch: the inputs do not fit into memory, or their number is beyond 64 bits
@@ -61,8 +65,12 @@ def render_batches(
     device = device_of(system)
     for start in starts:
         part = {name: tensor[start : start + batch_size] for name, tensor in inputs.items()}
-        drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
         count = len(next(iter(part.values())))
+        if count == 1:  # libraries have kernels for one picture, which add in another order: two of it, one is kept
+            part = {name: tensor.repeat(2, *[1] * (tensor.ndim - 1)) for name, tensor in part.items()}
+        drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
+        if count == 1 and isinstance(drawn, Tensor) and len(drawn) == 2:
+            drawn = drawn[:1]
         if not isinstance(drawn, Tensor) or drawn.ndim != 4 or len(drawn) != count or 0 in drawn.shape:
             what = list(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
             raise UserError(f"ckpt: its model makes {what} of {count} inputs, not as many pictures (N, C, H, W)")

@@ -16,6 +16,7 @@ from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.coupling import couples_images
 from ganrun.systems.system import ALWAYS, Batch, System, Turn
+from ganrun.systems.truncation import truncated_latents
 
 Fakes = Callable[[Batch], Tensor]
 Made = TypeVar("Made")
@@ -164,6 +165,9 @@ class GAN(System):
         elif labels is not None:
             raise ValueError(f"labels={list(labels)}: this model is unconditional and cannot be asked for a class")
         return drawn
+
+    def truncated(self, drawn: Batch, truncation: float) -> Batch:
+        return {**drawn, "latent": truncated_latents(self.latent, drawn["latent"], truncation)}
 
     def checked(self, labels: Sequence[int]) -> list[int]:
         """The labels. Raises ValueError when one of them is not a class of this model."""

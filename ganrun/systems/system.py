@@ -128,6 +128,13 @@ class System(nn.Module):
         """
         raise NotImplementedError
 
+    def truncated(self, drawn: Batch, truncation: float) -> Batch:
+        """What `draw` made, with less variety the nearer `truncation` is to 0.
+
+        Raises ValueError where this system has nothing to truncate, or no use for this number.
+        """
+        raise ValueError(f"truncation={truncation}: {type(self).__name__} has no latents or styles to truncate")
+
 
 @cache
 def _adds_method_taking_step(cls: type[System]) -> bool:

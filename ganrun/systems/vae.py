@@ -11,6 +11,7 @@ from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.system import ALWAYS, Batch, System, Turn
+from ganrun.systems.truncation import truncated_latents
 
 
 class VAE(System):
@@ -77,6 +78,9 @@ class VAE(System):
         if labels is not None:
             raise ValueError(f"labels={list(labels)}: this model is unconditional and cannot be asked for a class")
         return {"latent": self.prior(count, torch.device("cpu"))}
+
+    def truncated(self, drawn: Batch, truncation: float) -> Batch:
+        return {**drawn, "latent": truncated_latents(self.latent, drawn["latent"], truncation)}
 
     def prior(self, count: int, device: torch.device) -> Tensor:
         """(count, Z) noise."""

@@ -41,6 +41,12 @@ COUNTS = [
         (11_383_427, 2_765_633),
         "instance norm with a scale and a shift for each channel, in place of the bias of the convolution before it",
     ),
+    Count(
+        "experiment=cifar10_stylegan2",
+        ("generator", "discriminator"),
+        (20_215_315, 23_089_664),
+        (20_215_315, 23_089_664),
+    ),
 ]
 
 
