@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "evaluation": {"common", "augmentations", "networks", "systems", "data", "config", "checkpoints"},
     "training": {"common", "networks", "losses", "systems", "data", "config", "checkpoints", "evaluation"},
     "commands": {"common", "systems", "data", "config", "checkpoints", "evaluation", "training"},
-    "cli": {"common", "losses", "systems", "data", "config", "checkpoints", "commands"},
+    "cli": {"common", "networks", "losses", "systems", "data", "config", "checkpoints", "commands"},
 }  # fmt: skip
 FACE = ("__init__", "__main__")  # the package's own two files
 

@@ -51,7 +51,7 @@ def gamma(image_size: Any, batch_size: Any) -> Any:
     from ganrun.losses.gamma import default_gamma
 
     try:
-        return default_gamma(image_size if isinstance(image_size, int) else tuple(image_size), batch_size)
+        return default_gamma(_sides(image_size), batch_size)
     except (TypeError, ValueError, OverflowError):
         return image_size
 
@@ -62,6 +62,39 @@ def times(factor: Any, value: Any) -> Any:
 
 def plus(one: Any, other: Any) -> Any:
     return one + other if _is_number(one) and _is_number(other) else one if not _is_number(one) else other
+
+
+def size_for(image_size: Any) -> str:
+    """${size_for:${dataset.image_size}}: the default of model.size, "paper" from 64 pixels on and "small" below."""
+    from ganrun.networks.sizes import usual_size
+
+    try:
+        return usual_size(_sides(image_size))
+    except (TypeError, ValueError):
+        return "small"
+
+
+def by_size(size: Any, small: Any, paper: Any) -> Any:
+    """${by_size:${model.size},16,64}: the number of the small network, or that of the paper's."""
+    from ganrun.networks.sizes import MODEL_SIZES
+
+    if size not in MODEL_SIZES:
+        raise ValueError(f"model.size={shown(size)} must be small or paper")
+    return paper if size == "paper" else small
+
+
+def unet_levels(image_size: Any, size: Any) -> Any:
+    """${unet_levels:${dataset.image_size},${model.size}}: how often a U-Net halves its pictures."""
+    from ganrun.networks.sizes import levels_of_unet
+
+    try:
+        return levels_of_unet(_sides(image_size), to_one_pixel=size == "paper")
+    except (TypeError, ValueError):
+        return None
+
+
+def _sides(image_size: Any) -> Any:
+    return image_size if isinstance(image_size, int) else tuple(image_size)
 
 
 def run_folder(out: str | None, model: str | None, loss: str | None) -> str:

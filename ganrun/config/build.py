@@ -42,7 +42,8 @@ def build(
     before anything is imported or called. Raises UserError that names the place.
     """
     cls = resolve(node, expects, where, trust)
-    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    left_out = {"_target_", *getattr(cls, "yaml_only", ())} - set(inspect.signature(cls).parameters)
+    arguments = {key: value for key, value in node.items() if key not in left_out}
     hints = _hints(cls)
     _check_names(cls, {**arguments, **given}, where)
     plain = {key: value for key, value in arguments.items() if not _describes_an_object(value)}

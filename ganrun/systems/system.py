@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -32,6 +32,9 @@ class Turn(NamedTuple):
 
 class System(nn.Module):
     """Networks, who moves when, and how to draw pictures. Never steps an optimizer, saves, logs or moves devices."""
+
+    # keys of a system's yaml that only its other keys read: ${model.size} chooses between two numbers
+    yaml_only: ClassVar[tuple[str, ...]] = ("size",)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)

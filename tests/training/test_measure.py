@@ -18,6 +18,7 @@ from ganrun.common.errors import UserError
 from ganrun.config.builders import build_system, load_dataset
 from ganrun.training.planning import measure
 from ganrun.training.planning.measure import Passes, choose
+from ganrun.training.planning.passes import rounds_of
 
 FASTEST, WHOLE_STEP = Passes.fastest, Passes.whole_step  # before a fixture stops the clock
 MLP = ["model=mlp", "model.generator.widths=[8]", "model.discriminator.widths=[8]", "dataset.limit=64", "batch_size=8"]
@@ -255,3 +256,7 @@ def test_jobs_that_get_unlike_values_are_told(machine, tiny, monkeypatch) -> Non
         "note        an earlier job has precision=bf16 and this one precision=fp32: to compare them, give one value "
         "for all jobs"
     )
+
+
+def test_a_pass_of_many_seconds_is_played_once_for_each_candidate():
+    assert [rounds_of(seconds) for seconds in (0.001, 0.03, 0.5, 2.0, 30.0)] == [8, 5, 2, 2, 0]

@@ -67,6 +67,7 @@ class Plan:
         return [
             f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
             f"parameters  {weights}",
+            *self.size(),
             f"memory      {self.memory.line(self.device)}",
             f"disk        about {memory.mebi(self.disk)}: checkpoints, grids, curves",
             f"length      {total}, batch {self.config['batch_size']}",
@@ -75,6 +76,15 @@ class Plan:
             *([f"ranks       {ranks}, each with {self.config['batch_size'] // ranks} of a batch"] if ranks > 1 else []),
             *(f"note        {note}" for note in self.notes()),
         ]
+
+    def size(self) -> list[str]:
+        """Which of its two networks a model has, where its yaml has `model.size`."""
+        other = {
+            "small": "model.size=paper is the network of the paper, the default from 64 pixels on",
+            "paper": "the network of the paper; model.size=small is quicker, the default below 64 pixels",
+        }
+        size = self.config["model"].get("size")
+        return [f"model.size  {size}: {other[size]}"] if size in other else []
 
     def notes(self) -> list[str]:
         return [*self.memory.warning(self.device, self.config), *self.dataset.notes, *self.remarks]
