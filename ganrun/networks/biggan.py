@@ -29,7 +29,7 @@ class BigGANGenerator(nn.Module):
     """A dense layer of the first part of z, then `UpBlock`s that are conditioned on the class and a part of z each.
 
     z is cut into as equal parts as there are blocks, and one more for the dense layer: 80 = 4·20 at 32 pixels and
-    120 = 6·20 at 128 in the paper. The classes' table of `embedding_size` is shared by all blocks; without `classes`
+    120 = 6·20 at 128 in the paper. The classes' table of `shared_size` is shared by all blocks; without `classes`
     they get their part of z alone. `attention` adds self-attention to the largest features of at most so many pixels a
     side; 0 adds none. Every weight but the table is spectrally normalised; first weights are orthogonal.
     Raises ValueError for sizes that have no start grid, and for fewer latents than parts.
@@ -42,7 +42,7 @@ class BigGANGenerator(nn.Module):
         image_size: Size,
         base_channels: Setting = 96,
         classes: Whole = 0,
-        embedding_size: Setting = 128,
+        shared_size: Setting = 128,
         attention: Whole = 64,
     ) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class BigGANGenerator(nn.Module):
         widths = generator_widths(doublings, base_channels)
         sides = [max(self.grid) << (number + 1) for number in range(doublings)]
         attend = attended(sides, max(as_size(image_size)), attention)[-1:]
-        self.embedding = nn.Embedding(classes, embedding_size) if classes else None
-        told = embedding_size if classes else 0
+        self.embedding = nn.Embedding(classes, shared_size) if classes else None
+        told = shared_size if classes else 0
         self.dense = nn.Linear(self.parts[0], widths[0] * self.grid[0] * self.grid[1])
         self.blocks = nn.ModuleList(
             UpBlock(inputs, outputs, partial(ConditionalBatchNorm2d, condition_size=told + part), number in attend)

@@ -1,4 +1,4 @@
-"""Projection: a discriminator's last layer that compares an image with the class it is told (Miyato and Koyama, 2018)."""
+"""Projection: a discriminator's last layer that compares an image with the class it is told (Miyato, Koyama, 2018)."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class SpectralNorm(nn.Module):
         super().__init__()
         self.rows = rows
         matrix = self.matrix(weight.detach())
-        u, v = (F.normalize(matrix.new_empty(size).normal_(), dim=0) for size in matrix.shape)
-        for _ in range(15):  # so that the first passes are near already
+        u, v = (matrix.new_empty(size).normal_() for size in matrix.shape)
+        for _ in range(0 if weight.is_meta else 15):  # so that the first passes are near already; |v| does not matter
             u, v = iterate(matrix, v)
         self.register_buffer("_u", u)
         self.register_buffer("_v", v)

@@ -125,7 +125,7 @@ def test_first_weights_of_biggan_are_orthogonal():
 
 
 def test_latents_are_cut_into_a_part_for_the_first_layer_and_one_for_each_block():
-    generator = BigGANGenerator(80, 3, 32, 2, classes=10, embedding_size=128)
+    generator = BigGANGenerator(80, 3, 32, 2, classes=10, shared_size=128)
     assert generator.parts == [20] * 4
     assert {block.norm1.gain.in_features for block in generator.blocks} == {20 + 128}
     assert BigGANGenerator(10, 3, 32, 2).parts == [3, 3, 2, 2]
