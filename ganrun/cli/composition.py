@@ -40,7 +40,7 @@ def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
     return OmegaConf.create(clean_node(source, settings, [conf_folder()]), parent=_parent_)
 
 
-SIZES = ("size_for", "by_size", "unet_levels")  # resolvers that follow the image size, and model.size
+SIZES = ("size_for", "by_size", "unet_levels", "latents_for_each_map")  # they follow the image size, and model.size
 
 
 def register_resolvers() -> None:
@@ -48,6 +48,7 @@ def register_resolvers() -> None:
         OmegaConf.register_new_resolver(name, getattr(resolvers, name), replace=True)
     OmegaConf.register_new_resolver("infer", infer, replace=True)
     OmegaConf.register_new_resolver("dataset_page", _dataset_page, replace=True)
+    OmegaConf.register_new_resolver("run_name", resolvers.run_name, replace=True)
     OmegaConf.register_new_resolver("run_folder", resolvers.run_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("sweep_folder", resolvers.sweep_folder, replace=True, use_cache=True)
 

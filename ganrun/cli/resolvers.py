@@ -97,8 +97,23 @@ def _sides(image_size: Any) -> Any:
     return image_size if isinstance(image_size, int) else tuple(image_size)
 
 
+def latents_for_each_map(latents: Any, image_size: Any) -> Any:
+    """${latents_for_each_map:20,${dataset.image_size}}: BigGAN's, 20 for its first layer and for each doubling."""
+    from ganrun.networks.dcgan import start_grid
+
+    try:
+        return latents * (start_grid(_sides(image_size))[1] + 1)
+    except (TypeError, ValueError):
+        return latents  # the network refuses the size
+
+
+def run_name(model: str | None, loss: str | None) -> str:
+    """A folder's name: sngan where the loss is that model's own, paper/sngan, and dcgan-hinge elsewhere."""
+    return f"{model}" if loss == f"paper/{model}" else f"{model}-{loss}".replace("/", "_")
+
+
 def run_folder(out: str | None, model: str | None, loss: str | None) -> str:
-    name = f"{model}-{loss}".replace("/", "_")
+    name = run_name(model, loss)
     return out or f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
 
 
