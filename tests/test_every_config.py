@@ -105,7 +105,9 @@ def test_every_experiment_builds(choice: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_plays_every_loss(model: str, loss: str, vgg19: list[str], tiny, tmp_path: Path) -> None:
     """Every module learns, only the turn's player moves, and a resumed run equals an unbroken one bit for bit."""
-    plays([f"model={model}", f"loss={loss}", *(vgg19 if model == "srgan_vgg" else [])], tiny, tmp_path)
+    # blocks of R3GAN start with zeros: what is before them learns from the generator's second turn on
+    longer = ["steps=12"] if model == "r3gan" and loss in ("wgan", "wgan_gp") else []
+    plays([f"model={model}", f"loss={loss}", *longer, *(vgg19 if model == "srgan_vgg" else [])], tiny, tmp_path)
 
 
 REMEDIES = {
@@ -137,7 +139,7 @@ def test_every_pair_of_networks_has_features_to_match(model: str, tiny, tmp_path
 
 
 def plays(words: list[str], tiny, tmp_path: Path) -> None:
-    config = tiny(*words, "steps=8", "hooks=quiet", "checkpoint.every=4")
+    config = tiny("steps=8", *words, "hooks=quiet", "checkpoint.every=4")
     whole = runs.assemble(config, tmp_path / "whole")
     before = {name: clone(part) for name, part in leaves(whole.system)}
     learnt = watch(whole)

@@ -26,6 +26,7 @@ class Count(NamedTuple):
 
 
 AT_256 = "dataset.image_size=256 dataset.channels=3"
+CIFAR_10 = "dataset.image_size=32 dataset.channels=3 dataset.classes=10"
 COUNTS = [
     Count(
         f"model=pix2pix {AT_256}",
@@ -40,6 +41,18 @@ COUNTS = [
         (11_378_179, 2_764_737),
         (11_383_427, 2_765_633),
         "instance norm with a scale and a shift for each channel, in place of the bias of the convolution before it",
+    ),
+    Count(
+        f"model=r3gan {CIFAR_10} model.size=paper model.classes=0",
+        ("generator", "discriminator"),
+        (20_732_160, 20_683_776),
+        (20_732_160, 20_683_776),
+    ),
+    Count(
+        f"model=r3gan {CIFAR_10} model.size=paper",
+        ("generator", "discriminator"),
+        (20_781_952, 21_280_512),
+        (20_781_952, 21_280_512),
     ),
 ]
 
