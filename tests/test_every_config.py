@@ -112,8 +112,9 @@ ALIKE = ("biggan", "sagan", "wgan_gp_resnet")  # their networks are parts of mod
 ])  # fmt: skip
 def test_every_model_plays_every_loss(model: str, loss: str, vgg19: list[str], tiny, tmp_path: Path) -> None:
     """Every module learns, only the turn's player moves, and a resumed run equals an unbroken one bit for bit."""
-    # self-attention begins at γ = 0: what is before γ learns from the generator's second turn on
-    longer = ["steps=12"] if model in ("sagan", "biggan") and loss in ("wgan", "wgan_gp") else []
+    # what is before a block of R3GAN, whose last layer starts with zeros, or before self-attention, which starts with
+    # γ = 0, learns from the generator's second turn on
+    longer = ["steps=12"] if model in ("sagan", "biggan", "r3gan") and loss in ("wgan", "wgan_gp") else []
     plays([f"model={model}", f"loss={loss}", *longer, *(vgg19 if model == "srgan_vgg" else [])], tiny, tmp_path)
 
 

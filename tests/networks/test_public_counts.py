@@ -46,10 +46,11 @@ COUNTS = [
     ),
     Count(
         "experiment=cifar10_stylegan2",
-        ("generator", "discriminator"),
+        PAIR,
         (20_215_315, 23_089_664),
         (20_215_315, 23_089_664),
     ),
+    Count(
         f"model=wgan_gp_resnet {CIFAR}",
         PAIR,
         (4_276_739, 1_055_879),
@@ -60,6 +61,8 @@ COUNTS = [
     Count(f"model=sagan {CIFAR}", PAIR, (4_386_308, 1_075_586), (4_386_308, 1_075_586)),
     Count(f"model=biggan {CIFAR}", PAIR, (9_416_196, 2_415_170), (9_416_196, 2_415_170)),
     Count(f"model=biggan {IMAGENET}", PAIR, (70_433_988, 87_982_370), (70_433_988, 87_982_370)),
+    Count(f"model=r3gan {CIFAR} model.classes=0", PAIR, (20_732_160, 20_683_776), (20_732_160, 20_683_776)),
+    Count(f"model=r3gan {CIFAR}", PAIR, (20_781_952, 21_280_512), (20_781_952, 21_280_512)),
 ]
 
 
