@@ -49,11 +49,11 @@ class AdaGeometry(Chances):
 
     def forward(self, images: Tensor, p: Tensor) -> Tensor:
         """(N, C, H, W), () p -> (N, C, H, W)"""
-        size = (len(images), *images.shape[2:])
+        count, height, width = len(images), *images.shape[2:]
         if self.on("flip", "quarter_turns", "shift"):  # whole pixels: nothing is filtered
-            images = blit(images, self.blits(*size, p))
+            images = blit(images, self.blits(count, height, width, p))
         if self.on("scale", "rotate", "stretch", "fractional_shift"):
-            images = resample(at_least_float32(images), self.maps(*size, p), self.taps).to(images.dtype)
+            images = resample(at_least_float32(images), self.maps(count, height, width, p), self.taps).to(images.dtype)
         return images
 
     def pick(self, name: str, p: Tensor, values: Tensor, otherwise: float) -> Tensor:

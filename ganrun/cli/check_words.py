@@ -9,13 +9,13 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig
 
 from ganrun.cli.composition import compose, without_hydra
-from ganrun.cli.grammar import name_of, parse_overrides, values_of
-from ganrun.cli.spelling import PATHS
+from ganrun.cli.grammar import name_of, values_of
+from ganrun.cli.spelling import is_path
 from ganrun.cli.ways_out import instead, no_such_choice, not_a_group
 from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_home
-from ganrun.config.schema import MOVABLE
+from ganrun.config.schema import is_place
 from ganrun.config.tree import group_choices
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ def check_words(request: Request) -> None:
         _check_choices(override, groups[name_of(override)])
     known = _first_composition(request, choices, groups)
     for override in parsed:
-        if name_of(override) in PATHS:
+        if is_path(name_of(override)):
             check_home(name_of(override), str(override.value()))
         if name_of(override) in ("hydra.run.dir", "hydra.sweep.dir"):
             raise UserError(f"{override.input_line}: where a run is written is said with out=FOLDER")
         if override in choices or override.is_hydra_override() or name_of(override).startswith("hydra"):
             continue
-        if not (name_of(override) in MOVABLE and request.given("resume")):
+        if not (is_place(name_of(override)) and request.given("resume")):
             _check_key(request.page, override, known, groups)
 
 
@@ -48,9 +48,7 @@ def _first_composition(request: Request, choices: list[Override], groups: Mappin
     usual = all(o.type == OverrideType.CHANGE and not o.is_sweep_override() for o in choices)
     hydras = [o for o in request.parsed() if o.is_hydra_override() or name_of(o).startswith("hydra")]
     if usual and not hydras and not request.multirun:
-        rest = [word for word in request.overrides if name_of(parse_overrides([word])[0]) not in groups]
-        picked = [word for word in request.overrides if word not in rest]
-        request.overrides, request.taken = [*picked, *rest], len(picked)
+        request.picked = frozenset(str(o.input_line) for o in choices)
         request.composed = composed
     return without_hydra(composed.config)
 

@@ -1,4 +1,4 @@
-"""resolvers: what interpolations of ganrun's yaml may ask for, ${found:channels}: plain functions, no Hydra, no torch.
+"""resolvers: what interpolations of ganrun's yaml may ask for, ${gamma:64,32}: plain functions, no Hydra, no torch.
 
 What they cannot compute with they hand on: whoever gets it refuses it by the name of its own key.
 """
@@ -9,29 +9,29 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ganrun.common.bounds import Unfit, fitted, shown
+from ganrun.cli.infer import one_fact
+from ganrun.common.bounds import shown
 from ganrun.common.limits import INTEGER
+
+# -- `${infer:...}` by its names of earlier versions, for users' yaml --
 
 
 def found(fact: str, *, _parent_: Mapping[str, Any]) -> Any:
-    """${found:channels} in a data set's yaml: the fact as its files tell it."""
     from ganrun.data.listing import find_facts
 
-    if "root" not in _parent_:
-        raise ValueError(f"${{found:{fact}}} looks at dataset.root, which this data set has not: write the fact itself")
-    return find_facts(**_some(_parent_, "root", "split", "labelled", "labels"))[fact]
+    return one_fact(f"${{found:{fact}}}", find_facts, fact, _parent_)
 
 
 def found_pair(fact: str, *, _parent_: Mapping[str, Any]) -> Any:
     from ganrun.data.pairing import find_pair_facts
 
-    return find_pair_facts(**_some(_parent_, "root", "root_source", "root_target", "split", "swap"))[fact]
+    return one_fact(f"${{found_pair:{fact}}}", find_pair_facts, fact, _parent_)
 
 
 def found_domains(fact: str, *, _parent_: Mapping[str, Any]) -> Any:
     from ganrun.data.domains import find_domain_facts
 
-    return find_domain_facts(**_some(_parent_, "root_a", "root_b", "split", "class_a", "class_b"))[fact]
+    return one_fact(f"${{found_domains:{fact}}}", find_domain_facts, fact, _parent_)
 
 
 def damage_scale(damage: Any, *, _parent_: Mapping[str, Any]) -> Any:
@@ -47,11 +47,11 @@ def damage_scale(damage: Any, *, _parent_: Mapping[str, Any]) -> Any:
     return clean.damage_scale(damage, damages)
 
 
-def gamma(image_size: Any, batch_size: Any) -> Any:
+def gamma(image_size: Any, batch_size: Any, rule_from: int = 128) -> Any:
     from ganrun.losses.gamma import default_gamma
 
     try:
-        return default_gamma(_sides(image_size), batch_size)
+        return default_gamma(_sides(image_size), batch_size, rule_from)
     except (TypeError, ValueError, OverflowError):
         return image_size
 
@@ -97,8 +97,23 @@ def _sides(image_size: Any) -> Any:
     return image_size if isinstance(image_size, int) else tuple(image_size)
 
 
+def latents_for_each_map(latents: Any, image_size: Any) -> Any:
+    """${latents_for_each_map:20,${dataset.image_size}}: BigGAN's, 20 for its first layer and for each doubling."""
+    from ganrun.networks.dcgan import start_grid
+
+    try:
+        return latents * (start_grid(_sides(image_size))[1] + 1)
+    except (TypeError, ValueError):
+        return latents  # the network refuses the size
+
+
+def run_name(model: str | None, loss: str | None) -> str:
+    """A folder's name: sngan where the loss is that model's own, paper/sngan, and dcgan-hinge elsewhere."""
+    return f"{model}" if loss == f"paper/{model}" else f"{model}-{loss}".replace("/", "_")
+
+
 def run_folder(out: str | None, model: str | None, loss: str | None) -> str:
-    name = f"{model}-{loss}".replace("/", "_")
+    name = run_name(model, loss)
     return out or f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
 
 
@@ -108,16 +123,3 @@ def sweep_folder(out: str | None) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and -INTEGER <= value <= INTEGER
-
-
-def _some(node: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """Raises ValueError for what is no place and no name: the files are looked at before any class is built."""
-    some = {key: node.get(key) for key in keys if key in node}
-    for key, value in some.items():
-        switch = key in ("labelled", "swap")
-        try:
-            some[key] = fitted(value, bool | str if switch else str | None)
-        except Unfit:
-            kind = "true, false or auto" if switch else "a path" if key.startswith("root") else "a name"
-            raise ValueError(f"dataset.{key}={shown(value)} must be {kind}") from None
-    return some

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 
 from ganrun.common.quoting import quoted, quoted_path
-from ganrun.config.schema import MOVABLE
+from ganrun.config.schema import is_place
 
 PATHS = (
     "ckpt", "resume", "init_from", "run", "input", "out", "target", "synthetic", "test.root", "dataset.cache",
-    "model.perceptual.weights", "features.weights", "real", "fake", "compare", "root", "cache", *MOVABLE,
+    "model.perceptual.weights", "features.weights", "real", "fake", "compare", "root", "cache",
 )  # fmt: skip
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+
+
+def is_path(key: str) -> bool:
+    """Whether the value of a key is a path, or several."""
+    return key in PATHS or is_place(key)
 
 
 def as_meant(word: str, sweeps: bool) -> str:
@@ -19,7 +24,7 @@ def as_meant(word: str, sweeps: bool) -> str:
     key, equals, value = word.partition("=")
     if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
         return f"labels=[{value}]"
-    if key.lstrip("+") in PATHS:
+    if is_path(key.lstrip("+")):
         return f"{key}{equals}{quoted_path(value)}"
     foreign = BEYOND_ASCII.search(value) and value[:1] not in "'\"["
     return f"{key}{equals}{quoted(value)}" if foreign else word
@@ -28,6 +33,6 @@ def as_meant(word: str, sweeps: bool) -> str:
 def allow_absent(word: str, resumes: bool) -> str:
     """Two keys need no plus sign: the model knows its players, a stored run whether its data have a root."""
     absent = word.startswith(("optimizer.players.", "optimizer.players=")) or (
-        resumes and word.partition("=")[0] in MOVABLE
+        resumes and is_place(word.partition("=")[0])
     )
     return f"++{word}" if absent else word

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from ganrun.cli.spelling import PATHS
+from ganrun.cli.spelling import is_path
 from ganrun.common.bounds import shown
 from ganrun.common.errors import nearest
 from ganrun.common.quoting import shell_word
@@ -55,7 +55,7 @@ def several_values(key: str, value: str, groups: Mapping[str, Mapping[str, str]]
     if key in groups:
         first = re.split(r"[,()]", value.removeprefix("choice("))[0]
         return f"{line}: several values need -m (a sweep): ganrun COMMAND -m {line}; or choose one: {key}={first}"
-    if key in PATHS and len(value) < 200:
+    if is_path(key) and len(value) < 200:
         return (
             f"{line}: several values need -m (a sweep); a path with a comma in it is written {_in_quotes(key, value)}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -35,9 +36,9 @@ from ganrun.common.untrusted import first_wrong, printable
 AUTO = "auto"  # of a precision: measured when the run starts
 ABSENT = object()  # stands for a key that an older config lacks
 LENGTHS = ("steps", "epochs", "kimg", "minutes")
-MOVABLE = tuple(f"dataset.{place}" for place in ("root", "root_source", "root_target", "root_a", "root_b", "labels"))
-WITH_RESUME = {  # a run keeps all else
-    *LENGTHS, *MOVABLE, "resume", "device", "threads", "trust", "dry_run", "ranks.timeout",
+PLACE = re.compile(r"dataset\.(root|labels)(_\w+)?")  # by name: the class is unknown until the checkpoint is read
+WITH_RESUME = {  # a run keeps all else but the places of its data
+    *LENGTHS, "resume", "device", "threads", "trust", "dry_run", "ranks.timeout",
 }  # fmt: skip
 NEWER = ("dataset.minutes",)  # settings inside of a group that older runs have not
 RESUMED = (  # what a run cannot go on without
@@ -108,9 +109,12 @@ KEYS: dict[str, dict[str, Any]] = {
         "n": Count,
         "seed": Natural,
         "labels": Annotated[Whole | Annotated[Sequence[Whole], Several] | None, "class numbers: 3 or [3, 7]"],
+        "truncation": Weight | None,
         "batch_size": Count,
     },
-    "synthesize": {**DRAWING, "per_class": Count, "seed": Natural, "batch_size": Count},
+    "synthesize": {
+        **DRAWING, "per_class": Count, "seed": Natural, "truncation": Weight | None, "batch_size": Count,
+    },
     "apply": {
         **DRAWING,
         "input": PathText,
@@ -188,6 +192,11 @@ KEYS["doctor"] = {
 PLAYERS = {"lr": Positive}  # of a setting of one player: optimizer.players.<player>.lr
 
 
+def is_place(key: str) -> bool:
+    """Whether a key says where files of a data set lie, and so may change when a run goes on: root, root_a, labels."""
+    return bool(PLACE.fullmatch(key))
+
+
 def reason(value: Any, hint: Any) -> str | None:
     """Why a value does not fit its hint, in words that follow key=value; None where it fits."""
     try:
@@ -220,10 +229,15 @@ def as_typed(key: str, value: Any, words: Sequence[str]) -> str:
 
 
 def _check_run(config: Config) -> None:
-    given = [name for name in LENGTHS if config[name] is not None]
-    if len(given) > 1:
-        raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")
+    refuse_several_lengths({name: config[name] for name in LENGTHS if config[name] is not None})
     _check_players(config["optimizer"].get("players"))
+
+
+def refuse_several_lengths(given: Mapping[str, Any]) -> None:
+    """Raises UserError for more than one of steps, epochs, kimg and minutes."""
+    if len(given) > 1:
+        words = " and ".join(f"{name}={value}" for name, value in given.items())
+        raise UserError(f"{words}: a run has one length, give one of them")
 
 
 def _check_apply(config: Config) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Annotated, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from ganrun.common.bounds import Count, Pixels, Positive, Whole
+from ganrun.data.listing import find_facts
 from ganrun.data.sources import IN_FULL
 from ganrun.data.storage import free_memory
 from ganrun.data.streamed import Streamed, picked
@@ -43,7 +44,13 @@ class Dataset:
     A subclass fills these in its constructor and calls `super().__init__`. Whatever is decoded stays uint8:
     flips and the way to [-1, 1] happen later, on whole batches. `classes`, when given, is what the config promised
     to the networks: ValueError when the data disagree.
+
+    `${infer:channels}` in its yaml calls `infer` before any picture is decoded. Its parameters are the keys of the yaml
+    that it reads. It returns facts, such as {"channels": 3, "image_size": 64}. Here it looks at the pictures below
+    `root` (`find_facts`). A subclass may define its own, a static method or a class method with other parameters.
     """
+
+    infer: ClassVar[Callable[..., Mapping[str, Any]]] = staticmethod(find_facts)
 
     sided = False  # whether a mirror image would be none of them, as of digits and letters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ganrun.data.listing import Listing, channels_of, list_images, probed, size_of
+from ganrun.data.listing import Listing, Name, Place, channels_of, list_images, probed, size_of
 from ganrun.data.memoize import memoized
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
 
@@ -41,11 +41,11 @@ def of_class(listing: Listing, name: str | None, key: str) -> Listing:
 
 @memoized(16)
 def find_domain_facts(
-    root_a: str | None = None,
-    root_b: str | None = None,
-    split: str | None = None,
-    class_a: str | None = None,
-    class_b: str | None = None,
+    root_a: Place | None = None,
+    root_b: Place | None = None,
+    split: Name | None = None,
+    class_a: Name | None = None,
+    class_b: Name | None = None,
 ) -> Mapping[str, Any]:
     """{"channels": 3 if either domain is colour, else 1; "image_size": of both together; "kimg"}.
 

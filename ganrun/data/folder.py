@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 
 from ganrun.common.bounds import Count, Positive, Whole
@@ -10,7 +12,7 @@ from ganrun.data.decode import FITS, Decoder
 from ganrun.data.listing import Labelled, Listing, find_facts, list_images, say_size
 from ganrun.data.resize import check_channels
 from ganrun.data.sources import IN_FULL, warn_each
-from ganrun.data.storage import PREVIEWED, Storage
+from ganrun.data.storage import PREVIEWED, Storage, StorageOptions
 from ganrun.data.streamed import Names, Streamed
 
 
@@ -19,7 +21,7 @@ class Folder(Dataset):
 
     resize: `crop` scales the short side and cuts the centre, `squash` ignores proportions, `pad` adds black.
     broken: `skip` warns and goes on, `refuse` raises. limit: a fixed random subset, drawn before anything is decoded.
-    mode, cache, cache_gib, workers, resident: where the decoded images live (`Storage`). channels and image_size of
+    options: where the decoded images live (`StorageOptions`). channels and image_size of
     None are found out (`find_facts`). Raises ValueError or FileNotFoundError, in one line that names the key.
     """
 
@@ -36,14 +38,10 @@ class Folder(Dataset):
         broken: str = "skip",
         limit: Count | None = None,
         flip: bool = False,
-        cache: str | None = "auto",
         kimg: Positive = 1000,
-        mode: str = "auto",
-        cache_gib: Positive = 20,
-        workers: int | str = "auto",
-        resident: bool | str = "auto",
+        **options: Unpack[StorageOptions],
     ) -> None:
-        storage = Storage(mode, cache, cache_gib, workers, resident)
+        storage = Storage(**options)
         if image_size is None or channels is None:
             facts = find_facts(root, split, labelled, labels)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
@@ -52,7 +50,9 @@ class Folder(Dataset):
         say_size(decoder.size, root, split, labelled, labels)
         images, listing = load(listing.pick(chosen(len(listing), limit).tolist()), decoder, broken, storage)
         found = None if listing.labels is None else torch.tensor(listing.labels)
-        super().__init__(images, found, listing.class_names, flip, kimg=kimg, classes=classes, resident=resident)
+        super().__init__(
+            images, found, listing.class_names, flip, kimg=kimg, classes=classes, resident=storage.resident
+        )
         self.names = Names(listing.pictures)
 
 

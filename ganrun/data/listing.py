@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from PIL import Image
 
@@ -23,7 +23,9 @@ SPLITS = {"train", "test", "val", "valid"}
 PROBES = 64
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for pictures that lie on their side
 
-Labelled = bool | Literal["auto"]
+Place = Annotated[str, "a path"]
+Name = Annotated[str, "a name"]
+Labelled = Annotated[bool | Literal["auto"], "auto, true or false"]
 Probe = tuple[bool, tuple[int, int]]  # is it colour, and (width, height)
 
 
@@ -145,7 +147,7 @@ def classes_of(places: list[list[str]], labelled: Labelled, root: str) -> tuple[
 
 
 def find_facts(
-    root: str | None, split: str | None = None, labelled: Labelled = "auto", labels: str | None = None
+    root: Place | None, split: Name | None = None, labelled: Labelled = "auto", labels: Place | None = None
 ) -> dict[str, Any]:
     """{"channels": 1 or 3, "image_size": pixels or [height, width], "classes": how many, 0 if unlabelled}.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from ganrun.data.digits import Digits
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import Listing, list_images, say_size
 from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs
-from ganrun.data.storage import PREVIEWED, Storage
+from ganrun.data.storage import PREVIEWED, Storage, StorageOptions
 from ganrun.data.streamed import Streamed
 
 INK = 96  # grey level from which a pixel of the digits counts as inked
@@ -30,6 +31,8 @@ class Paired(Dataset):
     warning when either is. limit: a fixed random subset of the pairs. channels and image_size of None are found out.
     Raises ValueError or FileNotFoundError, in one line that names the key.
     """
+
+    infer = staticmethod(find_pair_facts)
 
     def __init__(
         self,
@@ -46,14 +49,10 @@ class Paired(Dataset):
         broken: str = "skip",
         limit: Count | None = None,
         flip: bool = False,
-        cache: str | None = "auto",
         kimg: Positive = 1000,
-        mode: str = "auto",
-        cache_gib: Positive = 20,
-        workers: int | str = "auto",
-        resident: bool | str = "auto",
+        **options: Unpack[StorageOptions],
     ) -> None:
-        storage = Storage(mode, cache, cache_gib, workers, resident)
+        storage = Storage(**options)
         check_roots(root, root_source, root_target)
         if image_size is None or channels is None:
             facts = find_pair_facts(root, root_source, root_target, split, swap)
@@ -74,7 +73,7 @@ class Paired(Dataset):
             outlines, digits = outlined(target, limit)
             pairs = (digits, outlines) if swap else (outlines, digits)
         sources, targets = (pairs, pairs) if isinstance(pairs, Streamed) else pairs
-        super().__init__(targets, flip=flip, kimg=kimg, classes=classes, resident=resident)
+        super().__init__(targets, flip=flip, kimg=kimg, classes=classes, resident=storage.resident)
         self.sources, self.scale = sources, scale
         self.sided = not (root or root_source)  # the digits
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ganrun.common.untrusted import printable
-from ganrun.data.listing import Listing, channels_of, list_images, placed, probed, size_of
+from ganrun.data.listing import Listing, Name, Place, channels_of, list_images, placed, probed, size_of
 from ganrun.data.memoize import memoized
 from ganrun.data.sources import Picture, Source
 
@@ -80,10 +80,10 @@ def check_roots(root: str | None, root_source: str | None, root_target: str | No
 
 @memoized(16)
 def find_pair_facts(
-    root: str | None = None,
-    root_source: str | None = None,
-    root_target: str | None = None,
-    split: str | None = None,
+    root: Place | None = None,
+    root_source: Place | None = None,
+    root_target: Place | None = None,
+    split: Name | None = None,
     swap: bool = False,
 ) -> Mapping[str, Any]:
     """{"channels": 3 if either side is colour, else 1; "image_size": of the targets, as `find_facts` tells it; "kimg"}.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from ganrun.data.digits import Digits
 from ganrun.data.domains import find_domain_facts, list_domains
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import say_size
-from ganrun.data.storage import Storage
+from ganrun.data.storage import Storage, StorageOptions
 from ganrun.data.streamed import Streamed, picked
 
 
@@ -23,6 +25,8 @@ class Unpaired(Dataset):
     domain, a fixed random subset. channels and image_size of None are found out.
     Raises ValueError or FileNotFoundError, in one line that names the key.
     """
+
+    infer = staticmethod(find_domain_facts)
 
     def __init__(
         self,
@@ -38,14 +42,10 @@ class Unpaired(Dataset):
         broken: str = "skip",
         limit: Count | None = None,
         flip: bool = False,
-        cache: str | None = "auto",
         kimg: Positive = 1000,
-        mode: str = "auto",
-        cache_gib: Positive = 20,
-        workers: int | str = "auto",
-        resident: bool | str = "auto",
+        **options: Unpack[StorageOptions],
     ) -> None:
-        storage = Storage(mode, cache, cache_gib, workers, resident)
+        storage = Storage(**options)
         if image_size is None or channels is None:
             facts = find_domain_facts(root_a, root_b, split, class_a, class_b)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
@@ -60,7 +60,7 @@ class Unpaired(Dataset):
             b, _ = load(other.pick(others.tolist()), decoder, broken, storage)
         else:
             a, b = inverted_halves(image_size, channels, limit)
-        super().__init__(a, flip=flip, kimg=kimg, classes=classes, resident=resident)
+        super().__init__(a, flip=flip, kimg=kimg, classes=classes, resident=storage.resident)
         self.sided = not (root_a or root_b)  # the digits
         self.others, self.order = b, mixed(len(b), max(len(a), len(b)))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganrun.common.distributed import World, running_means
-from ganrun.common.errors import UserError
+from ganrun.common.errors import MovedAttribute
 from ganrun.common.schedules import Schedule
 from ganrun.common.seeding import reseed
 from ganrun.data.loading.stream import Batch, Stream, cut, prepare
@@ -93,7 +93,7 @@ class Trainer:
         self.device, self.world = device or torch.device("cpu"), world or World()
         self.hooks, self.recorder = in_order(hooks), recorder
         self.control = RunControl(self.world)
-        self.meter, self.guard = Meter(), SkipGuard(skip_limit)
+        self.meter, self.guard = Meter(bf16), SkipGuard(skip_limit, bf16)
         self.step = 0  # steps trained so far
 
     # -- the loop -----------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ class Trainer:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Called for a missing attribute. Raises UserError with the new place of one that earlier versions had."""
+            """Called for a missing attribute. The error names the new place of one that earlier versions had."""
             if name in MOVED:
-                raise UserError(f"trainer.{name}, which a hook reads, is now {MOVED[name]}")
+                raise MovedAttribute(f"trainer.{name}, which a hook reads, is now {MOVED[name]}")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -141,7 +141,7 @@ def test_a_long_series_is_thinned_out_evenly_and_its_last_point_stays() -> None:
     assert points[0] == (0.0, 0.0)
     assert points[-1] == (9000.0, 9000.0)
     assert {round(after[0] - before[0]) for before, after in itertools.pairwise(points)} == {8}
-    assert page.notes == ["of long series every 8th point is drawn"]
+    assert page.notes == ["only every 8th point of long curves is drawn"]
 
 
 def test_extreme_numbers_have_an_axis_too(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -377,5 +377,5 @@ def test_rows_that_no_symptom_can_read_end_in_one_line(good_run: Path, here: Pat
     (here / "run/metrics.jsonl").write_text('{"step": 1, "images": 4, "samples/label_sight": 1.0}\n')
     assert main(["train", "resume=run", "steps=2", "device=cpu"]) == 2
     errors = capfd.readouterr().err
-    assert "is none of a run" in errors.splitlines()[-1]
+    assert "was not written by a run" in errors.splitlines()[-1]
     assert "Traceback" not in errors

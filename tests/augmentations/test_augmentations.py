@@ -184,7 +184,7 @@ def test_a_strength_that_cannot_be_is_refused_by_its_name() -> None:
         Translation(1.5)
     with pytest.raises(ValueError, match=r"fraction=2: use 0 to 1"):
         Cutout(2)
-    with pytest.raises(ValueError, match=r"scale=1: sizes"):
+    with pytest.raises(ValueError, match=r"scale=1: the factor"):
         Affine(scale=1)
     with pytest.raises(ValueError, match=r"sigma=-0.1"):
         InstanceNoise(-0.1)

@@ -30,7 +30,7 @@ from ganrun.config.build import build
 from ganrun.config.schema import check
 from ganrun.training.hooks.grids import EARLY, Grids
 from ganrun.training.length import length_of
-from ganrun.training.planning.estimates import drawn
+from ganrun.training.planning.estimates import count_grids
 
 NAN, INF = float("nan"), float("inf")
 REFUSED: list[tuple[Any, Any, str]] = [
@@ -177,7 +177,7 @@ def test_the_longest_run_is_planned_at_once() -> None:
     check("train", config)
     length = length_of(config, [0] * 64)  # type: ignore[arg-type]
     assert length.steps == round(1e17 / 64)
-    assert drawn(Grids(Path(), {}), length.steps) > 10**12
+    assert count_grids(Grids(Path(), {}), length.steps) > 10**12
     for every, steps in ((7, 50), (50, 50), (50, 51), (1, 3), (500, 501), (3, 1)):
         counted = {steps, *(step for step in EARLY if step < steps), *range(every, steps, every)}
-        assert drawn(Grids(Path(), {}, every), steps) == len(counted)
+        assert count_grids(Grids(Path(), {}, every), steps) == len(counted)

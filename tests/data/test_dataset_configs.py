@@ -7,29 +7,52 @@ from pathlib import Path
 import pytest
 import yaml
 
-PAGES = sorted((Path(__file__).resolve().parents[2] / "conf" / "dataset").glob("*.yaml"))
-VARIANTS = [path for path in PAGES if "defaults" in yaml.safe_load(path.read_text())]  # pages that change another one
+from ganrun.data.clean import read_node
+from ganrun.data.storage import Storage, StorageOptions
+
+FOLDER = Path(__file__).resolve().parents[2] / "conf" / "dataset"
+PAGES = sorted(FOLDER.glob("*.yaml"))
+SHARED = "shared/storage"  # its keys are those of `StorageOptions`
+
+
+def parents(path: Path) -> list[str]:
+    """What a page builds on."""
+    return [part.removesuffix("@_here_") for part in yaml.safe_load(path.read_text()).get("defaults", ["_self_"])]
+
+
+VARIANTS = [path for path in PAGES if not set(parents(path)) <= {"_self_", SHARED}]  # pages that change another one
 CONFIGS = [path for path in PAGES if path not in VARIANTS]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_keys_are_the_arguments_and_the_values_the_defaults(path):
-    config = yaml.safe_load(path.read_text())
+    config = read_node(path.stem, [FOLDER.parent])
     module, _, name = config.pop("_target_").rpartition(".")
     arguments = inspect.signature(getattr(import_module(module), name)).parameters
-    assert set(config) == set(arguments)
+    defaults = {key: argument.default for key, argument in arguments.items() if key != "options"}
+    if "options" in arguments:
+        defaults |= vars(Storage())
+    assert set(config) == set(defaults)
+    assert (SHARED in parents(path)) == ("options" in arguments)
     for key, value in config.items():
         if key not in ("classes", "minutes") and "${" not in str(value):  # runs of before have no minutes
-            assert value == arguments[key].default, key
+            assert value == defaults[key], key
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_storage_has_the_options_that_it_is_given_and_one_yaml_says_them():
+    assert yaml.safe_load((FOLDER / f"{SHARED}.yaml").read_text()) == vars(Storage())
+    assert vars(Storage()).keys() == StorageOptions.__annotations__.keys()
+
+
+@pytest.mark.parametrize("path", [*CONFIGS, FOLDER / f"{SHARED}.yaml"], ids=lambda path: path.stem)
 def test_each_file_and_each_key_is_explained(path):
-    first, target, *keys = path.read_text().splitlines()
+    first, *keys = path.read_text().splitlines()
     assert first.startswith("# ")
-    assert target.startswith("_target_: ")
+    config = yaml.safe_load(path.read_text())
+    keys = [line for line in keys if line and not line.startswith(("defaults:", "  - _self_", "_target_: "))]
     assert [line for line in keys if "  # " not in line] == []
-    assert {"channels", "image_size", "classes", "limit", "flip", "kimg"} <= {line.split(":")[0] for line in keys}
+    assert "_target_" not in config or {"channels", "image_size", "classes", "limit", "flip", "kimg"} <= config.keys()
+    assert "_target_" in config or path.parent != FOLDER
 
 
 @pytest.mark.parametrize("path", VARIANTS, ids=lambda path: path.stem)

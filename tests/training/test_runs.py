@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -68,3 +70,16 @@ def test_weights_of_other_networks_are_refused_by_name(tiny, tmp_path) -> None:
     config = tiny("model=dcgan", "steps=1", "hooks=quiet", f"init_from={tmp_path / 'mlp'}")
     with pytest.raises(UserError, match="init_from: its networks differ from this run's"):
         runs.train(config, tmp_path / "dcgan")
+
+
+def test_the_place_of_the_data_may_change_also_behind_damage() -> None:
+    asked = {**dict.fromkeys(runs.LENGTHS), "threads": None, "device": "auto", "precision": "fp32"}
+    clean = {"_target_": "ganrun.data.folder.Folder", "root": "old", "labels": "old.csv"}
+    stored = {**asked, "dataset": {"_target_": "ganrun.data.damaged.Damaged", "root": "old", "clean": clean}}
+    there = {"_target_": "x", "root": "new", "flip": True}
+    config = runs.continued(stored, {**asked, "dataset": there})
+    assert config["dataset"] == {**stored["dataset"], "root": "new", "clean": {**clean, "root": "new"}}
+    again = {**stored["dataset"], "root": "new", "clean": {**clean, "root": "new"}}
+    assert runs.agreed(stored, {**asked, "dataset": again}, Path("run"))["dataset"] == again
+    with pytest.raises(UserError, match=r"dataset\.root_a=new: the data of this run, Damaged, have no root_a"):
+        runs.continued(stored, {**asked, "dataset": {"root_a": "new"}})
