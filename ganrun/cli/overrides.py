@@ -171,7 +171,8 @@ def read_command_line(page: str, words: list[str]) -> Request:
 def _clear_other_lengths(request: Request) -> None:
     """A length on the command line (steps, epochs, kimg, minutes) replaces the length of an experiment."""
     lengths = [override for override in request.parsed() if name_of(override) in LENGTHS]
-    given = {name_of(one): one.get_value_element_as_str() for one in lengths if one.value() is not None}
+    # as typed: a value that is a sweep, steps=1,2, has no other text
+    given = {name_of(one): (one.input_line or "").partition("=")[2] for one in lengths if one.value() is not None}
     refuse_several_lengths(given)
     if given:
         others = [name for name in LENGTHS if name in KEYS[request.page] and not request.given(name)]

@@ -30,7 +30,7 @@ def group_choices(config_dir: Path | None = None, page: str = "train") -> dict[s
     for folder in (conf_folder(), config_dir):
         if folder is None:
             continue
-        for path in sorted(folder.rglob("*.yaml")):
+        for path in sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.parts), path)):  # paper/ after the others
             *parents, name = path.relative_to(folder).with_suffix("").parts
             if parents and parents[0] != "hydra" and "shared" not in parents and path.is_file():
                 group = found.setdefault(parents[0], {})

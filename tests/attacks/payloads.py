@@ -143,7 +143,7 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
         lambda: {"_target_": "torch.nn.GRU", "input_size": 1, "hidden_size": 1, "num_layers": 60_000},
         "larger than the weights",
     ),
-    "4000 penalties": ("config.loss.penalties", lambda: {f"p{n}": PENALTY for n in range(4000)}, "asks for more"),
+    "4000 penalties": ("config.loss.penalties", lambda: {f"p{n}": PENALTY for n in range(4000)}, "far larger than"),
     "a deep dataset of huge digits": ("config.dataset.image_size", lambda: 10**6, "beyond 16384"),
     "a grid of 10^9 samples": ("config.grids.count", lambda: 10**9, "beyond 65536"),
 }  # fmt: skip

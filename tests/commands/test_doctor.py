@@ -160,7 +160,7 @@ def test_pictures_that_are_there_twice_are_counted() -> None:
 def test_all_pictures_in_memory_are_looked_at_not_only_those_of_a_batch(tmp_path: Path) -> None:
     trainer, made = patient(tmp_path, "model=mlp", "doctor.images=16")
     lines = {line.about: line for _, line in zip(range(4), doctor.lines_of(trainer, made), strict=False)}
-    assert lines["duplicates"].seen.endswith("of 256 pictures are there already")
+    assert lines["duplicates"].seen.endswith("of 256 pictures are duplicates")
 
 
 def test_a_class_without_pictures_fails_and_a_rare_one_is_a_warning() -> None:

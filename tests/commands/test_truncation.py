@@ -59,7 +59,7 @@ def test_a_set_of_pictures_and_a_picture_tell_their_truncation() -> None:
         (
             ("model=pix2pix", *(word for word in STYLES if "style" not in word), "dataset=paired"),
             "1",
-            "draws from pict",
+            "translates pictures",
         ),
     ],
 )

@@ -128,7 +128,7 @@ def test_the_setting_itself_is_named_before_what_was_computed_from_it() -> None:
         ("optimizer.betas=[1]", "optimizer.betas=[1] must be a list of 2"),
         ("optimizer.players.generator.betas=[0,x]", "optimizer.players.generator.betas=[0, 'x'] must be a list of 2"),
         ("dataset.image_size=[8,8,8]", "dataset.image_size=[8, 8, 8] must be"),
-        ("dataset.image_size=16384", "dataset.image_size=[16384, 16384]: 1797 images take"),
+        ("dataset.image_size=16384", "dataset.image_size=[16384, 16384]: 1797 images need"),
         ("model.share_fakes=1", "model.share_fakes=1 must be true or false"),
         ("model.latent.size=true", "model.latent.size=true must be a whole number"),
         ("model=null", "model=null: no such choice"),

@@ -94,9 +94,11 @@ def test_trial_steps_are_played_once_for_a_run(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ganrun"])
     seen: list[str] = []
-    play = trial_steps.saved
+    play = trial_steps.bytes_of_real_turns
     monkeypatch.setattr(
-        trial_steps, "saved", lambda config, *rest: seen.append(config["precision"]) or play(config, *rest)
+        trial_steps,
+        "bytes_of_real_turns",
+        lambda config, *rest: seen.append(config["precision"]) or play(config, *rest),
     )
     quick = ["model=mlp", "steps=1", "dataset.limit=64", "batch_size=8", "hooks=quiet", "device=cpu"]
     for words, precision in (
