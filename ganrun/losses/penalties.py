@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ganrun.common.bounds import Decay, Setting, Weight
 from ganrun.common.renamed import add_earlier_names
+from ganrun.common.schedules import half_cosine
 from ganrun.losses.discriminate import Discriminate
 
 Score = Discriminate  # its name in earlier versions
@@ -34,22 +35,28 @@ class Penalty(nn.Module):
     """`weight` times a measure of the discriminator. At every `every`-th step it is `every` times as strong.
 
     Lazy regularisation (Karras et al., 2020): the mean over `every` steps stays the same.
-    Raises ValueError when `every` is below 1 or `weight` negative.
+    With `weight_end` the weight goes there by half a cosine while the run's progress goes from 0 to 1.
+    Raises ValueError when `every` is below 1, or a weight negative.
     """
 
     refuses_coupling = True  # it needs each image's own gradient, differentiable: BatchNorm would mix the images
     autocast = False  # see `compute_in_autocast`
     differentiates: tuple[str, ...] = ()  # "real", "fake": the images whose forward pass is reused for their gradient
+    weight_end: float | None = None
+    weight_now: Tensor  # () float32, where there is a weight_end: on the device, so that a recorded step reads it
 
-    def __init__(self, weight: Weight, every: Setting = 1) -> None:
+    def __init__(self, weight: Weight, every: Setting = 1, weight_end: Weight | None = None) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"{type(self).__name__}: every={every}, but a penalty acts at every 1st, 2nd, … step")
-        if weight < 0:
-            raise ValueError(
-                f"{type(self).__name__}: a weight of {weight} rewards what it should punish; use 0 or more"
-            )
-        self.weight, self.every = weight, every
+        for given in (weight, weight_end or 0):
+            if given < 0:
+                raise ValueError(
+                    f"{type(self).__name__}: a weight of {given} rewards what it should punish; use 0 or more"
+                )
+        self.weight, self.every, self.weight_end = weight, every, weight_end
+        if weight_end is not None:  # not saved: a function of the run's progress
+            self.register_buffer("weight_now", torch.tensor(float(weight)), persistent=False)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -62,9 +69,20 @@ class Penalty(nn.Module):
     def active(self, step: int) -> bool:
         return step % self.every == 0
 
+    @property
+    def needs_an_end(self) -> bool:
+        """Whether it follows the run's progress."""
+        return self.weight_end is not None
+
+    def at_progress(self, progress: float) -> None:
+        """Called before each step, 0 at the run's start and 1 at the end of its schedules."""
+        if self.weight_end is not None:
+            self.weight_now.fill_(half_cosine(progress, self.weight, self.weight_end))
+
     def forward(self, scored: Scored) -> Tensor:
         """() the term that is added to the discriminator's loss at an active step."""
-        return self.weight * self.every * self.measure(scored)
+        weight = self.weight if self.weight_end is None else self.weight_now
+        return weight * self.every * self.measure(scored)
 
     def measure(self, scored: Scored) -> Tensor:
         """() the paper's expression, without its weight."""
@@ -123,8 +141,8 @@ class R1(Penalty):
 
     differentiates = ("real",)
 
-    def __init__(self, gamma: Weight, every: Setting = 1) -> None:
-        super().__init__(gamma, every)
+    def __init__(self, gamma: Weight, every: Setting = 1, gamma_end: Weight | None = None) -> None:
+        super().__init__(gamma, every, gamma_end)
 
     def measure(self, scored: Scored) -> Tensor:
         return gradients(scored.discriminate, scored.real, scored.real_logits, self.autocast).square().sum(1).mean() / 2
@@ -135,8 +153,8 @@ class R2(Penalty):
 
     differentiates = ("fake",)
 
-    def __init__(self, gamma: Weight, every: Setting = 1) -> None:
-        super().__init__(gamma, every)
+    def __init__(self, gamma: Weight, every: Setting = 1, gamma_end: Weight | None = None) -> None:
+        super().__init__(gamma, every, gamma_end)
 
     def measure(self, scored: Scored) -> Tensor:
         return gradients(scored.discriminate, scored.fake, scored.fake_logits, self.autocast).square().sum(1).mean() / 2
