@@ -34,7 +34,7 @@ from ganrun.networks.synced import synchronise_
 from ganrun.training.compile import Proved, compile_networks
 from ganrun.training.control import GoBack
 from ganrun.training.cuda_graphs import Graphs
-from ganrun.training.ema import Average
+from ganrun.training.ema import average_of
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.hooks.status import write_status
 from ganrun.training.length import length_of
@@ -83,7 +83,7 @@ def assemble(
             part.compute_in_autocast(config["precision"] == "bf16_all")
     if config.get("compile"):
         compile_networks(system)
-    average = Average(system.ema_module(), config["average"]["half_life"], config["batch_size"])
+    average = average_of(config, system.ema_module())
     when_broken = config.get("non_finite", STOP)
     return Trainer(
         system,
@@ -103,6 +103,7 @@ def assemble(
         world=world,
         accumulate=config.get("accumulate", 1),
         clips=clip_norms(config, system),
+        burn_in=config.get("burn_in", 1.0),  # runs of earlier versions lack it
     )
 
 
@@ -143,7 +144,7 @@ def train(
         state.clear()
     elif config["init_from"] is not None:
         load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
-        trainer.average = Average(trainer.system.ema_module(), config["average"]["half_life"], config["batch_size"])
+        trainer.average = average_of(config, trainer.system.ema_module())
     try:
         with finishing_on_signals(trainer):
             fit(trainer, folder, config.get("non_finite", STOP))
