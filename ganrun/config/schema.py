@@ -40,6 +40,7 @@ PLACE = re.compile(r"dataset\.(root|labels)(_\w+)?")  # by name: the class is un
 WITH_RESUME = {  # a run keeps all else but the places of its data
     *LENGTHS, "resume", "device", "threads", "trust", "dry_run", "ranks.timeout",
 }  # fmt: skip
+LATER = ("average.half_life_start",)  # keys of a section that older runs have not: what they default to is as before
 NEWER = ("dataset.minutes",)  # settings inside of a group that older runs have not
 RESUMED = (  # what a run cannot go on without
     *LENGTHS, "batch_size", "seed", "device", "precision", "threads", "average", "log",
@@ -83,6 +84,8 @@ KEYS: dict[str, dict[str, Any]] = {
         "ranks.timeout": Positive,
         "ranks.batchnorm": Literal["per_rank", "synchronised"],
         "average.half_life": Weight,
+        "average.half_life_start": Weight | None,
+        "burn_in": Annotated[float, At(above=0, most=1)],
         "log.every": Count,
         "grids.every": Count,
         "grids.count": Pictures,
@@ -317,7 +320,7 @@ def check_stored(config: Config, whole: bool = True) -> None:
         for name in names:
             value = value.get(name, ABSENT) if isinstance(value, Mapping) else None
         if value is ABSENT:
-            if whole and first in RESUMED:
+            if whole and first in RESUMED and key not in LATER:
                 raise UserError(f"its config holds no {key}")
         elif why := reason(value, hint):
             raise UserError(f"its config's {key}={shown(value)} {why}")

@@ -97,6 +97,11 @@ class AdversarialLoss(nn.Module):
     def constrain(self, discriminator: nn.Module) -> None:
         """Called after each optimizer step of the discriminator, to clip its weights."""
 
+    def at_progress(self, progress: float) -> None:
+        """Called before each step: moves the weights of the penalties that follow the run's progress, 0 to 1."""
+        for _, penalty in self.named_penalties():
+            penalty.at_progress(progress)
+
     def remarks(self, optimizer: Optimizer) -> list[str]:
         """Warnings for the user, one line each, when settings or the discriminator's optimizer go against the paper."""
         return []

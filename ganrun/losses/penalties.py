@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ganrun.common.bounds import Decay, Setting, Weight
 from ganrun.common.renamed import add_earlier_names
+from ganrun.common.schedules import half_cosine
 from ganrun.losses.discriminate import Discriminate
 
 Score = Discriminate  # the earlier name, which classes of users may import
@@ -35,22 +36,28 @@ class Penalty(nn.Module):
 
     every: lazy regularization (Karras et al., 2020). The penalty acts only at every `every`-th step, and there it is
     multiplied by `every`, so that its mean over the steps stays the same.
-    Raises ValueError when `every` is below 1 or `weight` is negative.
+    weight_end: the weight follows half a cosine to this value while the run's progress goes from 0 to 1.
+    Raises ValueError when `every` is below 1 or a weight is negative.
     """
 
     refuses_coupling = True  # it needs the gradient of each single image: BatchNorm would mix the images
     autocast = False  # see `compute_in_autocast`
     differentiates: tuple[str, ...] = ()  # "real", "fake": it reuses their forward pass to differentiate by the images
+    weight_end: float | None = None
+    weight_now: Tensor  # () float32, where there is a weight_end: on the device, so that a recorded step reads it
 
-    def __init__(self, weight: Weight, every: Setting = 1) -> None:
+    def __init__(self, weight: Weight, every: Setting = 1, weight_end: Weight | None = None) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"{type(self).__name__}: every={every}, but it counts steps: use 1 or more")
-        if weight < 0:
-            raise ValueError(
-                f"{type(self).__name__}: a weight of {weight} would reward what it should penalise; use 0 or more"
-            )
-        self.weight, self.every = weight, every
+        for given in (weight, weight_end or 0):
+            if given < 0:
+                raise ValueError(
+                    f"{type(self).__name__}: a weight of {given} would reward what it should penalise; use 0 or more"
+                )
+        self.weight, self.every, self.weight_end = weight, every, weight_end
+        if weight_end is not None:  # not saved: a function of the run's progress
+            self.register_buffer("weight_now", torch.tensor(float(weight)), persistent=False)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -67,9 +74,20 @@ class Penalty(nn.Module):
         """Whether the penalty acts at `step`; steps count from 0."""
         return step % self.every == 0
 
+    @property
+    def needs_an_end(self) -> bool:
+        """Whether it follows the run's progress."""
+        return self.weight_end is not None
+
+    def at_progress(self, progress: float) -> None:
+        """Called before each step, 0 at the run's start and 1 at the end of its schedules."""
+        if self.weight_end is not None:
+            self.weight_now.fill_(half_cosine(progress, self.weight, self.weight_end))
+
     def forward(self, scored: Scored) -> Tensor:
         """() the term that is added to the discriminator's loss at an active step."""
-        return self.weight * self.every * self.measure(scored)
+        weight = self.weight if self.weight_end is None else self.weight_now
+        return weight * self.every * self.measure(scored)
 
     def measure(self, scored: Scored) -> Tensor:
         """() the paper's expression, without its weight."""
@@ -132,8 +150,8 @@ class R1(Penalty):
 
     differentiates = ("real",)
 
-    def __init__(self, gamma: Weight, every: Setting = 1) -> None:
-        super().__init__(gamma, every)
+    def __init__(self, gamma: Weight, every: Setting = 1, gamma_end: Weight | None = None) -> None:
+        super().__init__(gamma, every, gamma_end)
 
     def measure(self, scored: Scored) -> Tensor:
         return gradients(scored.discriminate, scored.real, scored.real_logits, self.autocast).square().sum(1).mean() / 2
@@ -144,8 +162,8 @@ class R2(Penalty):
 
     differentiates = ("fake",)
 
-    def __init__(self, gamma: Weight, every: Setting = 1) -> None:
-        super().__init__(gamma, every)
+    def __init__(self, gamma: Weight, every: Setting = 1, gamma_end: Weight | None = None) -> None:
+        super().__init__(gamma, every, gamma_end)
 
     def measure(self, scored: Scored) -> Tensor:
         return gradients(scored.discriminate, scored.fake, scored.fake_logits, self.autocast).square().sum(1).mean() / 2

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
 from ganrun.common.renamed import add_earlier_names
+from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.roles import Role
 
@@ -90,6 +91,25 @@ class System(nn.Module):
         steps: the number of steps of the run; None when it is not known.
         """
         return []
+
+    @cached_property
+    def _adversarial(self) -> list[AdversarialLoss]:
+        """Found once: a step asks for them."""
+        return [part for part in self.modules() if isinstance(part, AdversarialLoss)]
+
+    def at_progress(self, progress: float) -> None:
+        """Called before each step, where the learning rates are set: moves what follows the run's progress.
+
+        `progress` is 0 at the start, and 1 from the end of the run's schedules on. By default it goes to every loss.
+        What is moved here is not saved. A CUDA graph sees a tensor that is filled, but no Python number.
+        """
+        for loss in self._adversarial:
+            loss.at_progress(progress)
+
+    def follows_progress(self) -> list[str]:
+        """The keys of what `at_progress` moves, for a run that ends at no known step."""
+        penalties = {name: penalty for loss in self._adversarial for name, penalty in loss.named_penalties()}
+        return [f"loss.penalties.{name}" for name, penalty in penalties.items() if penalty.needs_an_end]
 
     def after_turn(self, player: str) -> None:
         """Called after each optimizer step of a player, for example to clip weights or to update adaptive state."""

@@ -31,10 +31,11 @@ from ganrun.config.schema import AUTO, LENGTHS, NEWER, WITH_RESUME, is_place
 from ganrun.data.loading.stream import Stream
 from ganrun.losses.penalties import Penalty
 from ganrun.networks.synced import synchronise_
+from ganrun.systems.system import System
 from ganrun.training.compile import Proved, compile_networks
 from ganrun.training.control import GoBack
 from ganrun.training.cuda_graphs import Graphs
-from ganrun.training.ema import Average
+from ganrun.training.ema import average_of
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.hooks.status import write_status
 from ganrun.training.length import length_of
@@ -68,9 +69,7 @@ def assemble(
         config, _ = settled(config, trust, world, systems=systems)
     if world.first:
         make_folder(folder)
-    device = pick_device(config["device"])
-    if device.index is not None and device.type == "cuda":
-        torch.cuda.set_device(device)  # CUDA streams, random generators and graphs belong to the current device
+    device = current_device(config)
     dataset = load_dataset(config, trust).to(device)
     set_threads(config["threads"], math.prod(dataset.image_size))
     set_precision(config["precision"], device)
@@ -78,12 +77,8 @@ def assemble(
     if world.size > 1 and config.get("ranks", {}).get("batchnorm") == "synchronised":
         synchronise_(system)
     optimizers, schedules = build_optimizers(config, system, trust)
-    for part in system.modules():
-        if isinstance(part, Penalty):
-            part.compute_in_autocast(config["precision"] == "bf16_all")
-    if config.get("compile"):
-        compile_networks(system)
-    average = Average(system.ema_module(), config["average"]["half_life"], config["batch_size"])
+    prepare_networks(system, config)
+    average = average_of(config, system.ema_module())
     when_broken = config.get("non_finite", STOP)
     return Trainer(
         system,
@@ -103,7 +98,25 @@ def assemble(
         world=world,
         accumulate=config.get("accumulate", 1),
         clips=clip_norms(config, system),
+        burn_in=config.get("burn_in", 1.0),  # runs of earlier versions lack it
     )
+
+
+def current_device(config: Config) -> torch.device:
+    """The device of the run, made the current one: CUDA streams, random generators and graphs belong to that."""
+    device = pick_device(config["device"])
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def prepare_networks(system: System, config: Config) -> None:
+    """Tells the penalties in which precision they compute, and compiles the networks of a run with compile=true."""
+    for part in system.modules():
+        if isinstance(part, Penalty):
+            part.compute_in_autocast(config["precision"] == "bf16_all")
+    if config.get("compile"):
+        compile_networks(system)
 
 
 def recorder_of(config: Config, device: torch.device, compiles: bool) -> Callable[[Trainer], StepRunner] | None:
@@ -143,7 +156,7 @@ def train(
         state.clear()
     elif config["init_from"] is not None:
         load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
-        trainer.average = Average(trainer.system.ema_module(), config["average"]["half_life"], config["batch_size"])
+        trainer.average = average_of(config, trainer.system.ema_module())
     try:
         with finishing_on_signals(trainer):
             fit(trainer, folder, config.get("non_finite", STOP))
@@ -183,7 +196,7 @@ def load_trainer_state(trainer: Trainer, state: Config) -> None:
         )  # fmt: skip
     try:
         for player, optimizer in trainer.optimizers.items():
-            check_optimizer(optimizer, state["optimizers"][player])
+            check_optimizer(optimizer, state["optimizers"][player], trainer.rates.schedules[player].moves_beta2)
         trainer.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -124,7 +124,7 @@ class Watchdog(Hook):
         norms = {
             f"{name}/weight_norm": nn.utils.get_total_norm([p for group in one.param_groups for p in group["params"]])
             for name, one in trainer.optimizers.items()
-            if trainer.rates.schedules[name].factor(trainer.progress) > REST
+            if trainer.rates.schedules[name].factor(trainer.schedule_progress) > REST
         }
         if norms:
             numbers |= zip(norms, torch.stack([norm.detach() for norm in norms.values()]).tolist(), strict=True)

@@ -27,6 +27,7 @@ from ganrun.training.hooks.hook import Hook
 from ganrun.training.length import Length, length_of
 from ganrun.training.optimizers import build_optimizers
 from ganrun.training.planning import estimates, memory
+from ganrun.training.planning.followers import followers, of_schedules, require_end
 from ganrun.training.planning.measure import Choice
 from ganrun.training.planning.memory import Memory
 from ganrun.training.planning.notes import remarks
@@ -123,8 +124,8 @@ def plan(
     activations = run_trial_steps(config, dataset, systems)
     hooks = build_hooks(config, Path("."), trust)
     length = length_of(config, dataset)
-    if length.steps is None and any(schedule.needs_an_end for schedule in schedules.values()):
-        raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
+    following = followers(config, system, schedules)
+    require_end(length, following)
     if config["init_from"] is not None:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
     held, stored = estimates.state_sizes(system, system.ema_module(), optimizers)
@@ -138,6 +139,7 @@ def plan(
     picture = dataset.channels * math.prod(dataset.image_size)
     disk = estimates.disk_size(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
+    said += of_schedules(config, following, schedules, device)
     return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said, systems)
 
 
