@@ -21,8 +21,8 @@ class Scored(NamedTuple):
     discriminate: Discriminate
     real: Tensor  # (N, C, H, W)
     fake: Tensor  # (N, C, H, W), cut from the generator
-    real_logits: Tensor  # (N,) float32
-    fake_logits: Tensor  # (N,) float32
+    real_logits: Tensor  # (N,) float32, or (N / m,) of packs
+    fake_logits: Tensor  # (N,) float32, or (N / m,) of packs
 
     @property
     def score(self) -> Discriminate:
@@ -77,7 +77,7 @@ def autocasting(images: Tensor) -> bool:
 
 
 def gradients(discriminate: Discriminate, images: Tensor, logits: Tensor | None = None, keep: bool = False) -> Tensor:
-    """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32, with a graph.
+    """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32, with a graph; (N/m, m·C·H·W) of each pack of m.
 
     Reuses the forward pass that made `logits`. Under autocast the discriminator judges the images once more, in
     float32, unless `keep` is true: then ∇D has bfloat16's 1 % of noise, as all other gradients have there.
@@ -87,9 +87,22 @@ def gradients(discriminate: Discriminate, images: Tensor, logits: Tensor | None 
         if logits is None or exact:
             images = images.detach().float().requires_grad_()
             logits = discriminate(images)
-        # an image's D(x) is the mean of its map of logits, where the discriminator gives a map
-        (gradient,) = torch.autograd.grad(logits.mean() * len(images), images, create_graph=True)
-    return gradient.flatten(1).float()
+        judged = count_judged(images, logits)
+        # D(x) is the mean of a map of logits, where the discriminator gives a map
+        (gradient,) = torch.autograd.grad(logits.mean() * judged, images, create_graph=True)
+    return gradient.reshape(judged, -1).float()
+
+
+def count_judged(images: Tensor, logits: Tensor) -> int:
+    """How many things got a logit, or a map of them: as many as there are images; packs, where images are packed."""
+    return len(logits) if logits.ndim and len(images) % len(logits) == 0 else len(images)
+
+
+def uniform(scored: Scored) -> Tensor:
+    """(N, 1, 1, 1) ~ U[0, 1], one for each image. The images of a pack share one, because the pack is the sample."""
+    judged = count_judged(scored.real, scored.real_logits)
+    drawn = torch.rand(judged, 1, 1, 1, device=scored.real.device)
+    return drawn.repeat_interleave(len(scored.real) // judged, 0)
 
 
 class GradientPenalty(Penalty):
@@ -100,7 +113,7 @@ class GradientPenalty(Penalty):
         self.center = center
 
     def measure(self, scored: Scored) -> Tensor:
-        epsilon = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
+        epsilon = uniform(scored)
         x = epsilon * scored.real + (1 - epsilon) * scored.fake
         return (gradients(scored.discriminate, x, keep=self.autocast).norm(dim=1) - self.center).square().mean()
 
@@ -112,7 +125,7 @@ class Dragan(Penalty):
         super().__init__(weight, every)
 
     def measure(self, scored: Scored) -> Tensor:
-        alpha = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
+        alpha = uniform(scored)
         delta = 0.5 * scored.real.std() * torch.rand_like(scored.real)
         x = scored.real + alpha * delta
         return (gradients(scored.discriminate, x, keep=self.autocast).norm(dim=1) - 1).square().mean()

@@ -13,6 +13,7 @@ from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.gan import GAN, Fakes, GANOptions
+from ganrun.systems.packing import pack_of
 from ganrun.systems.system import Batch
 
 
@@ -23,6 +24,7 @@ class ACGAN(GAN):
     and 3: L_S and L_C). The paper's weight is 1; on MNIST each class then had one picture, and 0.1 keeps variety. The
     paper's discriminator also learns classes from fakes: that is `fake_class_weight`. It is 0 here, because the
     discriminator may then tell a fake's class by the generator's artefacts instead of its shape.
+    Raises ValueError for a discriminator that judges packs of images.
     """
 
     def __init__(
@@ -37,6 +39,11 @@ class ACGAN(GAN):
         **options: Unpack[GANOptions],
     ) -> None:
         super().__init__(generator, discriminator, latent, loss, classes=classes, **options)
+        if (pack := pack_of(discriminator)) > 1:
+            raise ValueError(
+                f"discriminator.pack={pack}, but AC-GAN names the class of each image: use model.discriminator.pack=1, "
+                "or model=cgan model.discriminator.network.pack=..."
+            )
         self.class_weight, self.fake_class_weight = class_weight, fake_class_weight
 
     turns = GAN.turns  # the turns below depend on the step as those of GAN do

@@ -28,7 +28,7 @@ def draw(system: System, count: int, seed: int, labels: list[int] | None = None)
 def render(
     system: System, inputs: Mapping[str, Tensor], batch_size: int, world: World | None = None
 ) -> Iterator[Tensor]:
-    """Inputs -> (batch, C, H, W) uint8 on the CPU, a batch at a time, in order.
+    """Inputs -> (batch, C, H, W) as a data set stores them (`images.stored`), a batch at a time, in order.
 
     The ranks of `world` take turns and draw the batches that one process would. The first rank gets all of them, the
     others none (see `help_to_draw`).
@@ -59,7 +59,7 @@ def render_batches(
         if not isinstance(drawn, Tensor) or drawn.ndim != 4 or len(drawn) != count or 0 in drawn.shape:
             what = list(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
             raise UserError(f"ckpt: its model makes {what} of {count} inputs, not as many pictures (N, C, H, W)")
-        yield images.to_uint8(drawn)
+        yield images.stored(drawn)
 
 
 def device_of(system: System) -> torch.device:

@@ -45,7 +45,7 @@ from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
-UNCAPPED = ".max_channels"  # of a network; a run of before it was there goes on without it
+ADDED = {".max_channels": None, ".pack": 1}  # of a network; a run of before goes on without it. None: whatever it is
 STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
 
 
@@ -252,13 +252,18 @@ def agreed(stored: Config, asked: Config, folder: Path) -> Config:
     known = {key: value for key, value in asked.items() if key in stored}  # the others are newer than the run
     measured = ("precision",) if asked["precision"] == AUTO else ()  # when it started
     for key, before, now in unlike({key: stored[key] for key in known}, known):
-        newer = key in NEWER or (before is None and key.endswith(UNCAPPED))
+        newer = key in NEWER or (before is None and is_added(key, now))
         if key not in (*WITH_RESUME, "out", *measured) and not newer:
             raise UserError(
                 f"resume=auto: the run in {folder} has {key}={shown(before)}, this command {key}={shown(now)}: "
                 "choose another out=, or give the same command"
             )
     return continued(stored, asked)
+
+
+def is_added(key: str, value: Any) -> bool:
+    """Whether a network's key is newer than some runs, and has the value that such runs were played with."""
+    return any(key.endswith(end) and usual in (None, value) for end, usual in ADDED.items())
 
 
 def unlike(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -50,7 +50,7 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Tensor]) -> Seen:
-        """(N, C, H, W) uint8 batches, as many as there are -> what the network makes of them all.
+        """(N, C, H, W) batches as a data set stores them, as many as there are -> what the network makes of them all.
 
         On its device, or on the CPU where that knows no float64. Raises ValueError when there are none.
         """
@@ -61,7 +61,8 @@ class Extractor:
         return Seen(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)
 
     def seen(self, images: Tensor) -> Seen:
-        features, logits = self.module(images.to(self.device).float() / 127.5 - 1)
+        images = images.to(self.device)
+        features, logits = self.module(images if images.is_floating_point() else images.float() / 127.5 - 1)
         where = "cpu" if self.device.type == "mps" else self.device
         return Seen(features.float().to(where), None if logits is None else logits.float().to(where))
 

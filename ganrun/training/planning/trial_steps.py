@@ -11,6 +11,7 @@ from ganrun.common.errors import UserError
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import prepare
+from ganrun.systems.packing import pack_of
 from ganrun.systems.system import Batch
 from ganrun.training.planning import estimates
 from ganrun.training.planning.activations import most_of_a_step
@@ -46,16 +47,17 @@ def given(dataset: Dataset, count: int = 2) -> Batch:
 
 
 def saved(config: Config, dataset: Dataset, systems: Systems, share: int) -> int:
-    """Bytes that real turns keep for their backward passes, told from two and four images."""
+    """Bytes that real turns keep for their backward passes, told from two and four images, or packs of images."""
     system, bf16 = systems.copy(), config["precision"].startswith("bf16")
+    pack = pack_of(system)
 
     def most(images: int, step: int) -> int:
-        return estimates.saved(system, system.turns(step), given(dataset, images), bf16)
+        return estimates.saved(system, system.turns(step), given(dataset, pack * images), bf16)
 
     try:
         two = {step: most(2, step) for step in REHEARSED}
         largest = max(two, key=two.__getitem__)
-        return estimates.extrapolated(two[largest], most(4, largest), share)
+        return estimates.extrapolated(two[largest], most(4, largest), share // pack)
     except UserError:
         raise
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
