@@ -22,10 +22,14 @@ class Named(NamedTuple):
 
 
 class Modes(Protocol):
-    """`count` modes that are equally likely. `about`: how pictures are told apart, for a score's protocol."""
+    """`count` modes that are equally likely. `about`: how pictures are told apart, for a score's protocol.
+
+    singles: labelled pictures that a classifier must learn from to name the modes; None where none is needed.
+    """
 
     count: int
     about: dict[str, object]
+    singles: Dataset | None
 
     def name(self, pictures: Tensor, classifier_of: ClassifierOf) -> Named:
         """(N, C, H, W) as the data set stores them -> the mode of each."""
@@ -38,6 +42,8 @@ class Gaussians:
     centres: (K, D) in the units of the stored points; sigma, in the same units. 3 σ is PacGAN's radius (Lin et al.,
     2018, section 4.1).
     """
+
+    singles: Dataset | None = None
 
     def __init__(self, centres: Tensor, sigma: float, radius: float = 3.0) -> None:
         self.centres, self.sigma, self.radius, self.count = centres, sigma, radius, len(centres)
@@ -55,13 +61,15 @@ class Channels:
     """
 
     def __init__(self, singles: Dataset, channels: int) -> None:
-        self.singles, self.channels, self.count = singles, channels, singles.classes**channels
-        learnt = f"{type(singles).__name__} of {len(singles)} pictures"
+        self.singles: Dataset | None = singles
+        self.classes, self.channels, self.count = singles.classes, channels, singles.classes**channels
+        learnt = f"{len(singles)} pictures of {type(singles).__name__}"
         self.about: dict[str, object] = {"modes": self.count, "classifier_of": "each channel", "learnt_from": learnt}
 
     def name(self, pictures: Tensor, classifier_of: ClassifierOf) -> Named:
+        assert self.singles is not None
         classify = classifier_of(self.singles)
         mode = torch.zeros(len(pictures), dtype=torch.int64)
         for channel in pictures.split(1, dim=1):
-            mode = mode * self.singles.classes + classify(channel).cpu()
+            mode = mode * self.classes + classify(channel).cpu()
         return Named(mode, None)

@@ -18,7 +18,7 @@ from ganrun.common.untrusted import is_count, is_number, leaves, printable
 
 FORMAT = 1
 MAX_BYTES, NAME = 2**26, 200  # of a file; letters of a score's name
-WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts")
+WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts", "modes", "high_quality", "reverse_kl")
 
 
 @dataclass

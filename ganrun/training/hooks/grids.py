@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
+BEHIND = 2000  # real points behind a plot of samples, at least
 EARLY = (1, 50, 100, 200)  # a run changes most in its first minutes
 
 
@@ -45,7 +46,9 @@ class Grids(Hook):
         self.drawn = trainer.step
         batch = rendering.load_batch(trainer, 0)
         shown = images.stored(batch["image"][: self.count]) if "image" in batch else None
-        self.behind = shown if shown is not None and images.are_points(shown) else None
+        self.behind = None
+        if shown is not None and images.are_points(shown):
+            self.behind = shown = real_points(trainer, max(self.count, BEHIND))
         real = self.folder / "grids" / "real.png"
         if shown is not None and not real.exists():
             images.save_grid(
@@ -77,6 +80,12 @@ class Grids(Hook):
             return None
         thoughts = rendering.verdicts(trainer, rendering.render(trainer, self.examples), self.examples)
         return None if thoughts is None else [f"{thought:+.2f}" for thought in thoughts.tolist()]
+
+
+def real_points(trainer: Trainer, count: int) -> Tensor:
+    """(count, C, 1, 1) of the first batches."""
+    batches = range(-(-count // trainer.stream.batch_size))
+    return images.stored(torch.cat([rendering.load_batch(trainer, number)["image"] for number in batches])[:count])
 
 
 def side_by_side(panels: list[Tensor]) -> Tensor:

@@ -22,6 +22,7 @@ from ganrun.training.planning.passes import Passes, is_out_of_memory
 from ganrun.training.planning.systems import Systems
 
 BF16_GAIN = 1.15  # use bf16 only if it is at least so many times as fast: else its rounding is not worth it
+POINTS = "bf16 has two to three digits, and a point needs more"
 THREADS_GAIN = (
     1.3  # double the threads only if that is so many times as fast: on a busy machine they wait for each other
 )
@@ -199,7 +200,7 @@ def choose_precision(asked: str, passes: Passes, choice: Choice) -> str:
     """The precision of the run. `auto` is decided here. bf16 that was asked for is kept, and measured for a note."""
     if asked in ("fp32", "tf32"):
         return asked
-    refusal = bf16_units(passes.device)
+    refusal = bf16_units(passes.device) or (POINTS if passes.dataset.image_size == (1, 1) else None)
     if asked == AUTO and refusal:
         choice.add("precision", "fp32", refusal)
         return "fp32"
