@@ -130,6 +130,7 @@ REMEDIES = {
     "instance_noise": ["augmentation=instance_noise", "model.augmentation.turns=8"],
     "stddev": ["model.discriminator.minibatch=stddev"],
     "discrimination": ["model.discriminator.minibatch=discrimination"],
+    "pack": ["model.discriminator.pack=2"],
     "feature_matching": ["model.feature_matching=1"],
     "generator_steps": ["model.generator_steps=2"],
 }
@@ -144,6 +145,7 @@ def test_every_remedy_goes_with_every_kind_of_loss(remedy: str, loss: str, tiny,
 @pytest.mark.parametrize("model", ["acgan", "cgan"])
 def test_every_remedy_goes_with_labels(model: str, tiny, tmp_path: Path) -> None:
     remedies = ["augmentation=diffaugment", "model.feature_matching=1", "model.generator_steps=2"]
+    remedies += ["model.discriminator.network.pack=2"] if model == "cgan" else []  # AC-GAN names single images
     plays([f"model={model}", *remedies], tiny, tmp_path)
 
 
@@ -153,7 +155,7 @@ def test_the_whole_of_stylegan2_plays(loss: str, tiny, tmp_path: Path) -> None:
     plays(["model=stylegan2", "model.size=paper", "model.classes=0", f"loss={loss}"], tiny, tmp_path)
 
 
-@pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv"])
+@pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv", "pacgan_mlp"])
 def test_every_pair_of_networks_has_features_to_match(model: str, tiny, tmp_path: Path) -> None:
     plays([f"model={model}", "model.feature_matching=1"], tiny, tmp_path)
 

@@ -182,6 +182,7 @@ def duplicates(stores: Sequence[object], batch: Batch) -> Line:
     images = next((one for one in stores if isinstance(one, Tensor)), None)
     images = images[:HASHED] if images is not None else next(one for one in batch.values() if one.ndim == 4)
     weights = torch.randint(2**31, images[0].shape, generator=torch.Generator().manual_seed(0)).flatten()
+    images = images.contiguous().view(torch.int32) if images.dtype == torch.float32 else images  # points: their bits
     sums = torch.cat([(part.flatten(1).cpu().long() * weights).sum(1) for part in images.split(500)])
     share = 1 - len(sums.unique()) / len(sums)
     state = FAIL if share > 0.5 else WARN if share > 0.01 else OK

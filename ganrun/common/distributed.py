@@ -137,22 +137,27 @@ class World:
     def collected(self, parts: Iterator[Tensor], sizes: Sequence[int]) -> Iterator[Tensor]:
         """Gather parts: part i is made by rank i mod size. Rank 0 yields all parts in order, the others yield nothing.
 
-        `parts` yields this rank's own parts, (sizes[i], ...) uint8 on the CPU; only the first dimension may differ.
+        `parts` yields this rank's own parts, (sizes[i], ...) uint8 or float32 on the CPU; only the first dimension may
+        differ.
         """
         if self.size == 1:
             yield from parts
             return
-        shape = torch.zeros(8, dtype=torch.int64)  # how many dimensions, then they
+        shape = torch.zeros(
+            9, dtype=torch.int64
+        )  # how many dimensions, then they; last: whether the numbers are float32
         for number, size in enumerate(sizes):
             mine = next(parts) if number % self.size == self.rank else None
             if number == 0:  # a rank may be without a part of its own
                 if mine is not None:
                     shape[: mine.ndim + 1] = torch.tensor([mine.ndim, *mine.shape])
+                    shape[-1] = mine.is_floating_point()
                 dist.broadcast(shape, 0)
             if not self.first and mine is not None:
                 dist.send(mine.contiguous(), 0)
             elif self.first and mine is None:
-                mine = torch.empty(size, *shape[2 : int(shape[0]) + 1].tolist(), dtype=torch.uint8)
+                kind = torch.float32 if shape[-1] else torch.uint8
+                mine = torch.empty(size, *shape[2 : int(shape[0]) + 1].tolist(), dtype=kind)
                 dist.recv(mine, number % self.size)
             if self.first and mine is not None:
                 yield mine

@@ -14,9 +14,22 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from ganrun.common.atomic import make_folder, write_bytes
+from ganrun.common.errors import UserError
 
 CAPTION = 12  # pixels of height
+PLOT, DOT = 512, 3  # pixels of a scatter plot's side, and of a dot's
+BEHIND, FRONT, FRAME = (255.0, 205.0, 140.0), (20.0, 40.0, 120.0), (160.0, 160.0, 160.0)  # colours
 SMALLEST_CELL = 64  # pixels: smaller pictures are enlarged by a whole factor so that people can see them
+
+
+def are_points(images: Tensor) -> bool:
+    """Whether these are points, not pictures: a single pixel, whose channels are coordinates, and no whole bytes."""
+    return images.shape[2:] == (1, 1)
+
+
+def stored(images: Tensor) -> Tensor:
+    """(N, C, H, W) float in [-1, 1] -> as a data set stores them, on the CPU: uint8, and float32 for points."""
+    return images.detach().float().cpu() if are_points(images) else to_uint8(images)
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -24,17 +37,45 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255).to("cpu", torch.uint8)
 
 
-def grid(images: Tensor, columns: int, captions: Sequence[str] | None = None) -> Tensor:
+def grid(images: Tensor, columns: int, captions: Sequence[str] | None = None, behind: Tensor | None = None) -> Tensor:
     """(N, C, H, W) uint8 -> (C, rows, columns) uint8: one picture, small images enlarged by a whole factor.
 
-    A caption is written under each image, where captions are given.
+    A caption is written under each image, where captions are given. Points (N, C, 1, 1) float make one scatter plot,
+    without captions, over those `behind` them, which pictures do not have.
     """
+    if are_points(images):
+        return scatter(images, behind)
     scale = max(1, SMALLEST_CELL // max(images.shape[2:]))
     large = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     if captions is not None:
         strips = torch.stack([_caption(text, large.shape[3]) for text in captions])
         large = torch.cat([large, strips.expand(-1, large.shape[1], -1, -1)], dim=2)
     return make_grid(large, nrow=columns, padding=2)
+
+
+def scatter(points: Tensor, behind: Tensor | None = None) -> Tensor:
+    """(N, C, 1, 1) points in [-1, 1] -> (3, S, S) uint8: the first two coordinates, x to the right and y upwards.
+
+    The darker a dot, the more points it stands for. Points outside the square are drawn on its edge. `behind`: other
+    points, in a light colour behind them, such as real ones.
+    """
+    picture = torch.full((3, PLOT, PLOT), 255.0)
+    for shown, colour in ((behind, BEHIND), (points, FRONT)):
+        if shown is not None:
+            counts = F.max_pool2d(dots(shown)[None], DOT, stride=1, padding=DOT // 2)[0]
+            ink = (counts > 0) * (0.5 + 0.5 * (counts.log1p() / counts.max().clamp_min(1).log1p()))
+            picture = picture + ink * (torch.tensor(colour)[:, None, None] - picture)
+    edge = torch.tensor(FRAME)[:, None]
+    picture[:, 0], picture[:, -1], picture[:, :, 0], picture[:, :, -1] = edge, edge, edge, edge
+    return picture.round().to(torch.uint8)
+
+
+def dots(points: Tensor) -> Tensor:
+    """(N, C, 1, 1) points -> (1, S, S) how many lie in each cell of the square; points of one coordinate on a line."""
+    flat = points.flatten(1).float().cpu()
+    x, y = flat[:, 0], flat[:, 1] if flat.shape[1] > 1 else torch.zeros(len(flat))
+    cells = [((1 + side) / 2 * (PLOT - 1)).round().nan_to_num(0).clamp(0, PLOT - 1).long() for side in (x, -y)]
+    return torch.bincount(cells[1] * PLOT + cells[0], minlength=PLOT * PLOT).float().view(1, PLOT, PLOT)
 
 
 def _caption(text: str, width: int) -> Tensor:
@@ -79,14 +120,17 @@ def save_grid(
     text: Mapping[str, object] | None = None,
     captions: Sequence[str] | None = None,
     inside: Path | None = None,
+    behind: Tensor | None = None,
 ) -> Tensor:
     """(N, C, H, W) uint8 -> a grid PNG at `path`; returns the grid, (C, rows, columns) uint8.
 
-    Its header tells how many columns and rows it has, so that cells can be cut out again. With `inside`, a run's
+    Its header tells how many columns and rows it has, so that cells can be cut out again; a scatter plot of points is
+    one cell. With `inside`, a run's
     folder, those between it and `path` are made; it is not: a folder that was removed does not come back as a half.
     """
-    picture = grid(images, columns, captions)
-    text = {**(text or {}), "columns": min(columns, len(images)), "rows": -(-len(images) // columns)}
+    picture = grid(images, columns, captions, behind)
+    across, cells = (1, 1) if are_points(images) else (min(columns, len(images)), len(images))
+    text = {**(text or {}), "columns": across, "rows": -(-cells // across)}
     if inside is None:
         make_folder(path.parent, parents=False)
     write_bytes(path, png_bytes(picture, text), inside)
@@ -94,7 +138,9 @@ def save_grid(
 
 
 def save_each(images: Tensor, folder: Path, text: Mapping[str, object] | None = None, first: int = 0) -> None:
-    """(N, C, H, W) uint8 -> folder/000000.png, 000001.png, ..., counted from `first`."""
+    """(N, C, H, W) uint8 -> folder/000000.png, 000001.png, ..., counted from `first`. Raises UserError for points."""
+    if are_points(images):
+        raise UserError("points are no pictures: out=x.png plots them, out=x.npz has their numbers")
     for number, image in enumerate(torch.unbind(images), first):
         save_png(image, folder / f"{number:06d}.png", text, folder)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from ganrun.data.listing import find_facts
 from ganrun.data.sources import IN_FULL
 from ganrun.data.storage import free_memory
 from ganrun.data.streamed import Streamed, picked
+
+if TYPE_CHECKING:
+    from ganrun.data.modes import Modes
 
 Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
 
@@ -42,7 +45,8 @@ class Dataset:
     """uint8 images (N, C, H, W), in memory or streamed, int64 labels (N,) or None, and the names of the classes.
 
     A subclass fills these in its constructor and calls `super().__init__`. Whatever is decoded stays uint8:
-    flips and the way to [-1, 1] happen later, on whole batches. `classes`, when given, is what the config promised
+    flips and the way to [-1, 1] happen later, on whole batches. What was never a picture, such as points of a plane, is
+    float32 and in [-1, 1] already. `classes`, when given, is what the config promised
     to the networks: ValueError when the data disagree.
 
     `${infer:channels}` in its yaml calls `infer` before any picture is decoded. Its parameters are the keys of the yaml
@@ -53,6 +57,7 @@ class Dataset:
     infer: ClassVar[Callable[..., Mapping[str, Any]]] = staticmethod(find_facts)
 
     sided = False  # whether a mirror image would be none of them, as of digits and letters
+    modes: Modes | None = None  # the parts that it is known to be made of
 
     def __init__(
         self,
@@ -66,8 +71,8 @@ class Dataset:
         resident: bool | str = "auto",
         minutes: float | None = None,
     ) -> None:
-        if images.dtype != torch.uint8 or images.ndim != 4:
-            raise TypeError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+        if images.dtype not in (torch.uint8, torch.float32) or images.ndim != 4:
+            raise TypeError(f"images must be uint8 or float32 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
         found = 0 if labels is None else len(class_names)
         if classes is not None and classes != found:
             raise ValueError(f"dataset.classes={classes}, but the images have {found} classes; leave the key out")

@@ -18,7 +18,8 @@ from ganrun.common.untrusted import is_count, is_number, leaves, printable
 
 FORMAT = 1
 MAX_BYTES, NAME = 2**26, 200  # limits for a file that somebody else may have made: its bytes, letters of a score's name
-WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts")  # computed from pixels: their names do not contain a network
+# computed from pixels: their names do not contain a network
+WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts", "modes", "high_quality", "reverse_kl")
 
 
 @dataclass

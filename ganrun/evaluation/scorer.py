@@ -20,8 +20,10 @@ from ganrun.common.types import Config
 from ganrun.config.build import build
 from ganrun.data.cache_folder import user_cache
 from ganrun.data.dataset import Dataset
+from ganrun.evaluation.features.coordinates import Coordinates
 from ganrun.evaluation.features.extractor import BATCH, Extractor, Features, Seen, data_fingerprint
 from ganrun.evaluation.metrics.manifolds import K_DENSITY, K
+from ganrun.evaluation.mode_names import ModeNamer
 from ganrun.evaluation.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 
 LARGEST_CACHED = 2**29  # bytes; larger feature tensors are computed again instead of filling the user's disk
@@ -44,7 +46,10 @@ class Scorer:
         self.cache = cache_folder(config.get("cache"))
         features = config["features"]
         features = features if isinstance(features, Features) else build(features, Features, "features")
-        self.network: Extractor = features.open(reals if train is None else train, self.cache / "features", device)
+        learnt = reals if train is None else train
+        features = Coordinates() if learnt.image_size == (1, 1) else features
+        self.network: Extractor = features.open(learnt, self.cache / "features", device)
+        self.namer = None if learnt.modes is None else ModeNamer(learnt.modes, self.cache / "features", device)
         self.reals = picked(reals, config.get("n_real"), config["seed"])
         self.fingerprint = data_fingerprint(self.reals)
         self.real = self.sample(self.reals, self.fingerprint)
@@ -129,7 +134,10 @@ class Scorer:
         kid = {**self.config["kid"], "size": min(self.config["kid"]["size"], len(self.reals), count)}
         learning = {"classifier": "ConvClassifier", **self.config["tstr"]}
         neighbours = {"k": K}, {"k": K_DENSITY}
+        counted = self.namer is not None and {"modes", "all"} & {*(self.config["scores"] or ["modes"])}
+        modes = self.namer.protocol if counted and self.namer is not None else {}
         return {
+            "modes": modes, "high_quality": modes, "reverse_kl": modes,
             "kid": kid, "is": {"splits": self.config["splits"]}, "tstr": learning, "trts": learning,
             "precision": neighbours[0], "recall": neighbours[0], "density": neighbours[1], "coverage": neighbours[1],
         }  # fmt: skip
@@ -142,7 +150,7 @@ class Scorer:
         train = self.learnt if self.train is not None else None
         return Pair(
             real or self.real, fake or nothing, self.network, self.reals.class_names if self.reals.classes else [],
-            self.config, train,
+            self.config, train, namer=self.namer,
         )  # fmt: skip
 
     def learnt(self) -> Sample:

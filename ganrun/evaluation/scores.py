@@ -21,8 +21,10 @@ from ganrun.evaluation.metrics.frechet import Gaussian, frechet, gaussian
 from ganrun.evaluation.metrics.inception_score import inception_score
 from ganrun.evaluation.metrics.kernel import kid
 from ganrun.evaluation.metrics.manifolds import manifolds, reach
+from ganrun.evaluation.metrics.modes import modes_covered
 from ganrun.evaluation.metrics.path_length import without_extremes
 from ganrun.evaluation.metrics.shares import shares, total_variation
+from ganrun.evaluation.mode_names import ModeNamer
 
 Values = dict[str, float]
 
@@ -64,6 +66,7 @@ class Pair:
 
     settings: the configuration, as in conf/eval.yaml. train: returns the pictures that the generator learnt from.
     lengths: returns (M,) perceptual path lengths; None where the generator or the feature network has none.
+    namer: names the modes of pictures, where those of the data are known.
     """
 
     real: Sample
@@ -73,6 +76,7 @@ class Pair:
     settings: Config
     train: Callable[[], Sample] | None = None
     lengths: Callable[[], Tensor] | None = None
+    namer: ModeNamer | None = None
 
     def has(self) -> set[str]:
         """The keys of `NEEDS` that this pair fulfils."""
@@ -83,6 +87,7 @@ class Pair:
             "fake labels": self.fake.labels is not None and self.real.labels is not None,
             "training pictures": self.train is not None,
             "latents": self.lengths is not None,
+            "modes": self.namer is not None,
         }
         return {name for name, there in found.items() if there}
 
@@ -101,6 +106,7 @@ NEEDS = {  # in error messages: what the user has to supply
     "labels": "labelled real pictures",
     "fake labels": "labels of the real and of the fake pictures: a conditional run, class folders, or labels in an npz",
     "training pictures": "training pictures that are not among the real pictures to compare with: ckpt=RUN split=test",
+    "modes": "data whose modes are known: dataset=ring, dataset=grid or dataset=stacked_mnist",
     "latents": "a run that draws from noise, and a network that sees small changes: ckpt=RUN features=default",
 }
 
@@ -196,6 +202,13 @@ def trts(pair: Pair) -> Values:
     return {"trts": learnt_and_tested(pair, pair.train() if pair.train else pair.real, pair.fake)}
 
 
+def modes(pair: Pair) -> Values:
+    assert pair.namer is not None
+    assert pair.fake.data is not None
+    mode, good = pair.namer(pair.fake.data.take(torch.arange(len(pair.fake.data)))["image"])
+    return modes_covered(mode, good, pair.namer.modes.count)
+
+
 class Score(NamedTuple):
     """compute: its function. needs: keys of `NEEDS`. usual: it is computed when `scores=` names none.
 
@@ -214,6 +227,7 @@ SCORES = {
     "kid": Score(kernel_distance, usual=True),
     "is": Score(inception, ("logits",), usual=True),
     "prdc": Score(prdc, usual=True),
+    "modes": Score(modes, ("modes",), usual=True, pixels=True),
     "shares": Score(class_shares, ("classes", "labels"), usual=True),
     "label_accuracy": Score(label_accuracy, ("classes", "fake labels"), usual=True),
     "class_fid": Score(class_fid, ("classes", "labels")),

@@ -22,8 +22,8 @@ class Scored(NamedTuple):
     discriminate: Discriminate
     real: Tensor  # (N, C, H, W)
     fake: Tensor  # (N, C, H, W), detached from the generator
-    real_logits: Tensor  # (N,) float32
-    fake_logits: Tensor  # (N,) float32
+    real_logits: Tensor  # (N,) float32, or (N / m,) of packs of m images
+    fake_logits: Tensor  # (N,) float32, or (N / m,) of packs of m images
 
     @property
     def score(self) -> Discriminate:
@@ -100,7 +100,9 @@ def autocasting(images: Tensor) -> bool:
 
 
 def gradients(discriminate: Discriminate, images: Tensor, logits: Tensor | None = None, keep: bool = False) -> Tensor:
-    """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32; it can be differentiated again.
+    """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32; (N / m, m·C·H·W) of each pack of m images.
+
+    The result can be differentiated again.
 
     logits: the discriminator's output for the images; their forward pass is reused. None: a new forward pass.
     Under autocast, the discriminator runs again in float32, because ∇D in bfloat16 has an error of about 1 %.
@@ -111,9 +113,22 @@ def gradients(discriminate: Discriminate, images: Tensor, logits: Tensor | None 
         if logits is None or exact:
             images = images.detach().float().requires_grad_()
             logits = discriminate(images)
+        judged = count_judged(images, logits)
         # when the discriminator returns a map of logits, D(x) of an image is the mean of its map
-        (gradient,) = torch.autograd.grad(logits.mean() * len(images), images, create_graph=True)
-    return gradient.flatten(1).float()
+        (gradient,) = torch.autograd.grad(logits.mean() * judged, images, create_graph=True)
+    return gradient.reshape(judged, -1).float()
+
+
+def count_judged(images: Tensor, logits: Tensor) -> int:
+    """The number of logits, or of maps of logits: one for each image, or one for each pack of images."""
+    return len(logits) if logits.ndim and len(images) % len(logits) == 0 else len(images)
+
+
+def uniform(scored: Scored) -> Tensor:
+    """(N, 1, 1, 1) ~ U[0, 1], one for each image. The images of a pack share one, because the pack is the sample."""
+    judged = count_judged(scored.real, scored.real_logits)
+    drawn = torch.rand(judged, 1, 1, 1, device=scored.real.device)
+    return drawn.repeat_interleave(len(scored.real) // judged, 0)
 
 
 class GradientPenalty(Penalty):
@@ -124,7 +139,7 @@ class GradientPenalty(Penalty):
         self.center = center
 
     def measure(self, scored: Scored) -> Tensor:
-        epsilon = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
+        epsilon = uniform(scored)
         x = epsilon * scored.real + (1 - epsilon) * scored.fake
         return (gradients(scored.discriminate, x, keep=self.autocast).norm(dim=1) - self.center).square().mean()
 
@@ -139,7 +154,7 @@ class Dragan(Penalty):
         super().__init__(weight, every)
 
     def measure(self, scored: Scored) -> Tensor:
-        alpha = torch.rand(len(scored.real), 1, 1, 1, device=scored.real.device)  # one for each image
+        alpha = uniform(scored)
         delta = 0.5 * scored.real.std() * torch.rand_like(scored.real)
         x = scored.real + alpha * delta
         return (gradients(scored.discriminate, x, keep=self.autocast).norm(dim=1) - 1).square().mean()

@@ -10,6 +10,7 @@ from ganrun.common.bounds import Setting
 from ganrun.networks.init import init_normal_
 from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.norms import find_norm
+from ganrun.networks.packing import checked_pack, packed
 from ganrun.networks.sizes import Grid, Size, as_size, require
 
 
@@ -82,6 +83,7 @@ class DCGANDiscriminator(nn.Module):
     More than one of `heads` are further outputs of the same features: a logit for each class.
     `minibatch` names one of `ganrun.networks.minibatch.MINIBATCH`, a layer before the last that compares the images of
     a batch; a penalty then measures each image's gradient among its batch, as is customary for R1.
+    `pack` images are judged together (`ganrun.networks.packing`).
     """
 
     couples_images = False
@@ -95,12 +97,15 @@ class DCGANDiscriminator(nn.Module):
         heads: Setting = 1,
         minibatch: str = "none",
         max_channels: int | None = None,
+        pack: Setting = 1,
     ) -> None:
         super().__init__()
+        self.pack = checked_pack(pack)
+        self.couples_images = pack > 1
         grid, halvings = start_grid(image_size)
         normalise = find_norm(norm)
         widths = widths_of(halvings, base_channels, max_channels)
-        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [nn.Conv2d(pack * channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for inputs, outputs in pairwise(widths):
             layers += [
                 nn.Conv2d(inputs, outputs, 4, 2, 1, bias=normalise.bias),
@@ -113,10 +118,10 @@ class DCGANDiscriminator(nn.Module):
         normalise.bound_(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images -> (N,) logits, or (N, heads)."""
-        logits = self.layers(images).flatten(1)
+        """(N, C, H, W) images -> (N / pack,) logits, or (N / pack, heads)."""
+        logits = self.layers(packed(images, self.pack)).flatten(1)
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
     def features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images -> (N, ...) what the last layer makes the logit of."""
-        return self.layers[:-1](images)
+        """(N, C, H, W) images -> (N / pack, ...) what the last layer makes the logit of."""
+        return self.layers[:-1](packed(images, self.pack))

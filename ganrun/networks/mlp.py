@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ganrun.common.bounds import Setting, Share
 from ganrun.networks.init import init_glorot_
+from ganrun.networks.packing import checked_pack, packed
 from ganrun.networks.sizes import Size, as_size
 
 
@@ -46,7 +47,10 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Dense layers of shrinking width; `bias` is that of all but the last layer."""
+    """Dense layers of shrinking width; `bias` is that of all but the last layer.
+
+    `pack` images are judged together (`ganrun.networks.packing`).
+    """
 
     couples_images = False
 
@@ -57,19 +61,22 @@ class MLPDiscriminator(nn.Module):
         widths: Sequence[Setting] = (512, 256),
         leak: Share = 0.2,
         bias: bool = True,
+        pack: Setting = 1,
     ) -> None:
         super().__init__()
+        self.pack = checked_pack(pack)
+        self.couples_images = pack > 1
         height, width = as_size(image_size)
-        sizes = [channels * height * width, *widths]
+        sizes = [pack * channels * height * width, *widths]
         self.layers = nn.Sequential(nn.Flatten(), *dense(sizes, leak, bias), nn.Linear(sizes[-1], 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images -> (N,) logits."""
-        return self.layers(images).flatten()
+        """(N, C, H, W) images -> (N / pack,) logits."""
+        return self.layers(packed(images, self.pack)).flatten()
 
     def features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images -> (N, ...) what the last layer makes the logit of."""
-        return self.layers[:-1](images)
+        """(N, C, H, W) images -> (N / pack, ...) what the last layer makes the logit of."""
+        return self.layers[:-1](packed(images, self.pack))
 
 
 class DeepMLPDiscriminator(MLPDiscriminator):
@@ -84,6 +91,7 @@ class DeepMLPDiscriminator(MLPDiscriminator):
         image_size: Size,
         widths: Sequence[Setting] = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2),
         leak: Share = 0.3,
+        pack: Setting = 1,
     ) -> None:
-        super().__init__(channels, image_size, widths, leak, bias=False)
+        super().__init__(channels, image_size, widths, leak, bias=False, pack=pack)
         init_glorot_(self)

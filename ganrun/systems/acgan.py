@@ -13,6 +13,7 @@ from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.gan import GAN, Fakes, GANOptions
+from ganrun.systems.packing import pack_of
 from ganrun.systems.system import Batch
 
 
@@ -24,6 +25,7 @@ class ACGAN(GAN):
     class_weight: 1 in the paper. With 1, the generator drew one picture for each class of MNIST; 0.1 keeps variety.
     fake_class_weight: the weight of the cross-entropy of fakes in the discriminator's objective, 1 in the paper. It is
     0 here, because the discriminator may otherwise recognise the class of a fake by artefacts instead of its shape.
+    Raises ValueError for a discriminator that judges packs of images.
     """
 
     def __init__(
@@ -38,6 +40,11 @@ class ACGAN(GAN):
         **options: Unpack[GANOptions],
     ) -> None:
         super().__init__(generator, discriminator, latent, loss, classes=classes, **options)
+        if (pack := pack_of(discriminator)) > 1:
+            raise ValueError(
+                f"discriminator.pack={pack}, but AC-GAN names the class of each image: use model.discriminator.pack=1, "
+                "or model=cgan model.discriminator.network.pack=..."
+            )
         self.class_weight, self.fake_class_weight = class_weight, fake_class_weight
 
     # The turns below use `step` as GAN's turns do, so GAN's graph keys are right for them. Without this line,

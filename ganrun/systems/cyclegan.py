@@ -15,6 +15,7 @@ from ganrun.common.bounds import At, Setting, Weight
 from ganrun.losses.loss import AdversarialLoss, joint_key
 from ganrun.losses.objective import Objective, side_by_side
 from ganrun.systems.gan import once, refuse_batchnorm
+from ganrun.systems.packing import logit_of_each
 from ganrun.systems.pool import ImagePool
 from ganrun.systems.system import ALWAYS, Batch, Turn
 from ganrun.systems.translation import PictureToPicture, take
@@ -119,7 +120,7 @@ class CycleGAN(PictureToPicture):
         return [examples["a"], self.render(examples), examples["b"], self.generators["ba"](examples["b"])]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
-        return self.discriminators["b"](images).view(len(images), -1).mean(1)
+        return logit_of_each(self.discriminators["b"], images)
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
         """direction: "ab" (the default, also for None) or "ba". Raises ValueError for any other."""

@@ -37,7 +37,9 @@ def draw(
 def render(
     system: System, inputs: Mapping[str, Tensor], batch_size: int, world: World | None = None
 ) -> Iterator[Tensor]:
-    """{name: (N, ...)} inputs -> (batch, C, H, W) uint8 pictures on the CPU, batch by batch, in order.
+    """{name: (N, ...)} inputs -> (batch, C, H, W) pictures as a data set stores them (`images.stored`), batch by batch.
+
+    They are on the CPU and in order.
 
     The batches are distributed over the ranks of `world`; they are the same as with a single process. Rank 0 receives
     all batches, and every other rank receives none: it calls `help_to_draw`.
@@ -74,7 +76,7 @@ def render_batches(
         if not isinstance(drawn, Tensor) or drawn.ndim != 4 or len(drawn) != count or 0 in drawn.shape:
             what = list(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
             raise UserError(f"ckpt: its model makes {what} of {count} inputs, not as many pictures (N, C, H, W)")
-        yield images.to_uint8(drawn)
+        yield images.stored(drawn)
 
 
 def device_of(system: System) -> torch.device:

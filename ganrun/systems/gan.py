@@ -15,6 +15,7 @@ from ganrun.losses.discriminate import Discriminate, OnePass
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.coupling import couples_images
+from ganrun.systems.packing import logit_of_each
 from ganrun.systems.system import ALWAYS, Batch, System, Turn
 from ganrun.systems.truncation import truncated_latents
 
@@ -188,7 +189,7 @@ class GAN(System):
         return self.draw(whole_rows)
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
-        return self.judge(examples)(images).view(len(images), -1).mean(1)
+        return logit_of_each(self.discriminator, images, examples, self.judge)
 
     def render(self, examples: Batch) -> Tensor:
         labels = (examples["label"],) if self.classes else ()

@@ -14,6 +14,7 @@ from ganrun.losses.discriminate import Discriminate, OnePass
 from ganrun.losses.loss import AdversarialLoss, joint_key
 from ganrun.losses.objective import Objective, side_by_side
 from ganrun.systems.gan import GAN, Fakes, SharedOptions
+from ganrun.systems.packing import logit_of_each
 from ganrun.systems.system import Batch, Turn
 
 
@@ -102,7 +103,7 @@ class GMAN(GAN):
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
         """(N, C, H, W) -> (N,) the mean of the logits of all discriminators."""
-        of_each = [discriminator(images).view(len(images), -1).mean(1) for _, discriminator, _ in self.panel()]
+        of_each = [logit_of_each(discriminator, images) for _, discriminator, _ in self.panel()]
         return torch.stack(of_each).mean(0)
 
 

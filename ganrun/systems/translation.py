@@ -14,6 +14,7 @@ from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.gan import Fakes, never_moving, once, refuse_batchnorm
+from ganrun.systems.packing import logit_of_each
 from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 
@@ -120,7 +121,7 @@ class Translation(PictureToPicture):
         return [enlarged(examples["source"], examples["target"]), self.render(examples), examples["target"]]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
-        return self.discriminator_for(examples)(images).view(len(images), -1).mean(1)
+        return logit_of_each(self.discriminator, images, examples, self.discriminator_for)
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
         if direction is not None:

@@ -12,6 +12,7 @@ from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.gan import refuse_batchnorm
+from ganrun.systems.packing import logit_of_each
 from ganrun.systems.system import ALWAYS, Batch, Turn
 from ganrun.systems.vae import VAE, half_square, sampled
 
@@ -100,4 +101,4 @@ class VAEGAN(VAE):
         return found[0]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
-        return self.discriminator(images).view(len(images), -1).mean(1)
+        return logit_of_each(self.discriminator, images)

@@ -47,7 +47,8 @@ from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
-UNCAPPED = ".max_channels"  # a key of networks; runs that were saved before it existed continue without it
+# A network's keys that are newer than some runs, and the value with which such runs were trained; None: any value.
+ADDED = {".max_channels": None, ".pack": 1}
 STOP = {"policy": "stop", "limit": 0}  # for runs that were saved before `non_finite` existed
 
 
@@ -306,13 +307,18 @@ def continued_if_same(stored: Config, asked: Config, folder: Path) -> Config:
     known = {key: value for key, value in asked.items() if key in stored}
     measured = ("precision",) if asked["precision"] == AUTO else ()  # it was measured when the run started
     for key, before, now in differences({key: stored[key] for key in known}, known):
-        newer = key in NEWER or (before is None and key.endswith(UNCAPPED))
+        newer = key in NEWER or (before is None and is_added(key, now))
         if key not in (*WITH_RESUME, "out", *measured) and not newer:
             raise UserError(
                 f"resume=auto: the run in {folder} has {key}={as_text(before)}, but this command has "
                 f"{key}={as_text(now)}: choose another out=, or give the command of that run"
             )
     return continued(stored, asked)
+
+
+def is_added(key: str, value: Any) -> bool:
+    """Whether a network's key is newer than some runs, and has the value with which such runs were trained."""
+    return any(key.endswith(end) and usual in (None, value) for end, usual in ADDED.items())
 
 
 def differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -14,6 +14,7 @@ from ganrun.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganrun.networks.deconv import DeconvGenerator
 from ganrun.networks.mlp import DeepMLPDiscriminator, MLPDiscriminator, MLPGenerator
 from ganrun.networks.norms import NORMS
+from ganrun.networks.pacgan import MaxoutDiscriminator
 from ganrun.networks.resnet_gan import ResNetDiscriminator, ResNetGenerator
 from ganrun.networks.small_conv import SmallConvDiscriminator, SmallConvGenerator
 
@@ -30,6 +31,7 @@ GENERATORS = {
 }
 DISCRIMINATORS = {
     "mlp": (partial(MLPDiscriminator, widths=[8]), ANY),
+    "maxout": (partial(MaxoutDiscriminator, widths=[8], pieces=2), ANY),
     "deep_mlp": (partial(DeepMLPDiscriminator, widths=[32, 16, 8, 4, 2]), ANY),
     "dcgan": (partial(DCGANDiscriminator, base_channels=2), GENERATORS["dcgan"][1]),
     "course": (partial(CourseDiscriminator, base_channels=2), GENERATORS["course"][1]),
@@ -43,13 +45,14 @@ SIZED_GENERATORS = [
 SIZED_DISCRIMINATORS = [
     pytest.param(net, size, id=f"{n}-{size}") for n, (net, sizes) in DISCRIMINATORS.items() for size in sizes
 ]
+PLAIN_NAMES = ("mlp", "deep_mlp", "maxout")  # that have no norm
 NORMED = [
     pytest.param(partial(net, norm=norm), id=f"{name}-{norm}")
     for name, (net, _) in DISCRIMINATORS.items()
-    if "mlp" not in name
+    if name not in PLAIN_NAMES
     for norm in NORMS
 ]
-PLAIN = [pytest.param(net, id=name) for name, (net, _) in DISCRIMINATORS.items() if "mlp" in name]
+PLAIN = [pytest.param(DISCRIMINATORS[name][0], id=name) for name in PLAIN_NAMES]
 GENERATOR = [pytest.param(net, id=name) for name, (net, _) in GENERATORS.items()]
 
 

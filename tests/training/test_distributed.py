@@ -228,6 +228,11 @@ def test_a_batch_has_to_go_into_equal_parts(tiny, as_rank_1_of_2) -> None:
     assert launch.size() == 2
     with pytest.raises(UserError, match="batch_size=10 is not divisible by 2 ranks × accumulate=2: choose a multiple"):
         plan.plan(tiny("model=mlp", "batch_size=10", "accumulate=2"))
+    packed = (
+        r"model\.discriminator\.pack=3 must divide batch_size=8 in each of 2 ranks × accumulate=2: try batch_size=12$"
+    )
+    with pytest.raises(UserError, match=packed):
+        plan.plan(tiny("model=mlp", "batch_size=8", "accumulate=2", "model.discriminator.pack=3"))
 
 
 # -- torchrun -------------------------------------------------------------------------------------------------------

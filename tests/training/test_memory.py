@@ -226,6 +226,8 @@ def test_the_ways_out_begin_with_what_takes_most(tiny) -> None:
     assert memory.overrides_for_less_memory(config, larger=False)[0] == "model.generator.base_channels=2"
     assert list(memory.smaller_batch({"batch_size": 6, "accumulate": 3})) == ["batch_size=3", "accumulate=6"]
     assert list(memory.smaller_batch({"batch_size": 1})) == []
+    packed = {"batch_size": 12, "model": {"discriminator": {"pack": 4}}}
+    assert list(memory.smaller_batch(packed)) == ["batch_size=4"]
 
 
 def test_a_warning_without_a_way_out_does_not_end_in_try(tiny, monkeypatch: pytest.MonkeyPatch) -> None:

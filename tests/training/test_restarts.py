@@ -106,11 +106,11 @@ def test_what_cannot_be_written_whole_leaves_the_old_file_alone(tmp_path: Path) 
     assert (old.read_bytes(), [path.name for path in tmp_path.iterdir()]) == (b"old", ["x.zip"])
 
 
-def test_a_run_of_before_the_cap_on_channels_goes_on_without_one(tiny, tmp_path: Path) -> None:
+def test_a_run_of_before_the_cap_on_channels_and_packs_goes_on_without_them(tiny, tmp_path: Path) -> None:
     def older(node):
         if not isinstance(node, dict):
             return node
-        return {key: older(value) for key, value in node.items() if key != "max_channels"}
+        return {key: older(value) for key, value in node.items() if key not in ("max_channels", "pack")}
 
     now = tiny("model=dcgan", "steps=4", "hooks=quiet", "dataset.limit=16")
     assert now["model"]["generator"]["max_channels"] == 512
@@ -121,6 +121,9 @@ def test_a_run_of_before_the_cap_on_channels_goes_on_without_one(tiny, tmp_path:
     agreed = runs.continued_if_same({**stored, "steps": 4}, now, tmp_path / "run")
     assert "max_channels" not in agreed["model"]["generator"]
     assert runs.train(agreed, tmp_path / "run", state=state).step == 4
+    now["model"]["discriminator"]["pack"] = 2
+    with pytest.raises(UserError, match=r"has model\.discriminator\.pack=null, this command"):
+        runs.agreed(stored, now, tmp_path)
     now["model"]["generator"]["base_channels"] = 8
     with pytest.raises(UserError, match=r"has model\.generator\.base_channels=4, but this command has"):
         runs.continued_if_same(stored, now, tmp_path)

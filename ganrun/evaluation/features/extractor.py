@@ -54,7 +54,7 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Tensor]) -> Seen:
-        """Any number of (n, C, H, W) uint8 batches -> the features and logits of all their pictures.
+        """Any number of (n, C, H, W) batches, as a data set stores them -> features and logits of all pictures.
 
         The result is on the network's device, or on the CPU when that device has no float64 (MPS).
         Raises ValueError when there are no pictures.
@@ -66,8 +66,9 @@ class Extractor:
         return Seen(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)
 
     def seen(self, images: Tensor) -> Seen:
-        """(n, C, H, W) uint8 -> their features and logits, in one forward pass."""
-        features, logits = self.module(images.to(self.device).float() / 127.5 - 1)
+        """(n, C, H, W) uint8, or floats in [-1, 1] -> their features and logits, in one forward pass."""
+        images = images.to(self.device)
+        features, logits = self.module(images if images.is_floating_point() else images.float() / 127.5 - 1)
         where = "cpu" if self.device.type == "mps" else self.device
         return Seen(features.float().to(where), None if logits is None else logits.float().to(where))
 

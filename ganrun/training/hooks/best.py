@@ -15,8 +15,11 @@ from ganrun.common.untrusted import is_count, is_number
 
 log = logging.getLogger("ganrun")
 
-LOWER = ("fid", "kid", "shares_tv", "ppl", "copied")
-HIGHER = ("is", "precision", "recall", "density", "coverage", "label_accuracy", "tstr", "trts", "authentic")
+LOWER = ("fid", "kid", "shares_tv", "ppl", "copied", "reverse_kl")
+HIGHER = (
+    "is", "precision", "recall", "density", "coverage", "label_accuracy", "tstr", "trts", "authentic", "modes",
+    "high_quality",
+)  # fmt: skip
 AUTO = "auto"
 MAX_RECORD = 2**16  # bytes of best.json
 

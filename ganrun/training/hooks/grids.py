@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
+BEHIND = 2000  # real points behind a plot of samples, at least
 EARLY = (1, 50, 100, 200)  # a run changes most in its first minutes
 
 
@@ -24,7 +25,8 @@ class Grids(Hook):
     """Writes grids/step_000050.png at steps 1, 50, 100, 200, every `every` steps and at the end; grids/real.png once.
 
     A grid has `count` pictures. If the system translates pictures, a cell shows input and output side by side.
-    `verdicts` True: the logit of the discriminator stands under each cell.
+    `verdicts` True: the logit of the discriminator stands under each cell. Points of a plane are drawn as one scatter
+    plot, over real points, without verdicts.
     """
 
     stage = Stage.DRAW
@@ -36,17 +38,23 @@ class Grids(Hook):
         super().__init__(folder, config)
         self.every, self.count, self.verdicts = every, count, verdicts
 
+    def remarks(self) -> list[str]:
+        points = self.verdicts and self.config["dataset"].get("image_size") in (1, [1, 1])
+        return ["grids.verdicts=true has no effect: points are drawn in one plot, without captions"] if points else []
+
     def on_start(self, trainer: Trainer) -> None:
         self.examples = rendering.examples(trainer, self.count)
         self.drawn = trainer.step
+        batch = rendering.load_batch(trainer, 0)
+        shown = images.stored(batch["image"][: self.count]) if "image" in batch else None
+        self.behind = None
+        if shown is not None and images.are_points(shown):
+            self.behind = shown = real_points(trainer, max(self.count, BEHIND))
         real = self.folder / "grids" / "real.png"
-        if not real.exists():
-            batch = rendering.load_batch(trainer, 0)
-            if "image" in batch:
-                shown = images.to_uint8(batch["image"][: self.count])
-                images.save_grid(
-                    shown, real, images.columns_for(len(shown)), {"seed": trainer.settings.seed}, inside=self.folder
-                )
+        if shown is not None and not real.exists():
+            images.save_grid(
+                shown, real, images.columns_for(len(shown)), {"seed": trainer.settings.seed}, inside=self.folder
+            )
 
     def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if trainer.step in EARLY or trainer.step % self.every == 0 or trainer.done:
@@ -62,17 +70,23 @@ class Grids(Hook):
         columns = images.columns_for(-(-len(panels[0]) // len(panels)), self.examples.get("label"))
         path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
         about = {"step": trainer.step, "images": trainer.images, "seed": trainer.settings.seed}
-        pictures = images.to_uint8(side_by_side(panels))
+        pictures = images.stored(side_by_side(panels))
         captions = self.captions(trainer)
         self.drawn = trainer.step
-        return images.save_grid(pictures, path, columns, about, captions, self.folder)
+        return images.save_grid(pictures, path, columns, about, captions, self.folder, self.behind)
 
     def captions(self, trainer: Trainer) -> list[str] | None:
         """The logit of the discriminator for each picture. None if `verdicts` is False or there is no discriminator."""
-        if not self.verdicts:
+        if not self.verdicts or self.behind is not None:
             return None
         logits = rendering.verdicts(trainer, rendering.render(trainer, self.examples), self.examples)
         return None if logits is None else [f"{logit:+.2f}" for logit in logits.tolist()]
+
+
+def real_points(trainer: Trainer, count: int) -> Tensor:
+    """(count, C, 1, 1) of the first batches."""
+    batches = range(-(-count // trainer.stream.batch_size))
+    return images.stored(torch.cat([rendering.load_batch(trainer, number)["image"] for number in batches])[:count])
 
 
 def side_by_side(panels: list[Tensor]) -> Tensor:

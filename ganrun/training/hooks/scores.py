@@ -134,7 +134,7 @@ class Scores(Hook):
         for start in range(0, self.n, self.batch_size):
             part = {name: tensor[start : start + self.batch_size] for name, tensor in self.inputs.items()}
             inputs = {name: tensor.to(trainer.device) for name, tensor in part.items()}
-            yield images.to_uint8(trainer.system.render(inputs).float())
+            yield images.stored(trainer.system.render(inputs))
 
     def result(self, step: int, seen: int, found: dict[str, float]) -> Result:
         assert self.scorer is not None

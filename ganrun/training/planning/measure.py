@@ -23,6 +23,7 @@ from ganrun.training.planning.passes import Passes, is_out_of_memory
 from ganrun.training.planning.systems import Systems
 
 BF16_GAIN = 1.15  # bf16 must be at least so many times as fast as float32: a smaller gain is not worth its rounding
+POINTS = "bf16 has two to three digits, and a point needs more"
 # Twice the threads must be at least so many times as fast: on a busy machine threads wait for each other.
 THREADS_GAIN = 1.3
 WHOLE_STEP = 1.25  # time of a step / time of its turns: there are also optimizers, averages, hooks and checkpoints
@@ -215,7 +216,7 @@ def choose_precision(asked: str, passes: Passes, choice: Choice) -> str:
     """
     if asked in ("fp32", "tf32"):
         return asked
-    refusal = bf16_units(passes.device)
+    refusal = bf16_units(passes.device) or (POINTS if passes.dataset.image_size == (1, 1) else None)
     if asked == AUTO and refusal:
         choice.add("precision", "fp32", refusal)
         return "fp32"

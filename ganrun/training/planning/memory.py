@@ -19,6 +19,7 @@ from ganrun.common.precision import bf16_units
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset, free_on
 from ganrun.data.storage import free_memory
+from ganrun.training.planning.equal_parts import parts_of, smallest_share
 
 UNKNOWN = 800 * 2**20  # bytes of torch and its libraries, if the system does not say
 # Memory that a step needs besides its tensors, measured on a CPU with benchmarks/memory.py
@@ -148,7 +149,7 @@ def overrides_for_less_memory(config: Config, larger: bool, bf16: bool = True) -
 def smaller_batch(config: Config) -> Iterator[str]:
     """Half the batch size, and gradient accumulation over twice as many parts of the same batch."""
     size, parts = config["batch_size"], config.get("accumulate", 1)
-    least = parts * torchrun.size()
+    least = parts_of(config) * smallest_share(config)
     if half := size // 2 // least * least:
         yield f"batch_size={half}"
     if size % (2 * least) == 0:

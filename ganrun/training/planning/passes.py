@@ -14,6 +14,7 @@ from torch import Tensor
 from ganrun.common.precision import set_precision
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import prepare
+from ganrun.systems.packing import pack_of
 from ganrun.systems.system import System
 from ganrun.training.planning.late_step import ALL_PLAYERS
 
@@ -34,7 +35,8 @@ class Passes:
 
     def __init__(self, system: System, dataset: Dataset, batch_size: int) -> None:
         self.system = system.to(memory_format=torch.channels_last).train()
-        self.dataset, self.batch_size, self.bf16 = dataset, batch_size, False
+        self.pack = pack_of(system)
+        self.dataset, self.batch_size, self.bf16 = dataset, max(batch_size, self.pack), False
         self.device = next(system.parameters()).device
         self.batch: dict[str, Tensor] = {}
         self.images = 0
@@ -71,6 +73,8 @@ class Passes:
         return min(self.batch_size, max(2, int(self.images * LONG_PASS / self.seconds())))
 
     def take(self, count: int) -> None:
+        """The first images of the data; as many more as make whole packs."""
+        count = -(-count // self.pack) * self.pack
         raw = self.dataset.take(torch.arange(count) % len(self.dataset))
         self.batch, self.images = self.dataset.transform(prepare(raw, self.device)), count
 

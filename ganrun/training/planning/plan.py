@@ -27,6 +27,7 @@ from ganrun.training.hooks.hook import Hook
 from ganrun.training.length import Length, length_of
 from ganrun.training.optimizers import build_optimizers
 from ganrun.training.planning import estimates, memory
+from ganrun.training.planning.equal_parts import require_equal_parts, require_whole_packs
 from ganrun.training.planning.followers import followers, of_schedules, require_end
 from ganrun.training.planning.measure import Choice
 from ganrun.training.planning.memory import Memory
@@ -111,13 +112,10 @@ def plan(
     dataset = load_dataset(config, trust, pixels)
     set_threads(config["threads"], math.prod(dataset.image_size))
     require_batch(config, dataset)
-    if config["batch_size"] % (parts := torchrun.size() * config.get("accumulate", 1)):
-        raise UserError(
-            f"batch_size={config['batch_size']} is not divisible by {_divisor(config)}: choose a multiple of {parts}, "
-            f"such as batch_size={-(-config['batch_size'] // parts) * parts}"
-        )
+    require_equal_parts(config)
     systems = systems or Systems(config, trust)
     system = systems.on_meta
+    require_whole_packs(config, system)
     with torch.device("meta"):
         optimizers, schedules = build_optimizers(config, system, trust)
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
@@ -150,12 +148,6 @@ def require_short_list(nbytes: int) -> None:
             f"model: its checkpoints would list {nbytes / MAX_PICKLE:.1f} times as many tensors as a checkpoint may "
             "have: choose networks with fewer layers"
         )
-
-
-def _divisor(config: Config) -> str:
-    """The words for the number that must divide a batch: the ranks, the parts of gradient accumulation, or both."""
-    ranks, parts = torchrun.size(), f"accumulate={config.get('accumulate', 1)}"
-    return parts if ranks == 1 else f"{ranks} ranks × {parts}"
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:

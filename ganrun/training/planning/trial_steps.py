@@ -11,6 +11,7 @@ from ganrun.common.errors import UserError
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import prepare
+from ganrun.systems.packing import pack_of
 from ganrun.systems.system import Batch
 from ganrun.training.planning import estimates
 from ganrun.training.planning.activations import peak_of_a_step
@@ -59,17 +60,19 @@ def first_items(dataset: Dataset, count: int = 2) -> Batch:
 def bytes_of_real_turns(config: Config, dataset: Dataset, systems: Systems, share: int) -> int:
     """Bytes that autograd saves for the backward passes of a step on `share` images.
 
-    They are extrapolated from turns on two and on four images. Raises UserError if the parts do not fit each other.
+    They are extrapolated from turns on two and on four images, or packs of images. Raises UserError if the parts do
+    not fit each other.
     """
     system, bf16 = systems.copy(), config["precision"].startswith("bf16")
+    pack = pack_of(system)
 
     def saved(images: int, step: int) -> int:
-        return estimates.saved_bytes(system, system.turns(step), first_items(dataset, images), bf16)
+        return estimates.saved_bytes(system, system.turns(step), first_items(dataset, pack * images), bf16)
 
     try:
         two = {step: saved(2, step) for step in TRIAL_STEPS}
         largest = max(two, key=two.__getitem__)
-        return estimates.extrapolate(two[largest], saved(4, largest), share)
+        return estimates.extrapolate(two[largest], saved(4, largest), share // pack)
     except UserError:
         raise
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
