@@ -122,8 +122,8 @@ def test_a_run_of_before_the_cap_on_channels_and_packs_goes_on_without_them(tiny
     assert "max_channels" not in agreed["model"]["generator"]
     assert runs.train(agreed, tmp_path / "run", state=state).step == 4
     now["model"]["discriminator"]["pack"] = 2
-    with pytest.raises(UserError, match=r"has model\.discriminator\.pack=null, this command"):
-        runs.agreed(stored, now, tmp_path)
+    with pytest.raises(UserError, match=r"has model\.discriminator\.pack=null, but this command"):
+        runs.continued_if_same(stored, now, tmp_path)
     now["model"]["generator"]["base_channels"] = 8
     with pytest.raises(UserError, match=r"has model\.generator\.base_channels=4, but this command has"):
         runs.continued_if_same(stored, now, tmp_path)
