@@ -57,24 +57,47 @@ SCORE = {
 DATA = {
     "ganrun/data/stripes.py": '''"""Stripes: pictures of vertical bars."""
 
+from pathlib import Path
+from typing import Unpack
+
 import torch
 
 from ganrun.common.bounds import Count
 from ganrun.data.dataset import Dataset
+from ganrun.data.storage import Storage, StorageOptions
 
 
 class Stripes(Dataset):
-    """`count` pictures of 16x16."""
+    """`count` pictures of 16x16. The folder `root_bars` has one file for each channel."""
 
-    def __init__(self, count: Count = 64, image_size: int = 16, channels: int = 1, classes: int = 0) -> None:
+    @staticmethod
+    def infer(root_bars: str | None = None) -> dict[str, int]:
+        return {"channels": len(list(Path(root_bars).iterdir())) if root_bars else 1}
+
+    def __init__(
+        self,
+        root_bars: str | None = None,
+        count: Count = 64,
+        image_size: int = 16,
+        channels: int = 1,
+        classes: int = 0,
+        **options: Unpack[StorageOptions],
+    ) -> None:
+        storage = Storage(**options)
         bars = ((torch.arange(16) // (1 + torch.arange(count)[:, None] % 4)) % 2 * 255).to(torch.uint8)
-        super().__init__(bars[:, None, None, :].expand(count, 1, 16, 16).contiguous())
+        images = bars[:, None, None, :].expand(count, channels, 16, 16).contiguous()
+        super().__init__(images, resident=storage.resident)
 ''',
     "conf/dataset/stripes.yaml": """# pictures of vertical bars
+defaults:
+  - _self_
+  - shared/storage@_here_
+
 _target_: ganrun.data.stripes.Stripes
+root_bars: null  # a folder
 count: 64  # how many
 image_size: 16
-channels: 1
+channels: ${infer:channels}
 classes: 0
 """,
 }
@@ -114,6 +137,20 @@ def test_a_command_takes_four_files(copy: Path) -> None:
     assert ganrun(copy, "count", "ckpt=run", "times=2").endswith(" numbers\n")
     assert "times: 1                           # counted so often" in ganrun(copy, "count", "--help")
     assert "ganrun count" in ganrun(copy, "--help")
+
+
+def test_a_data_set_with_facts_and_storage_of_its_own_takes_two_files(copy: Path) -> None:
+    assert add(copy, DATA) <= 2
+    for folder in ("three", "moved"):
+        (copy / folder).mkdir()
+        for name in "abc":
+            (copy / folder / name).touch()
+    line = [*TINY, "dataset=stripes", "dataset.root_bars=three", "dataset.resident=false", "out=run"]
+    shown = ganrun(copy, "train", *line, "--cfg", "job", "--resolve")
+    assert "  channels: 3\n" in shown
+    ganrun(copy, "train", *line)
+    ganrun(copy, "train", "resume=run", "steps=2", "dataset.root_bars=moved")
+    assert "dataset.cache=auto" in ganrun(copy, "train", "dataset=stripes", "--help")
 
 
 def test_a_score_takes_one_file(copy: Path) -> None:
