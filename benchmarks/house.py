@@ -30,6 +30,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LINE = ["train", "model=dcgan", "dataset=digits", "steps=1"]
+RESUMED = ["train", "resume=run", "steps=2"]
 PINNED = ["precision=fp32", "threads=1", "device=cpu"]  # nothing is measured at the start to choose them
 IMPORTS = ["-c", "import torch, torchvision"]
 ROUNDS = 5
@@ -245,18 +246,28 @@ def environment(tree: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def played(tree: Path, *words: str) -> list[tuple[str, str]]:
-    """(composition | meta | real, who asked for it) for each of what LINE composes and builds, in order."""
+Events = list[tuple[str, str]]
+
+
+def played(tree: Path, *words: str) -> tuple[Events, Events]:
+    """(composition | meta | real, who asked for it) for each of what LINE composes and builds, in order.
+
+    The same of RESUMED, which goes on with the run of LINE.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        notes = Path(folder) / "notes"
-        call = [sys.executable, "-c", COUNTER, str(tree), str(notes), *LINE, f"out={folder}/run", *words]
-        done = subprocess.run(call, cwd=folder, env=environment(tree), capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(LINE)} ended with {done.returncode}: {done.stderr[-2000:]}")
-        return [(kind, who) for kind, who in map(json.loads, notes.read_text(encoding="utf-8").splitlines())]
+        return noted(tree, folder, [*LINE, "out=run", *words]), noted(tree, folder, RESUMED)
 
 
-def builds(events: list[tuple[str, str]]) -> str:
+def noted(tree: Path, folder: str, line: list[str]) -> Events:
+    notes = Path(folder) / f"notes of {line[1]}"
+    call = [sys.executable, "-c", COUNTER, str(tree), str(notes), *line]
+    done = subprocess.run(call, cwd=folder, env=environment(tree), capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(line)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return [(kind, who) for kind, who in map(json.loads, notes.read_text(encoding="utf-8").splitlines())]
+
+
+def builds(events: Events) -> str:
     meta, real = (sum(kind == wanted for kind, _ in events) for wanted in ("meta", "real"))
     return f"{meta + real} ({meta} on meta, {real} real)"
 
@@ -266,7 +277,7 @@ def table_of(tree: Path, who: bool) -> dict[str, str]:
     package = tree / "ganrun"
     files, graph = sorted(package.rglob("*.py")), arrows(tree)
     up, round_trips, sideways = upwards(graph), circles(graph), between_commands(tree)
-    free, pinned = played(tree), played(tree, *PINNED)
+    (free, resumed), (pinned, _) = played(tree), played(tree, *PINNED)
     lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in files]
     rows = {
         "entries in ganrun/": str(len([path for path in package.iterdir() if path.name != "__pycache__"])),
@@ -281,6 +292,7 @@ def table_of(tree: Path, who: bool) -> dict[str, str]:
         f"compositions of `ganrun {' '.join(LINE)}`": str(sum(kind == "composition" for kind, _ in free)),
         "system builds of that line": builds(free),
         f"system builds with {' '.join(PINNED[:2])}": builds(pinned),
+        f"system builds of `ganrun {' '.join(RESUMED)}`": builds(resumed),
     }
     for title, found in (("upward", up or []), ("circle", map(" <-> ".join, round_trips)), ("commands", sideways)):
         for line in found:

@@ -39,6 +39,7 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure.Passes, "fastest", lambda self, candidates, apply: dict.fromkeys(candidates, 1.0))
     monkeypatch.setattr(measure.Passes, "whole_step", lambda self: 1e-3)
     monkeypatch.setattr(measure, "KNOWN", {})
+    monkeypatch.setattr(measure, "JOBS", {})
 
 
 @pytest.fixture
@@ -67,6 +68,8 @@ def shrink(node: Any) -> Any:
         node = {key: shrink(value) for key, value in node.items()}
         if "base_channels" in node:
             node["base_channels"] = 4
+        if "style_size" in node:
+            node["style_size"] = 8
         if "widths" in node:
             node["widths"] = [min(width, 16) for width in node["widths"]]
         if "blocks" in node:

@@ -1,1 +1,1 @@
-"""Differentiable changes of images that a discriminator sees."""
+"""Differentiable augmentations of the images that the discriminator gets."""

@@ -9,9 +9,11 @@ from ganrun.common.bounds import Weight
 
 
 class Colour(Augmentation):
-    """x + U(±brightness); then the distance to the pixel's grey times U(1 ± saturation); to the mean, U(1 ± contrast).
+    """Random brightness, saturation and contrast, in this order; each image has its own random numbers.
 
-    A grey image has no saturation to change. Raises ValueError for a negative strength.
+    brightness: x + U(±brightness). saturation: the difference between a pixel and its grey value (the mean over the
+    channels) is multiplied by U(1 ± saturation). contrast: the difference between a pixel and the mean of the image is
+    multiplied by U(1 ± contrast). Saturation does not change a grey image. Raises ValueError for a negative strength.
     """
 
     def __init__(self, brightness: Weight = 0.5, saturation: Weight = 1.0, contrast: Weight = 0.5) -> None:

@@ -1,4 +1,4 @@
-"""Cutout: a rectangle of each image set to 0 (DeVries and Taylor, 2017; Zhao et al., 2020)."""
+"""Cutout: a random rectangle of each image is set to 0 (DeVries and Taylor, 2017; Zhao et al., 2020)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from ganrun.common.bounds import Share
 
 
 class Cutout(Augmentation):
-    """Sides of `fraction` of the image's, centred anywhere in it. Raises ValueError when it is not in [0, 1]."""
+    """Sets a rectangle to 0 whose centre is anywhere in the image.
+
+    fraction: the sides of the rectangle, as a share of the sides of the image.
+    Raises ValueError when `fraction` is not in [0, 1].
+    """
 
     def __init__(self, fraction: Share = 0.5) -> None:
         super().__init__()
@@ -28,7 +32,10 @@ class Cutout(Augmentation):
         return images * ~hole[:, None]
 
     def cut(self, places: Tensor, side: int, images: Tensor) -> Tensor:
-        """(H, 1) or (1, W) places -> (N, H, 1) or (N, 1, W) which of them the hole covers."""
+        """(H, 1) rows or (1, W) columns -> (N, H, 1) or (N, 1, W) bool: whether the rectangle covers them.
+
+        side: H or W, in pixels.
+        """
         size = int(side * self.fraction + 0.5)
         first = torch.randint(side + 1 - size % 2, (len(images), 1, 1), device=images.device) - size // 2
         return (places >= first) & (places < first + size)

@@ -1,4 +1,4 @@
-"""DiffAugment: random transforms of reals and fakes that gradients flow through (Zhao et al., 2020)."""
+"""DiffAugment: differentiable random transforms of reals and fakes (Zhao et al., 2020)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ganrun.augmentations.augmentation import Augmentation
 
 
 class DiffAugment(Augmentation):
-    """One transform after another: D(T(x)) and D(T(G(z))) in both players' turns (equations 4 and 5).
+    """D(T(x)) and D(T(G(z))) in the turns of both players (equations 4 and 5); T applies the `policies` in order.
 
-    On reals alone the transforms would leak into the samples.
+    If only the reals were transformed, the generator would learn to draw transformed images.
     """
 
     def __init__(self, policies: Mapping[str, Augmentation]) -> None:

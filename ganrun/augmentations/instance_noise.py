@@ -1,4 +1,4 @@
-"""Instance noise: the discriminator sees every picture through noise that may fade (Sønderby et al., 2017)."""
+"""Instance noise: Gaussian noise, which may fade, on all images of the discriminator (Sønderby et al., 2017)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ganrun.common.bounds import Natural, Weight
 
 
 class InstanceNoise(Augmentation):
-    """x + N(0, sigma²), on the scale of images in [-1, 1].
+    """x + N(0, sigma²), for images x in [-1, 1].
 
-    `turns` of the discriminator bring sigma down to 0 in a straight line; at 0 it stays as it is. How many were taken
-    is saved. Raises ValueError when either is negative.
+    turns: sigma falls linearly to 0 over this number of discriminator turns; with turns=0 sigma is constant.
+    Checkpoints contain the number of turns so far. Raises ValueError when `sigma` or `turns` is negative.
     """
 
     taken: Tensor  # () turns of the discriminator so far

@@ -1,4 +1,4 @@
-"""Looking pixels up by place: what torch's grid_sample does, but with a gradient that has one itself."""
+"""Reads pixels at given coordinates. Unlike torch's grid_sample, the result can be differentiated twice."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from torch import Tensor
 
 
 def places(images: Tensor) -> tuple[Tensor, Tensor]:
-    """(H, 1) rows and (1, W) columns of every pixel."""
+    """The coordinates of every pixel: (H, 1) rows and (1, W) columns, int64."""
     height, width = images.shape[2:]
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     return rows[:, None], columns[None]
 
 
 def look_up(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(N, C, H, W) images, (N, H, W) integer places -> (N, C, H, W) the pixels there, 0 outside of the image."""
+    """(N, C, H, W) images, (N, h, w) integer coordinates -> (N, C, h, w) the pixels there, 0 outside of the image."""
     height, width = images.shape[2:]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     index = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
     found = images.flatten(2).gather(2, index.flatten(1)[:, None].expand(-1, images.shape[1], -1))
-    return found.view(images.shape) * inside[:, None]
+    return found.view(*images.shape[:2], *rows.shape[1:]) * inside[:, None]
 
 
 def interpolate(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(N, C, H, W) images, (N, H, W) places between pixels -> (N, C, H, W), bilinear, 0 outside of the image."""
+    """(N, C, H, W) images, (N, h, w) float coordinates -> (N, C, h, w), bilinear, 0 outside of the image."""
     top, left = rows.floor(), columns.floor()
     down, right = (rows - top)[:, None], (columns - left)[:, None]
     top, left = top.long(), left.long()

@@ -1,4 +1,4 @@
-"""Translation: each image moved by whole pixels, 0 where nothing was (Zhao et al., 2020)."""
+"""Translation: each image is moved by whole pixels. Pixels from outside of the image are 0 (Zhao et al., 2020)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from ganrun.common.bounds import Share
 
 
 class Translation(Augmentation):
-    """Up to `fraction` of the sides, either way. Raises ValueError when it is not in [0, 1]."""
+    """Moves each image at random, vertically and horizontally.
+
+    fraction: the largest shift in either direction, as a share of the image's side.
+    Raises ValueError when `fraction` is not in [0, 1].
+    """
 
     def __init__(self, fraction: Share = 0.125) -> None:
         super().__init__()
@@ -29,6 +33,6 @@ class Translation(Augmentation):
         return look_up(images, *torch.broadcast_tensors(ys, xs))
 
     def shifts(self, side: int, images: Tensor) -> Tensor:
-        """(N, 1, 1) whole pixels."""
+        """(N, 1, 1) int64: a random shift in pixels for each image. side: the image's height or width in pixels."""
         most = int(side * self.fraction + 0.5)
         return torch.randint(-most, most + 1, (len(images), 1, 1), device=images.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ganrun.common.errors import CheckpointError
+from ganrun.common.errors import CheckpointError, UserError
 from ganrun.common.regular_files import kind
 
 
@@ -30,6 +30,14 @@ def find(reference: str | os.PathLike[str], runs: str | os.PathLike[str] = "outp
     if found := newest(path):
         return found[0]
     raise CheckpointError(f"{path} holds no checkpoints/last.pt: it is not the folder of a run that has saved")
+
+
+def find_checkpoint(reference: str, key: str) -> Path:
+    """Where the checkpoint is that a key such as `resume=` or `ckpt=` names. Raises UserError that names the key."""
+    try:
+        return find(reference)
+    except CheckpointError as error:
+        raise UserError(f"{key}={error}") from None
 
 
 def newest(run: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganrun.checkpoints import checkpoint, memory_limit
-from ganrun.checkpoints.find import find, newest
+from ganrun.checkpoints.find import find_checkpoint, newest
 from ganrun.checkpoints.stored_facts import check_facts, check_resumable
 from ganrun.common import torchrun
 from ganrun.common.errors import CheckpointError, DamagedError, UserError
@@ -19,17 +19,11 @@ from ganrun.config.moved import with_current_names
 from ganrun.config.schema import check_stored
 
 
-def find_checkpoint(reference: str, key: str) -> Path:
-    try:
-        return find(reference)
-    except CheckpointError as error:
-        raise UserError(f"{key}={error}") from None
-
-
 def load_checkpoint(reference: str, key: str) -> Config:
     """A checkpoint's state with its config; where a run's newest is damaged, of the one before it, and a line says so.
 
-    Its weights are those of its config, wherever that is used and names only ganrun's own. Raises UserError that names
+    Its weights are those of its config where that names only ganrun's own. That is not so for `init_from`, which uses
+    no config, and for `resume`: who builds its system calls `memory_limit.require_fit`. Raises UserError that names
     the key.
     """
     path = find_checkpoint(reference, key)
@@ -48,7 +42,7 @@ def load_checkpoint(reference: str, key: str) -> Config:
 
 
 def check_run(state: Config, path: Path, key: str) -> None:
-    """Raises UserError unless a state is that of a run, and its weights are those of its config.
+    """Raises UserError unless a state is that of a run, and but for `resume` its weights are those of its config.
 
     Its config gets today's names of classes that have moved since.
     """
@@ -66,7 +60,8 @@ def check_run(state: Config, path: Path, key: str) -> None:
             check_resumable(state)
     except ValueError as error:
         raise UserError(f"{key}={path}: {error}") from None
-    if names_only(state["config"].get("model"), FROM_A_FILE):  # others wait for the `trust` of whoever builds them
+    ours = names_only(state["config"].get("model"), FROM_A_FILE)
+    if key != "resume" and ours:  # others wait for the `trust` of whoever builds them
         memory_limit.require_fit(state, FROM_A_FILE, key)
 
 

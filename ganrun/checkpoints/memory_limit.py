@@ -1,4 +1,4 @@
-"""budget: a checkpoint gets the memory that its own tensors account for, and nothing beyond it is built."""
+"""Limits memory while a model is built from an untrusted checkpoint."""
 
 from __future__ import annotations
 
@@ -20,38 +20,54 @@ from ganrun.config.build import build
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.system import System
 
-SLACK = 4  # tied weights, and what a constructor makes and throws away; our own networks need 1.0
-SPARE = 2**20  # elements, for the smallest networks
-CALLS, MODULES = 100, 40  # for each tensor; our own networks need 9 and 2
-MESSAGE = "asks for more than its weights account for"
+# A model may make SLACK times the elements of its checkpoint: a constructor may make tensors and throw them away, and
+# tied weights are counted more than once. ganrun's own networks need 1.0.
+SLACK = 4
+SPARE = 2**20  # elements that every model may make besides, for the smallest networks
+CALLS, MODULES = 100, 40  # of torch's functions, and modules, for each stored tensor; ganrun's networks need 9 and 2
+MESSAGE = "describes a model that is far larger than the weights in the file"
 
 
-def require_fit(state: Mapping[str, Any], trust: Sequence[str], key: str = "ckpt") -> None:
-    """Build the model without memory and compare its weights with the file's. Raises UserError where they differ."""
-    system, stored = state["config"].get("model"), state["system"]
-    with torch.random.fork_rng(devices=[]), torch.device("meta"), within([*stored.values()], key):
-        system = build(system, System, "model", trust, loss=AdversarialLoss())  # nobody plays: any loss will do
+def require_fit(state: Mapping[str, Any], trust: Sequence[str], key: str = "ckpt") -> System:
+    """Build the model of a checkpoint on the meta device, and compare the shapes with those of the stored weights.
+
+    `state` is the content of the checkpoint, `key` the override that names its file. Returns the system, on the meta
+    device. It has the loss of the file's config only for `key="resume"`. Raises UserError if a name or a shape differs,
+    or if the config describes a model that is far larger than the stored weights.
+    """
+    config, stored = state["config"], state["system"]
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), limit_size([*stored.values()], key):
+        # where no step runs, any loss fits
+        loss = build(config.get("loss"), AdversarialLoss, "loss", trust) if key == "resume" else AdversarialLoss()
+        system = build(config.get("model"), System, "model", trust, loss=loss)
     _compare(without_losses(system, system.state_dict()), without_losses(system, stored), key)
     _compare(system.ema_module().state_dict(), state["average"], key)
+    return system
 
 
 def without_losses(system: System, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a state, what does not belong to a loss: those are not built from a file that is only drawn from."""
+    """A state dict without the tensors of losses. To draw pictures from a checkpoint, its loss is not built."""
     losses = tuple(f"{name}." for name, part in system.named_modules() if isinstance(part, AdversarialLoss))
     return {name: tensor for name, tensor in tensors.items() if not str(name).startswith(losses)}
 
 
 def _compare(wanted: Mapping[str, Any], stored: Mapping[str, Any], key: str) -> None:
     for name in (*wanted, *stored):
-        ours, theirs = (getattr(side.get(name), "shape", None) for side in (wanted, stored))
-        if ours != theirs:
-            sizes = " and ".join("nothing" if shape is None else str(list(shape)) for shape in (ours, theirs))
-            raise UserError(f"{key}: its weights do not fit its own config: {name!r:.80} would be and is {sizes}")
+        shapes = [getattr(tensors.get(name), "shape", None) for tensors in (wanted, stored)]
+        if shapes[0] != shapes[1]:
+            expected, found = ("nothing" if shape is None else str(list(shape)) for shape in shapes)
+            raise UserError(
+                f"{key}: its weights do not fit its own config: the config makes {expected} of {name!r:.80}, "
+                f"the file has {found}"
+            )
 
 
 @contextmanager
-def within(tensors: Sequence[Any], key: str) -> Iterator[None]:
-    """Raises UserError as soon as what is built has outgrown these tensors, be it in number or in size."""
+def limit_size(tensors: Sequence[Any], key: str) -> Iterator[None]:
+    """Within this block, raises UserError as soon as the modules that are built are too many or too large.
+
+    The limits follow from the number and the sizes of `tensors`, those of the checkpoint.
+    """
     elements = SPARE + SLACK * sum(tensor.numel() for tensor in tensors if isinstance(tensor, Tensor))
     budget = {"modules": 1000 + MODULES * len(tensors), "elements": elements}
 
@@ -78,7 +94,10 @@ def within(tensors: Sequence[Any], key: str) -> Iterator[None]:
 
 
 class _Counted(TorchFunctionMode):
-    """Every call of torch is counted and its result measured: copies and temporaries are registered nowhere."""
+    """Counts every call of a torch function and measures its result.
+
+    The hooks of modules see registered tensors only, not copies and temporary tensors.
+    """
 
     def __init__(self, calls: int, elements: int, key: str) -> None:
         super().__init__()

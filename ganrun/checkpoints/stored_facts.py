@@ -88,10 +88,10 @@ def is_mean(entry: Any) -> bool:
     return isinstance(total, Tensor) and total.ndim == 0 and total.is_floating_point()
 
 
-def check_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+def check_optimizer(optimizer: Optimizer, saved: Mapping[str, Any], moves_beta2: bool = False) -> None:
     """Raises ValueError where what was saved is not the state of this optimizer, which has not stepped yet.
 
-    torch accepts any state and fails only steps later.
+    torch accepts any state and fails only steps later. `moves_beta2`: a schedule moves the second of its betas.
     """
     ours, theirs = optimizer.state_dict()["param_groups"][0], saved["param_groups"][0]
     weights = optimizer.param_groups[0]["params"]
@@ -101,15 +101,24 @@ def check_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         raise ValueError("its optimizer's lr is no number")
     if theirs.get("fused") and theirs.get("foreach"):
         raise ValueError("its optimizer is fused and foreach at once")
+    moving = (*MOVING, "betas") if moves_beta2 and _differ_in_beta2(ours.get("betas"), theirs.get("betas")) else MOVING
     for name, value in ours.items():
         if name in SWITCHES:
             if not isinstance(theirs.get(name), (bool, type(None))):
                 raise ValueError(f"its optimizer's {name} is neither true nor false")
-        elif name not in MOVING and name in theirs and as_list(theirs[name]) != as_list(value):
+        elif name not in moving and name in theirs and as_list(theirs[name]) != as_list(value):
             raise ValueError(f"its optimizer has {name}={theirs[name]!s:.80}, its config {value!s:.80}")
     fresh = {shape: expected_state(optimizer, shape) for shape in {weight.shape for weight in weights}}
     for number, kept in saved["state"].items():
         check_moments(kept, fresh[weights[number].shape], weights[number].shape)
+
+
+def _differ_in_beta2(ours: Any, theirs: Any) -> bool:
+    """Whether both are pairs of betas with one first number, and the second number of theirs is one that Adam takes."""
+    pairs = [as_list(betas) for betas in (ours, theirs)]
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair)) for pair in pairs):
+        return False
+    return pairs[0][0] == pairs[1][0] and 0 <= pairs[1][1] < 1
 
 
 def as_list(value: Any) -> Any:

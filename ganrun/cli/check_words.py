@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig
 
 from ganrun.cli.composition import compose, without_hydra
-from ganrun.cli.grammar import name_of, parse_overrides, values_of
+from ganrun.cli.grammar import name_of, values_of
 from ganrun.cli.spelling import is_path
 from ganrun.cli.ways_out import instead, no_such_choice, not_a_group
 from ganrun.common.bounds import shown
@@ -48,9 +48,7 @@ def _first_composition(request: Request, choices: list[Override], groups: Mappin
     usual = all(o.type == OverrideType.CHANGE and not o.is_sweep_override() for o in choices)
     hydras = [o for o in request.parsed() if o.is_hydra_override() or name_of(o).startswith("hydra")]
     if usual and not hydras and not request.multirun:
-        rest = [word for word in request.overrides if name_of(parse_overrides([word])[0]) not in groups]
-        picked = [word for word in request.overrides if word not in rest]
-        request.overrides, request.taken = [*picked, *rest], len(picked)
+        request.picked = frozenset(str(o.input_line) for o in choices)
         request.composed = composed
     return without_hydra(composed.config)
 

@@ -40,11 +40,15 @@ def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
     return OmegaConf.create(clean_node(source, settings, [conf_folder()]), parent=_parent_)
 
 
+SIZES = ("size_for", "by_size", "unet_levels", "latents_for_each_map")  # they follow the image size, and model.size
+
+
 def register_resolvers() -> None:
-    for name in ("found", "found_pair", "found_domains", "damage_scale", "gamma", "times", "plus"):
+    for name in ("found", "found_pair", "found_domains", "damage_scale", "gamma", "times", "plus", *SIZES):
         OmegaConf.register_new_resolver(name, getattr(resolvers, name), replace=True)
     OmegaConf.register_new_resolver("infer", infer, replace=True)
     OmegaConf.register_new_resolver("dataset_page", _dataset_page, replace=True)
+    OmegaConf.register_new_resolver("run_name", resolvers.run_name, replace=True)
     OmegaConf.register_new_resolver("run_folder", resolvers.run_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("sweep_folder", resolvers.sweep_folder, replace=True, use_cache=True)
 

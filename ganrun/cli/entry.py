@@ -47,6 +47,8 @@ def _heed_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under `nohup`, or in a script's background
             signal.signal(number, _interrupt)
+    if hasattr(signal, "SIGUSR1") and sys.argv[1:2] == ["train"]:  # from here to the end of this process
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it asks a run to save: see cli/run_train.py
 
 
 def _interrupt(number, frame):  # type: ignore[no-untyped-def]

@@ -37,7 +37,12 @@ def help_page(command: Command, config_dir: Path | None = None, words: Sequence[
     groups = group_choices(config_dir, command.page)
     if picks := picked(words, groups):
         return _composition_page(command, picks, groups, config_dir)
-    parts = [command.usage, "keys\n" + _keys(conf_folder() / f"{command.page}.yaml")]
+    word = command.positional.upper()
+    parts = [
+        command.usage,
+        *([f"{word} is {command.positional}={word}\n"] if word else []),
+        "keys\n" + _keys(conf_folder() / f"{command.page}.yaml"),
+    ]
     for group, choices in groups.items():
         listed = {name: text for name, text in choices.items() if "/" not in name}
         width = max((len(name) for name in listed), default=0)
@@ -93,7 +98,7 @@ def _keys(page: Path) -> str:
 
 def overview() -> str:
     """What `ganrun --help` prints."""
-    listed = "".join(f"  ganrun {name:<16} {command.summary}\n" for name, command in COMMANDS.items())
+    listed = "".join(f"  ganrun {command.line:<16} {command.summary}\n" for command in COMMANDS.values())
     return f"{HEAD}\n{listed}{FIRST_STEPS}"
 
 
@@ -103,6 +108,8 @@ ganrun: train GANs from the command line, one config per part.  Keys of a comman
 
 FIRST_STEPS = """\
   ganrun --version
+  ganrun help COMMAND     the same as ganrun COMMAND --help
+  ganrun COMMAND --debug  shows the traceback of a mistake, for a bug report
 
 first steps
   ganrun train                  an AC-GAN learns to write the ten digits: a minute and a half, no download

@@ -87,6 +87,38 @@ def hand_to_hydra(page: str, job: Callable[[Any], None], argv: list[str]) -> Non
         raise failures[0]
 
 
+@contextlib.contextmanager
+def naming(job: str) -> Iterator[None]:
+    """Within it, a UserError begins with the words of a sweep's job."""
+    try:
+        yield
+    except UserError as error:
+        if not job:
+            raise
+        raise named(error, job) from error
+
+
+def named(error: Exception, job: str) -> Exception:
+    """The same known failure, with the words of its job before its message, unless it has them: "seed=1: …"."""
+    if job in str(error):
+        return error
+    kinds = (UserError, FailedChecks, FloatingPointError)
+    kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
+    other = kind(f"{job}: {error}")
+    other.__cause__ = error
+    return other
+
+
+def job_words() -> str:
+    """What the sweep has chosen for the job that Hydra runs now: "seed=1 loss=wgan"; "" where it is no sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    config = HydraConfig.get()
+    given = sys.argv[1:] if config.mode == RunMode.MULTIRUN else config.overrides.task
+    return " ".join(word for word in config.overrides.task if word not in given)
+
+
 def keeping(job: Callable[[Any], None], failures: list[Exception], level: int) -> Callable[[Any], None]:
     """The same job; its known failures are kept for later: Hydra would print more than one line, and end a sweep."""
     here = os.getpid()
@@ -99,7 +131,7 @@ def keeping(job: Callable[[Any], None], failures: list[Exception], level: int) -
             if os.getpid() != here:  # a launcher's worker: only Hydra can carry the news
                 raise
             log.log(level, f"this job failed: {error}")
-            failures.append(error)
+            failures.append(named(error, job_words()))
 
     return guarded
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from ganrun import __version__
 from ganrun.cli import help_text
 from ganrun.cli.hydra_main import KNOWN_FAILURES, hand_to_hydra
 from ganrun.cli.streams import soften_streams
+from ganrun.cli.words import plain_config, without_bare, without_config_dir
 from ganrun.commands.catalogue import COMMANDS
 from ganrun.common import terminal, torchrun
+from ganrun.common.command_line import begin_line
 from ganrun.common.errors import UserError, nearest, one_line
 from ganrun.common.folders import check_current_folder
 
 FAILED, MISUSED = 1, 2
+HELP = ("-h", "--help", "help")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -29,6 +31,7 @@ def main(words: list[str] | None = None) -> int:
         return entry.main()
     soften_streams()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported: waiting threads let others work
+    begin_line()
     with terminal.cleaned():
         return _main([word for word in words if word != "--debug"], "--debug" in words)
 
@@ -59,9 +62,12 @@ def _say(error: BaseException) -> None:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(help_text.overview())
-        return 0
+    if not words or words[0] in HELP:
+        asked = [word for word in words if word not in HELP]
+        if not asked:
+            print(help_text.overview())
+            return 0
+        words = [*asked, "--help"]
     if "--version" in words:
         print(f"ganrun {__version__}")
         return 0
@@ -73,13 +79,11 @@ def _dispatch(words: list[str]) -> int:
     command = COMMANDS[name]
     asks = "-h" in rest or "--help" in rest
     if asks and command.usage:
-        directory = _value_after("--config-dir", rest) or _value_after("-cd", rest)
-        if directory:
-            check_current_folder()
-        print(help_text.help_page(command, Path(directory).absolute() if directory else None, rest))
+        others, config_dir = without_config_dir(rest)
+        print(help_text.help_page(command, config_dir, others))
         return 0
     if not command.composed:
-        print(command.run(*rest))
+        print(command.run(plain_config(command, rest)))
         return 0
     check_current_folder()
     if name == "train":
@@ -96,14 +100,10 @@ def _complete(words: list[str]) -> int:
     line = os.environ.get("COMP_LINE", "").split(" ")
     command = COMMANDS.get(line[1]) if len(line) > 2 else None
     if any(word.startswith("query=") for word in words) and (command is None or not command.composed):
-        print(" ".join(name for name in COMMANDS if name.startswith(line[1] if len(line) > 1 else "")))
+        offered = list(COMMANDS) if command is None else command.suggest()
+        print(" ".join(name for name in offered if name.startswith(line[-1] if len(line) > 1 else "")))
         return 0
     if command:
-        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])
+        os.environ["COMP_LINE"] = " ".join([line[0], *without_bare(command, line[2:-1]), line[-1]])
     hand_to_hydra(command.page if command else "train", lambda cfg: None, words)
     return 0
-
-
-def _value_after(flag: str, words: list[str]) -> str | None:
-    joined = next((word.partition("=")[2] for word in words if word.startswith(f"{flag}=")), None)
-    return words[words.index(flag) + 1] if flag in words[:-1] else joined

@@ -19,18 +19,18 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from ganrun.checkpoints.find import find
 from ganrun.cli import resolvers
 from ganrun.cli.check_words import check_words
 from ganrun.cli.composition import Composition, checked_plain, compose, in_our_words
 from ganrun.cli.grammar import name_of, parse_overrides, values_of
 from ganrun.cli.spelling import allow_absent, as_meant
-from ganrun.cli.user_yaml import check_folder
 from ganrun.cli.ways_out import several_values
-from ganrun.common.errors import CheckpointError, UserError
+from ganrun.cli.words import checked_config_dir, with_keys
+from ganrun.commands.catalogue import BY_PAGE
+from ganrun.common.errors import UserError
 from ganrun.common.limits import SETTINGS
 from ganrun.common.types import Config
-from ganrun.config.schema import KEYS, LENGTHS, check
+from ganrun.config.schema import KEYS, LENGTHS, check, refuse_several_lengths
 from ganrun.config.synonyms import undashed
 from ganrun.config.tree import group_choices
 
@@ -55,7 +55,8 @@ class Request:
     multirun: bool
     only_shows: bool  # --cfg, --info, --hydra-help, --shell-completion: nothing will run
     composed: Composition | None = None
-    taken: int = 0  # how many of the overrides `composed` has
+    picked: frozenset[str] = frozenset()  # the overrides that `composed` had from its beginning
+    taken: int = 0  # how many overrides `composed` has by now
 
     @property
     def argv(self) -> list[str]:
@@ -90,12 +91,20 @@ class Request:
             self.composed, self.taken = compose(self.page, self.overrides, self.config_dir), len(self.overrides)
         config = self.composed.config
         with in_our_words(self.overrides):
-            ConfigLoaderImpl._apply_overrides_to_config(parse_overrides(self.overrides[self.taken :]), config)
+            rest = [word for word in self.overrides[self.taken :] if word not in self.picked]
+            ConfigLoaderImpl._apply_overrides_to_config(parse_overrides(rest), config)
         self.taken = len(self.overrides)
         for name, hydras in (("task", False), ("hydra", True)):
             lines = [one.input_line for one in self.parsed() if one.is_hydra_override() == hydras]
             config.hydra.overrides[name] = lines
         return self.composed
+
+    def swept(self) -> Iterator[str]:
+        """What each job has of its own, "seed=1 loss=wgan", in the order of `configs`; "" where this is no sweep."""
+        jobs = list(self._jobs())
+        same = set(jobs[0]).intersection(*jobs)
+        for job in jobs:
+            yield " ".join(word for word in job if word not in same)
 
     def _groups(self) -> dict[str, dict[str, str]]:
         return group_choices(self.config_dir, self.page)
@@ -133,9 +142,7 @@ def read_command_line(page: str, words: list[str]) -> Request:
     for flag in ("config_path", "config_name"):
         if getattr(arguments, flag):
             raise UserError(f"--{flag.replace('_', '-')} would hide ganrun's own configs: add yours with --config-dir")
-    config_dir = Path(arguments.config_dir).absolute() if arguments.config_dir else None
-    if config_dir:
-        check_folder(config_dir, str(arguments.config_dir))
+    config_dir = checked_config_dir(str(arguments.config_dir)) if arguments.config_dir else None
 
     flags: list[str] = ["--config-dir", str(config_dir)] if config_dir else []
     for name in ("multirun", "resolve", "hydra_help", "shell_completion"):
@@ -153,7 +160,7 @@ def read_command_line(page: str, words: list[str]) -> Request:
         return Request(page, [], flags, config_dir, False, only_shows)  # nobody reads the words beside it
     if arguments.shell_completion:
         return request
-    request.overrides = [as_meant(word, arguments.multirun) for word in arguments.overrides]
+    request.overrides = [as_meant(word, arguments.multirun) for word in with_keys(BY_PAGE[page], arguments.overrides)]
     resumes = request.given("resume")
     check_words(request)
     request.overrides = [allow_absent(word, resumes) for word in request.overrides]
@@ -161,19 +168,12 @@ def read_command_line(page: str, words: list[str]) -> Request:
     return request
 
 
-def find_checkpoint(reference: str, key: str) -> Path:
-    """Where the checkpoint of `resume=` or `ckpt=` is. Raises UserError that names the key."""
-    try:
-        return find(reference)
-    except CheckpointError as error:
-        raise UserError(f"{key}={error}") from None
-
-
 def _clear_other_lengths(request: Request) -> None:
     """A length on the command line (steps, epochs, kimg, minutes) replaces the length of an experiment."""
-    given = [name_of(o) for o in request.parsed() if name_of(o) in LENGTHS and o.value() is not None]
-    if len(set(given)) > 1:
-        raise UserError(f"{' and '.join(f'{name}=…' for name in given)}: a run has one length, give one of them")
+    lengths = [override for override in request.parsed() if name_of(override) in LENGTHS]
+    # as typed: a value that is a sweep, steps=1,2, has no other text
+    given = {name_of(one): (one.input_line or "").partition("=")[2] for one in lengths if one.value() is not None}
+    refuse_several_lengths(given)
     if given:
         others = [name for name in LENGTHS if name in KEYS[request.page] and not request.given(name)]
         request.add(*(f"{name}=null" for name in others))

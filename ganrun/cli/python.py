@@ -8,20 +8,22 @@ import logging
 import numbers
 import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.cli import overrides
 from ganrun.cli.run_command import use_config_dir
 from ganrun.cli.run_train import folder_of, train_here
 from ganrun.commands.train import train as train_command
 from ganrun.common import torchrun
+from ganrun.common.command_line import begin_line
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
 from ganrun.common.folders import check_run_folder
@@ -30,6 +32,7 @@ from ganrun.common.quoting import needs_no_quotes, quoted
 from ganrun.common.regular_files import read_text
 from ganrun.common.types import Config
 from ganrun.config.build import FROM_A_FILE, targets
+from ganrun.config.tree import group_choices
 from ganrun.systems.drawing import draw, render
 from ganrun.systems.system import System
 from ganrun.systems.translation import PictureToPicture
@@ -65,7 +68,13 @@ class Run:
         return self.system.ema_module()
 
     def sample(
-        self, n: int = 64, *, seed: int = 0, labels: int | Sequence[int] | None = None, batch_size: int = 64
+        self,
+        n: int = 64,
+        *,
+        seed: int = 0,
+        labels: int | Sequence[int] | None = None,
+        truncation: float | None = None,
+        batch_size: int = 64,
     ) -> Tensor:
         """Draw pictures: (n, C, H, W) uint8 on the CPU, the same as `ganrun sample n= seed= labels=` writes.
 
@@ -73,16 +82,19 @@ class Run:
             n: how many pictures.
             seed: the same seed gives the same pictures, whatever the batch size and the device.
             labels: classes to draw, in turn, for a class-conditional model; None: all classes in turn.
+            truncation: less variety and fewer odd pictures, as `ganrun sample truncation=`; None: no truncation.
             batch_size: pictures drawn at a time. It changes speed and memory, not the pictures.
 
         Raises:
-            UserError: for a model that draws from pictures, and for labels that it does not know.
+            UserError: for a model that draws from pictures, for labels that it does not know, and for a truncation that
+                it has no use for.
         """
         n, seed, batch_size = _whole("n", n, 1), _whole("seed", seed, 0), _whole("batch_size", batch_size, 1)
         given = labels if labels is None or isinstance(labels, (Sequence, Tensor)) else [labels]
         wanted = None if given is None else [_whole("labels", label, 0) for label in given]
+        psi = None if truncation is None else _real("truncation", truncation)
         with _threads(self._threads, self._pixels):
-            return torch.cat(list(render(self.system, draw(self.system, n, seed, wanted), batch_size)))
+            return torch.cat(list(render(self.system, draw(self.system, n, seed, wanted, psi), batch_size)))
 
     @torch.inference_mode()
     def translate(self, images: Tensor, *, direction: str | None = None) -> Tensor:
@@ -145,8 +157,9 @@ def train(
         out: the folder of the run; None: outputs/<model>-<loss>/<time>.
         config_dir: a folder with yaml of your own; classes are found in it and beside it.
         quiet: print nothing. The log is in the folder of the run all the same.
-        settings: any key of `ganrun train`, and any group: model="dcgan". A key with a dot is given by a dict:
-            **{"optimizer.lr": 1e-4}.
+        settings: any key of `ganrun train`, and any group: model="dcgan". A dict sets keys of a group, or of the choice
+            that a group has: optimizer={"lr": 1e-4, "players": {"generator": {"lr": 5e-5}}}, grids={"count": 4}.
+            To choose and to set at once, write the keys with their dots: loss="wgan_gp", **{"loss.penalties.…": 1}.
 
     Raises:
         UserError: for a setting that no run could use; nothing has been written then.
@@ -157,7 +170,9 @@ def train(
     if torchrun.launched():
         raise UserError("ganrun.train runs in one process: use torchrun … -m ganrun train for several")
     given = {**settings, **({} if out is None else {"out": os.fspath(out)})}
-    words = [*overrides_, *(f"{key}={as_word(value)}" for key, value in given.items())]
+    begin_line()
+    groups = group_choices(Path(config_dir).absolute() if config_dir is not None else None)
+    words = [*overrides_, *(word for key, value in given.items() for word in _words_of(key, value, groups))]
     flags = [] if config_dir is None else ["--config-dir", os.fspath(config_dir)]
     request = overrides.read_command_line("train", [*words, *flags])
     if request.multirun or request.only_shows:
@@ -202,6 +217,20 @@ def _whole(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or number < least:
         raise UserError(f"{name}={value} must be a whole number from {least} up")
     return number
+
+
+def _words_of(key: str, value: Any, groups: Collection[str]) -> Iterator[str]:
+    """key=value; for a dict in place of a choice one word a key: optimizer={"lr": 1} -> optimizer.lr=1."""
+    inside = value.items() if key in groups and isinstance(value, Mapping) else None
+    for name, item in ((key, value),) if inside is None else ((f"{key}.{name}", item) for name, item in inside):
+        yield f"{name}={as_word(item)}"
+
+
+def _real(name: str, value: Any) -> float:
+    """Python's and numpy's numbers as a float. Raises UserError that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise UserError(f"{name}={value!r} must be a number")
+    return float(value)
 
 
 def as_word(value: Any) -> str:

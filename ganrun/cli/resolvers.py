@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ganrun.cli.infer import one_fact
+from ganrun.common.bounds import shown
 from ganrun.common.limits import INTEGER
 
 # -- `${infer:...}` by its names of earlier versions, for users' yaml --
@@ -46,11 +47,11 @@ def damage_scale(damage: Any, *, _parent_: Mapping[str, Any]) -> Any:
     return clean.damage_scale(damage, damages)
 
 
-def gamma(image_size: Any, batch_size: Any) -> Any:
+def gamma(image_size: Any, batch_size: Any, rule_from: int = 128) -> Any:
     from ganrun.losses.gamma import default_gamma
 
     try:
-        return default_gamma(image_size if isinstance(image_size, int) else tuple(image_size), batch_size)
+        return default_gamma(_sides(image_size), batch_size, rule_from)
     except (TypeError, ValueError, OverflowError):
         return image_size
 
@@ -63,8 +64,56 @@ def plus(one: Any, other: Any) -> Any:
     return one + other if _is_number(one) and _is_number(other) else one if not _is_number(one) else other
 
 
+def size_for(image_size: Any) -> str:
+    """${size_for:${dataset.image_size}}: the default of model.size, "paper" from 64 pixels on and "small" below."""
+    from ganrun.networks.sizes import usual_size
+
+    try:
+        return usual_size(_sides(image_size))
+    except (TypeError, ValueError):
+        return "small"
+
+
+def by_size(size: Any, small: Any, paper: Any) -> Any:
+    """${by_size:${model.size},16,64}: the number of the small network, or that of the paper's."""
+    from ganrun.networks.sizes import MODEL_SIZES
+
+    if size not in MODEL_SIZES:
+        raise ValueError(f"model.size={shown(size)} must be small or paper")
+    return paper if size == "paper" else small
+
+
+def unet_levels(image_size: Any, size: Any) -> Any:
+    """${unet_levels:${dataset.image_size},${model.size}}: how often a U-Net halves its pictures."""
+    from ganrun.networks.sizes import levels_of_unet
+
+    try:
+        return levels_of_unet(_sides(image_size), to_one_pixel=size == "paper")
+    except (TypeError, ValueError):
+        return None
+
+
+def _sides(image_size: Any) -> Any:
+    return image_size if isinstance(image_size, int) else tuple(image_size)
+
+
+def latents_for_each_map(latents: Any, image_size: Any) -> Any:
+    """${latents_for_each_map:20,${dataset.image_size}}: BigGAN's, 20 for its first layer and for each doubling."""
+    from ganrun.networks.dcgan import start_grid
+
+    try:
+        return latents * (start_grid(_sides(image_size))[1] + 1)
+    except (TypeError, ValueError):
+        return latents  # the network refuses the size
+
+
+def run_name(model: str | None, loss: str | None) -> str:
+    """A folder's name: sngan where the loss is that model's own, paper/sngan, and dcgan-hinge elsewhere."""
+    return f"{model}" if loss == f"paper/{model}" else f"{model}-{loss}".replace("/", "_")
+
+
 def run_folder(out: str | None, model: str | None, loss: str | None) -> str:
-    name = f"{model}-{loss}".replace("/", "_")
+    name = run_name(model, loss)
     return out or f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
 
 

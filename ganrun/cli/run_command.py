@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ganrun.checkpoints.find import find_checkpoint
 from ganrun.cli import composition, overrides
-from ganrun.cli.hydra_main import hand_to_hydra, known_failures
+from ganrun.cli.hydra_main import hand_to_hydra, known_failures, naming
 from ganrun.cli.overrides import Request
 from ganrun.commands.command import Command
 from ganrun.common import torchrun
@@ -32,12 +33,15 @@ def run_command(command: Command, words: list[str]) -> int:
     configs = list(request.configs())
     for config in configs:
         if config.get("ckpt") is not None and command.name != "eval":  # eval takes lists and sweeps, and finds them
-            overrides.find_checkpoint(str(config["ckpt"]), "ckpt")
-    places = [place for config in configs if (place := command.check(config)) is not None]
+            find_checkpoint(str(config["ckpt"]), "ckpt")
+    places = []
+    for config, job in zip(configs, request.swept(), strict=False):
+        with naming(job):
+            places += [place] if (place := command.check(config)) is not None else []
     for place in set(places):
         look_around(place)
-    if len(set(places)) < len(places):
-        raise UserError(f"out={places[0]}: the jobs of this sweep would overwrite each other; sweep over out= too")
+    if twice := [place for number, place in enumerate(places) if place in places[:number]]:
+        raise UserError(f"out={twice[0]}: the jobs of this sweep would overwrite each other; sweep over out= too")
     if request.multirun:
         hand_to_hydra(command.page, lambda cfg: print(command.run(composition.plain(cfg))), request.argv)
     else:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.checkpoints.find import find_checkpoint
 from ganrun.cli import composition, help_text, overrides
 from ganrun.cli.grammar import name_of
-from ganrun.cli.hydra_main import hand_to_hydra, output_folder, run_here
+from ganrun.cli.hydra_main import hand_to_hydra, naming, output_folder, run_here
 from ganrun.cli.overrides import Request
 from ganrun.cli.run_command import use_config_dir
 from ganrun.commands.command import require_torch
@@ -35,7 +37,11 @@ log = logging.getLogger("ganrun")
 
 def run_train(words: list[str]) -> int:
     """Returns the exit code. Raises UserError for what no run could use, before there is a folder."""
-    _ignore_wishes_to_save()
+    with _ignored_wishes_to_save():
+        return _run_train(words)
+
+
+def _run_train(words: list[str]) -> int:
     if not words:  # a newcomer's first command
         words = [DEMO]
         print(f"ganrun: note: nothing was asked for, so this is the demo, ganrun train {DEMO}", file=sys.stderr)
@@ -56,13 +62,14 @@ def run_train(words: list[str]) -> int:
         for out in {config["out"] or "outputs" for config in configs}:
             check_sweep(Path(str(out)).expanduser(), resumes=out != "outputs")
     else:
-        check_run_folder(folder, configs[0]["resume"])
+        check_run_folder(folder, configs[0]["resume"], sweep=request.multirun)
     require_torch()
     from ganrun.commands.train import train
 
     checked = []
-    for config in configs:
-        checked.append(train.check(config, folder))
+    for config, job in zip(configs, request.swept(), strict=False):
+        with naming(job):
+            checked.append(train.check(config, folder))
         if request.multirun:
             checked[-1].plan.systems.drop()  # each job builds its own when it starts
     if not request.multirun and (note := help_text.which_model(words)):
@@ -184,7 +191,7 @@ def _prepare_resume(request: Request, config: Config) -> Path:
                 f"{', '.join(sorted(WITH_RESUME - {'resume'}))} and the places of its data, such as dataset.root, "
                 "dataset.root_a or dataset.labels; init_from= starts a new run from its weights"
             )
-    path = overrides.find_checkpoint(str(config["resume"]), "resume")
+    path = find_checkpoint(str(config["resume"]), "resume")
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     request.add(f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null")
     return folder
@@ -194,7 +201,14 @@ def _quoted(path: Path) -> str:
     return quoted(str(path.absolute()))
 
 
-def _ignore_wishes_to_save() -> None:
+@contextlib.contextmanager
+def _ignored_wishes_to_save() -> Iterator[None]:
     """SIGUSR1 asks a run to save; while it is still starting there is nothing to save, and that is no reason to die."""
-    if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if not hasattr(signal, "SIGUSR1") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL if before is None else before)

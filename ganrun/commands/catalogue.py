@@ -1,31 +1,31 @@
-"""The commands of `ganrun`, in the order of its help. To add one: an entry here, its module, and conf/<name>.yaml."""
+"""The commands of `ganrun`, in the order of its help. A new one needs an entry here, a module and conf/<name>.yaml."""
 
 from ganrun.commands.command import Command
 
 ALL = (
     Command(
         name="train",
-        summary="play the game: checkpoints, grids, TensorBoard logs",
+        summary="train a GAN: checkpoints, grids, TensorBoard logs",
         module="train.train",
         work="run",
         usage="""\
 usage: ganrun train [key=value | group=choice]... [-m] [--cfg job [--resolve]] [--config-dir DIR]
 
-  ganrun train                                          the demo: an AC-GAN on the embedded digits, a minute and a half
+  ganrun train                                          the demo: an AC-GAN on the built-in digits, 90 seconds
   ganrun train model=dcgan loss=wgan_gp dataset=mnist dataset.root=DATA dataset.download=true
   ganrun train dataset=folder dataset.root=PICTURES dataset.image_size=64 kimg=500
-  ganrun train experiment=t3_dcgan28                    a published run, with its own numbers
+  ganrun train experiment=t3_dcgan28                    the settings of a published run
   ganrun train -m model=mlp,dcgan loss=hinge,wgan_gp    a sweep: every combination
-  ganrun train resume=outputs/dcgan-hinge/TIME          go on where a run stopped
-  ganrun train … dry_run=true                           what it would be: parameters, memory, length
+  ganrun train resume=outputs/dcgan-hinge/TIME          continue a run that stopped
+  ganrun train … dry_run=true                           only show the plan: parameters, memory, length
 
-often used beside the keys below: dataset.root= dataset.download=true dataset.image_size= dataset.limit= optimizer.lr=
-optimizer.players.generator.lr= loss.discriminator_steps=;  --cfg job shows every key of a composition
+also useful, not listed below: dataset.root= dataset.download=true dataset.image_size= dataset.limit= optimizer.lr=
+optimizer.players.generator.lr= loss.discriminator_steps=;  --cfg job shows every key of a run
 """,
     ),
     Command(
         name="sample",
-        summary="pictures from a checkpoint alone",
+        summary="draw pictures from a checkpoint",
         module="sample",
         work="sample",
         shared=True,
@@ -39,7 +39,7 @@ usage: ganrun sample ckpt=FILE|RUN|last [key=value]...
     ),
     Command(
         name="synthesize",
-        summary="labelled pictures from a conditional run, as ImageFolder reads them",
+        summary="draw labelled pictures from a class-conditional run, for torchvision's ImageFolder",
         module="synthesize",
         work="synthesize",
         shared=True,
@@ -51,107 +51,107 @@ usage: ganrun synthesize ckpt=FILE|RUN|last out=FOLDER|x.zip [key=value]...
     ),
     Command(
         name="apply",
-        summary="a picture-to-picture run on your own pictures",
+        summary="apply an image-to-image model to your own pictures",
         module="apply.apply",
         work="apply",
         usage="""\
 usage: ganrun apply ckpt=FILE|RUN|last input=FILE|FOLDER|ZIP out=FOLDER|x.png [key=value]...
 
   ganrun apply ckpt=RUN input=photo.jpg out=better.png      one picture, of any size
-  ganrun apply ckpt=RUN input=PICTURES out=DONE strips=true    a tree or .zip; names and sub-folders are kept
+  ganrun apply ckpt=RUN input=PICTURES out=DONE strips=true    a folder or .zip; names and sub-folders stay
   ganrun apply ckpt=RUN input=NOISY target=CLEAN out=DONE      PSNR and SSIM of each in DONE/results.csv
   ganrun apply ckpt=CYCLEGAN input=B out=A direction=ba        from domain b to domain a
 """,
     ),
     Command(
         name="augment-study",
-        summary="does a GAN's synthetic data help a classifier?",
+        summary="find out whether a GAN's pictures help a classifier",
         module="study.study",
         work="study",
         usage="""\
 usage: ganrun augment-study ckpt=FILE|RUN|last|synthetic=FOLDER|x.zip out=FOLDER [key=value | group=choice]...
 
-  ganrun train model=cgan dataset=digits dataset.split=train kimg=500      a GAN that never saw the test digits
-  ganrun augment-study ckpt=last out=STUDY                                 does it help a classifier of digits?
+  ganrun train model=cgan dataset=digits dataset.split=train kimg=500      a GAN that is not trained on the test digits
+  ganrun augment-study ckpt=last out=STUDY                                 do its pictures help a classifier?
   ganrun augment-study ckpt=RUN dataset=mnist dataset.root=DATA dataset.limit=600 test.split=test out=STUDY
   ganrun augment-study synthetic=more.zip dataset=folder dataset.root=PICS test.root=TESTPICS out=STUDY
   ganrun augment-study … classifier=mine --config-dir DIR                  DIR/classifier/mine.yaml, or
   ganrun augment-study … classifier._target_=my_pkg.Net                    Net(channels, image_size, classes, …)
 
-arms: real, real+classic, synthetic, and for each ratio real+1x, real+1x+classic: N times as many synthetic pictures as
-real ones, classic = `transforms`. All are trained for the same number of steps.
-out holds study.md (the table), study.csv (one row an arm and seed), study.json (the whole protocol), study.png (a plot)
+arms: real, real+classic, synthetic, and for each ratio N real+Nx and real+Nx+classic. real+Nx has N times as many
+synthetic pictures as real ones; classic: augmented by `transforms`. All train for the same number of steps.
+out gets study.md (the table), study.csv (a row for each arm and seed), study.json (all settings), study.png (a plot)
 """,
     ),
     Command(
         name="eval",
-        summary="how good its pictures are: FID, KID, precision …",
+        summary="score the pictures of a run: FID, KID, precision …",
         module="evaluate",
         work="evaluate",
         shared=True,
         usage="""\
 usage: ganrun eval ckpt=FILE|RUN|SWEEP|last | real=A fake=B | compare=[a.json,b.json]   [key=value | group=choice]...
 
-  ganrun eval ckpt=last                                 FID, KID, precision, recall … of 10,000 samples, and of reals
-  ganrun eval ckpt=RUN scores=all out=scores.json       also TSTR, copies, path length; x.nearest.png shows copies
-  ganrun eval ckpt=[RUN1,RUN2] n=50000                  side by side; a sweep's folder: all of its runs
+  ganrun eval ckpt=last                                 FID, KID, precision, recall … of 10,000 samples
+  ganrun eval ckpt=RUN scores=all out=scores.json       also TSTR, copies, path length; scores.nearest.png
+  ganrun eval ckpt=[RUN1,RUN2] n=50000                  side by side; a sweep's folder means all its runs
   ganrun eval real=PICTURES fake=samples.npz            two sets: folders, .zips, or .npz of ganrun sample
-  ganrun eval compare=[a.json,b.json]                   refused where they were not scored alike
+  ganrun eval compare=[a.json,b.json]                   refused if they were scored in different ways
   ganrun eval ckpt=RUN features=inception features.weights=FILE    the standard FID
 
-each line: score_network@n  value   (real: the same score of real pictures, the floor). Scores of two networks, of two
-numbers of pictures or of two resizers do not compare.
+each line: score_network@n  value   (real: the score that real pictures get). Scores with different networks, numbers of
+pictures or resizers cannot be compared.
 """,
     ),
     Command(
         name="bench",
-        summary="how fast a run would be, and where its time goes",
+        summary="measure how fast a run would be, and where its time goes",
         module="bench.bench",
         work="bench",
         usage="""\
 usage: ganrun bench [key=value | group=choice of ganrun train]... [bench.seconds=10] [out=x.json]
 
-  ganrun bench model=mlp dataset=mnist dataset.root=DATA        images/s, where a step's time goes, × the naive loop
-  ganrun bench experiment=t3_dcgan28 dataset.root=DATA precision=bf16 out=bf16.json    the same as JSON, too
-  ganrun bench -m model=mlp,dcgan batch_size=32,128             a table each
-  ganrun bench … bench.naive=false bench.seconds=3              without the comparison, at once
+  ganrun bench model=mlp dataset=mnist dataset.root=DATA        images/s, time of each part, ratio to a tutorial's loop
+  ganrun bench experiment=t3_dcgan28 dataset.root=DATA precision=bf16 out=bf16.json    also written as JSON
+  ganrun bench -m model=mlp,dcgan batch_size=32,128             a table for each combination
+  ganrun bench … bench.naive=false bench.seconds=3              short, without the comparison
 
-It trains for real on the run's own data, with the hooks of a run but the console's, in a folder that is removed again.
-The naive loop is the tutorial's: each picture through Pillow, ToTensor and Normalize in a DataLoader, default
-optimizers, float32, everybody's gradients, each loss printed. The loops take turns; ratios are paired in each round.
-All keys of ganrun train belong here but resume= and init_from=; besides:
+It trains on the data of the run, with all hooks but the console, in a temporary folder. The naive loop is that of a
+tutorial: Pillow, ToTensor and Normalize for each picture in a DataLoader, default optimizers, float32, gradients of all
+players in each backward pass, each loss printed. The loops take turns; a ratio compares two loops in the same round.
+All keys of ganrun train can be used, except resume= and init_from=, and these:
 """,
     ),
     Command(
         name="doctor",
-        summary="before a long run: are data, networks and rates in order?",
+        summary="check data, networks and learning rates before a long run",
         module="doctor",
         work="examine",
         usage="""\
 usage: ganrun doctor [key=value | group=choice of ganrun train]...
 
-  ganrun doctor model=dcgan dataset=folder dataset.root=PICTURES    before a long run: a line a check, under a minute
+  ganrun doctor model=dcgan dataset=folder dataset.root=PICTURES    a line for each check, in less than a minute
   ganrun doctor experiment=mnist_cgan dataset.root=DATA precision=bf16
 
-It looks at the pictures and labels, lets the discriminator alone tell reals from an untrained generator's pictures,
-then lets each other player move once, and looks at what that did. ok, warn or FAIL is before each line; exit code 1
-where a check failed. Nothing is written. All keys of ganrun train belong here; besides:
+It checks the pictures and the labels. Then it trains only the discriminator, against an untrained generator. Then each
+other player makes one step, and its loss must fall. Each line begins with ok, warn or FAIL; if a check fails, the exit
+code is 1. No file is written. All keys of ganrun train can be used, except resume= and init_from=, and these:
 """,
     ),
     Command(
         name="plot",
-        summary="a run's curves and samples over time on one picture",
+        summary="plot the curves of a run, and its samples over time",
         module="plot.plot",
         work="plot",
         needs=(("matplotlib", "pip install 'ganrun[plot]'"),),
         usage="""\
 usage: ganrun plot run=RUN|last [out=x.png] [key=value]...
 
-  ganrun plot run=last                  curves.png in the run's folder: losses, gradient norms, accuracy, scores against
+  ganrun plot run=last                  writes RUN/curves.png: losses, gradient norms, accuracy and scores over
                                         thousands of images, and the same samples over time
   ganrun plot run=RUN out=figure.pdf    or .svg
 
-Of any run that has logged: finished, stopped, failed or still going on. Needs matplotlib: pip install 'ganrun[plot]'
+Plots any run that has logged: finished, stopped, failed or still running. Needs matplotlib: pip install 'ganrun[plot]'
 """,
     ),
     Command(
@@ -160,28 +160,31 @@ Of any run that has logged: finished, stopped, failed or still going on. Needs m
         module="keys",
         work="find",
         composed=False,
+        positional="word",
+        several=True,
         usage="""\
 usage: ganrun keys [WORD]... [group=choice]... [--config-dir DIR]
 
-  ganrun keys                           every key and choice by name
+  ganrun keys                           the names of all keys and choices
   ganrun keys label smoothing           what a key is, its range and default, and which commands have it
-  ganrun keys lr_d                      by the name that other programs use: amp, imgsz, ema, n_critic …
+  ganrun keys lr_d                      a name that other programs use: amp, imgsz, ema, n_critic …
   ganrun keys loss=wgan_gp              the keys of a choice
-  ganrun keys loss=wgan_gp weight       a word, with the defaults of that choice first
+  ganrun keys loss=wgan_gp weight       a word; the defaults of that choice come first
 """,
     ),
     Command(
         name="info",
-        summary="versions, devices, extras: put it into a bug report",
+        summary="print versions, devices and extras for a bug report",
         module="info",
         work="report",
         composed=False,
         usage="""\
 usage: ganrun info
 
-Versions of Python and packages, devices, and which extras are installed: paste it into a bug report.
+Prints the versions of Python and of packages, the devices, and the installed extras. Paste it into a bug report.
 """,
     ),
 )
 
 COMMANDS = {command.name: command for command in ALL}
+BY_PAGE = {command.page: command for command in ALL}

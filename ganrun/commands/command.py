@@ -1,4 +1,4 @@
-"""What a command of `ganrun` is: one object with its name, its work, its help, and who may share it."""
+"""Command: one command of `ganrun`, with its name, its module and its help text."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from ganrun.config import schema
 
 @dataclass(frozen=True)
 class Command:
-    """One command. To declare it imports no torch: its module is imported when its work begins.
+    """One command. Its module is imported only when its work begins, so that `ganrun --help` does not import torch.
 
     Args:
-        name: the word after `ganrun`; its keys and their defaults stand in conf/<name>.yaml, with _ for -.
+        name: the word after `ganrun`. Its keys and their defaults are in conf/<name>.yaml, with _ instead of -.
         summary: one line of `ganrun --help`.
         module: the module under `ganrun.commands` that has `check(config)` and the function `work`.
-        work: the function that does it, config -> the lines to print.
+        work: the name of the function that does the work: config -> the lines to print.
         usage: what `ganrun NAME --help` shows above the keys.
-        shared: whether the processes that torchrun starts can share its work; `work` gets their `World` then.
-        needs: packages that it needs besides ganrun's own, and how to install each.
-        composed: whether its words are composed to a config; else `work` gets the words themselves.
+        shared: whether the processes that torchrun starts can share its work. If so, `work` also gets their `World`.
+        needs: (package, install command) for each package that is not a dependency of ganrun.
+        composed: whether its words are composed to a config; else `work` gets a plain config of two keys, `positional`
+            and `config_dir`.
+        positional: the key of words that stand without a key: with "ckpt", `NAME last` is `NAME ckpt=last`. "": the
+            command takes no such words.
+        several: whether the command takes any number of such words; the value of the key is then a list of them.
     """
 
     name: str
@@ -35,6 +39,14 @@ class Command:
     shared: bool = False
     needs: tuple[tuple[str, str], ...] = ()
     composed: bool = True
+    positional: str = ""
+    several: bool = False
+
+    @property
+    def line(self) -> str:
+        """Its name with its words, as help writes them: "keys [WORD]..."."""
+        words = f" [{self.positional.upper()}]" if self.positional else ""
+        return f"{self.name}{words}{'...' if self.several else ''}"
 
     @property
     def page(self) -> str:
@@ -53,12 +65,17 @@ class Command:
                 raise UserError(f"{self.name} needs {package}: {install}")
 
     def check(self, config: Mapping[str, Any]) -> Any:
-        """Before the work: refuse what cannot be done. Returns the place that is written to, if any."""
+        """Check the config before the work. Returns the path that the work writes, if any. Raises UserError."""
         return self._module().check(config)
 
     def run(self, *arguments: Any) -> str:
         """Do the work. Returns the lines to print."""
         return getattr(self._module(), self.work)(*arguments)
+
+    def suggest(self) -> list[str]:
+        """What the shell offers for its words without a key: its module's `suggest()`, where it has one."""
+        suggest = getattr(self._module(), "suggest", None) if self.positional else None
+        return suggest() if suggest else []
 
     def _module(self) -> Any:
         if self.composed:
@@ -67,7 +84,7 @@ class Command:
 
 
 def require_torch() -> None:
-    """Raises UserError for the classic mishap: a torch and a torchvision that were not built for each other."""
+    """Raises UserError if torch or torchvision is missing, or if they were not built for each other."""
     try:
         import torch
         import torchvision
@@ -79,4 +96,4 @@ def require_torch() -> None:
             f"torch and torchvision do not fit each other ({reason}): reinstall both together: "
             "pip install --force-reinstall torch torchvision"
         ) from None
-    del torch, torchvision  # they are there: that is all there was to know
+    del torch, torchvision  # only the imports were to be tried

@@ -1,4 +1,4 @@
-"""doctor: before a long run, are its data, networks and rates in order? A line each, with the way out."""
+"""`ganrun doctor`: checks data, networks and learning rates before a long run, with one line for each check."""
 
 from __future__ import annotations
 
@@ -30,38 +30,36 @@ from ganrun.training.watch.measures import sight, spread
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 FOR_TRAINING = ("resume", "init_from")
-HASHED = 20_000  # pictures that are compared with each other
-NAMED = 5  # files that are named; the others are counted
-FAINT = 3  # levels of 255: a smaller standard deviation is noise on a single colour
-NOISE, STRAY, UNSURE = (
-    8,
-    0.01,
-    30,
-)  # so few of its pixels more levels off; a larger standard deviation means more pixels
-ENOUGH = 0.9  # accuracy of a discriminator that has only an untrained generator to tell from reals
+HASHED = 20_000  # the first so many pictures are compared with each other
+NAMED = 5  # so many files are named; the others are only counted
+FAINT = 3  # levels of 255; a picture with a smaller standard deviation has one colour with noise
+# A picture nearly has one colour if less than STRAY of its pixels are more than NOISE levels from the median. With a
+# standard deviation above UNSURE, more pixels must be.
+NOISE, STRAY, UNSURE = 8, 0.01, 30
+ENOUGH = 0.9  # accuracy that a discriminator must reach against an untrained generator
 
 
 class Line(NamedTuple):
-    """One check: how it went, what it is about, what was seen and the way out."""
+    """The result of one check."""
 
-    state: str
-    about: str
-    seen: str
+    state: str  # OK, WARN or FAIL
+    about: str  # what was checked
+    seen: str  # what was found, and what to do about it
 
     def __str__(self) -> str:
         return f"{self.state:<5} {self.about:<14} {self.seen}"
 
 
 def check(config: Config) -> None:
-    """Refuse what cannot be trained, as `train` does: networks that do not fit the data are named here."""
+    """Check the config as `train` does. Raises UserError, for example for networks that do not fit the data."""
     for key in FOR_TRAINING:
         if config[key] is not None:
-            raise UserError(f"{key}={config[key]}: doctor looks at a run before it starts: leave it away")
+            raise UserError(f"{key}={config[key]}: doctor checks a run before it starts: leave this key out")
     plan(config)
 
 
 def examine(config: Config) -> str:
-    """Print a line a check. Returns the sum of them, or raises FailedChecks with it."""
+    """Print a line for each check. Returns a summary. Raises FailedChecks, with the summary, if a check fails."""
     with tempfile.TemporaryDirectory(prefix="ganrun-doctor-") as folder:
         config, choice = settled(config)
         trainer = runs.assemble({**config, "hooks": {}, "compile": False, "graphs": False}, Path(folder))
@@ -73,15 +71,15 @@ def examine(config: Config) -> str:
     bad = {state: [line.about for line in lines if line.state == state] for state in (FAIL, WARN)}
     if bad[FAIL]:
         raise FailedChecks(f"{len(bad[FAIL])} of {len(lines)} checks failed: {', '.join(bad[FAIL])}")
-    return f"{len(lines)} checks, none failed" + (f"; look at: {', '.join(bad[WARN])}" if bad[WARN] else "")
+    return f"{len(lines)} checks, none failed" + (f"; warnings: {', '.join(bad[WARN])}" if bad[WARN] else "")
 
 
 def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
-    """Every check that has a meaning for this system and these data, in order: the later ones train a little."""
+    """All checks that apply to this system and these data. The last ones train the players for some steps."""
     data = trainer.stream.data
     assert isinstance(data, Dataset)
     some = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[: config["doctor"]["images"]]
-    with captured_log("ganrun.data") as heard:  # of pictures that are decoded when they are drawn
+    with captured_log("ganrun.data") as heard:  # streamed pictures are decoded here, and broken ones are logged
         batch = data.take(some.to(data.device))
     yield from pictures(batch)
     yield from solid(data, batch, some)
@@ -103,7 +101,7 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
 
 
 def speed_of(choice: Choice) -> Iterator[Line]:
-    """What was measured on this machine; a precision that was asked for and is slow here is a warning."""
+    """The values that were measured on this machine. A precision that the user chose and that is slow is a warning."""
     for key, reason in choice.reasons.items():
         if key in choice.settings:
             yield Line(OK, key, f"{key}={choice.settings[key]}: {reason}")
@@ -115,32 +113,32 @@ def speed_of(choice: Choice) -> Iterator[Line]:
 
 
 def pictures(batch: Batch) -> Iterator[Line]:
-    """Raw pictures, uint8: do they use their range?"""
+    """Whether the raw pictures, uint8, use their range of values."""
     for name, images in batch.items():
         if images.dtype != torch.uint8 or images.ndim != 4:
             continue
         low, high = images.min().item() / 127.5 - 1, images.max().item() / 127.5 - 1
         mean = images.float().mean().item() / 127.5 - 1
         state = WARN if high - low < 1 else OK
-        hint = "; they use less than half of the range -1 to 1: were they scaled twice?" if state == WARN else ""
+        hint = "; they use less than half of the range from -1 to 1: were they scaled twice?" if state == WARN else ""
         yield Line(state, "data range", f"{name}: {len(images)} from {low:.2f} to {high:.2f}, mean {mean:.2f}{hint}")
 
 
 def files(faults: Sequence[str], more: int) -> Line:
-    """What was left out when the data were read; `more` faults are only counted."""
+    """The files that were left out: `faults` are named, `more` is the number of further ones."""
     if not faults:
-        return Line(OK, "files", "none was left out")
-    return Line(WARN, "files", f"{some_of(faults, '; ', more)}; mend them or take them out")
+        return Line(OK, "files", "no file was left out")
+    return Line(WARN, "files", f"{some_of(faults, '; ', more)}; repair or remove them")
 
 
 def some_of(words: Sequence[str], between: str, more: int = 0) -> str:
-    """The first few, then how many more there are."""
+    """The first `NAMED` words, joined by `between`, then how many more there are."""
     rest = len(words[NAMED:]) + more
     return between.join([*words[:NAMED], *([f"and {rest:,} more"] if rest else [])])
 
 
 def solid(data: Dataset, batch: Batch, some: Tensor) -> Iterator[Line]:
-    """Which pictures show nothing: among those in memory, or among a few where they are streamed."""
+    """Pictures of one colour, among those in memory, or among `batch` if the data are streamed."""
     whole = data.images
     if isinstance(whole, Tensor) and len(data.image_stores) == 1:  # sources and domains have no names
         batch, some = {"image": whole[:HASHED]}, torch.arange(min(HASHED, len(whole)))
@@ -150,7 +148,7 @@ def solid(data: Dataset, batch: Batch, some: Tensor) -> Iterator[Line]:
 
 
 def constant(what: str, images: Tensor, names: Sequence[str]) -> Line:
-    """How many pictures are of one colour, each channel by itself, or nearly."""
+    """How many pictures have, or nearly have, one colour: the same value in all pixels of a channel."""
     parts = [levels_of(part) for part in images.split(500)]
     empty, faint = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
     shares = {"of one colour": empty, "nearly of one colour": faint}
@@ -158,19 +156,20 @@ def constant(what: str, images: Tensor, names: Sequence[str]) -> Line:
     text = ", ".join(f"{each.double().mean().item():.1%} are {word}" for word, each in shares.items() if each.any())
     named = some_of([repr(names[i]) for i in (empty | faint).nonzero().flatten().tolist()], ", ") if names else ""
     state = FAIL if share > 0.5 else WARN if share else OK
-    hint = f"; take them out{f': {named}' if named else ''}" if share else ""
+    hint = f"; remove them{f': {named}' if named else ''}" if share else ""
     return Line(state, "constant", f"{what}: {text or '0.0% are of one colour'}{hint}")
 
 
 def levels_of(images: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, C, H, W) uint8 -> (N,) whether each channel is all one level, (N,) whether it nearly is: but for faint noise,
-    or but for a few pixels.
+    """(N, C, H, W) uint8 -> (N,) whether all channels are constant, (N,) whether they are nearly constant.
+
+    Nearly constant means: with faint noise, or with a few pixels of another value.
     """
     flat = images.flatten(2)
     empty = (flat.amin(2) == flat.amax(2)).all(1)
     spread = flat.float().std(2, correction=0).amax(1)
     faint = spread < FAINT
-    unsure = ((spread >= FAINT) & (spread < UNSURE)).nonzero().flatten()  # medians take long: only where they decide
+    unsure = ((spread >= FAINT) & (spread < UNSURE)).nonzero().flatten()  # medians are slow, so only where they decide
     if len(unsure):
         few = flat[unsure].short()
         away = (few - few.median(2, keepdim=True).values).abs() > NOISE
@@ -179,35 +178,37 @@ def levels_of(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def duplicates(stores: Sequence[object], batch: Batch) -> Line:
-    """How many pictures are there twice, among those in memory, or among a few where they are streamed."""
+    """How many pictures are duplicates, among those in memory, or among `batch` if the data are streamed."""
     images = next((one for one in stores if isinstance(one, Tensor)), None)
     images = images[:HASHED] if images is not None else next(one for one in batch.values() if one.ndim == 4)
     weights = torch.randint(2**31, images[0].shape, generator=torch.Generator().manual_seed(0)).flatten()
     sums = torch.cat([(part.flatten(1).cpu().long() * weights).sum(1) for part in images.split(500)])
     share = 1 - len(sums.unique()) / len(sums)
     state = FAIL if share > 0.5 else WARN if share > 0.01 else OK
-    hint = "; a discriminator learns them by heart: take them out" if state != OK else ""
-    return Line(state, "duplicates", f"{share:.1%} of {len(sums):,} pictures are there already{hint}")
+    hint = "; a discriminator memorises them: remove them" if state != OK else ""
+    return Line(state, "duplicates", f"{share:.1%} of {len(sums):,} pictures are duplicates{hint}")
 
 
 def balance(labels: Tensor, names: list[str]) -> Line:
-    """How much smaller the smallest class is than an equal share."""
+    """The sizes of the smallest and the largest class."""
     sizes = labels.bincount(minlength=len(names))
     least, most = int(sizes.argmin()), int(sizes.argmax())
     share = sizes[least].item() * len(names) / len(labels)
     state = FAIL if share == 0 else WARN if share < 0.2 else OK
-    hint = "" if state == OK else "; add pictures of it, or leave the class away"
-    text = f"{len(names)} classes, {names[least]} has {sizes[least]:,} pictures, {names[most]} {sizes[most]:,}{hint}"
+    hint = "" if state == OK else "; add pictures to the smallest class, or remove the class"
+    text = (
+        f"{len(names)} classes, {names[least]} has {sizes[least]:,} pictures, {names[most]} has {sizes[most]:,}{hint}"
+    )
     return Line(state, "label balance", text)
 
 
 def visible(batch: Batch) -> Line:
-    """Whether pictures that look alike have the same label more often than chance."""
+    """Whether similar pictures have the same label more often than by chance."""
     images = next(one for one in batch.values() if one.ndim == 4)
     seen = sight(images, batch["label"])
     state = OK if seen.errors >= 4 else WARN
-    text = f"the most similar of {len(images)} other pictures has the same label {seen.share:.0%} of the time"
-    hint = "; do dataset.labels belong to these pictures?" if state == WARN else ""
+    text = f"the most similar of {len(images)} pictures has the same label in {seen.share:.0%} of cases"
+    hint = "; does dataset.labels belong to these pictures?" if state == WARN else ""
     return Line(state, "labels", f"{text}, by chance {seen.chance:.0%}{hint}")
 
 
@@ -215,25 +216,25 @@ def visible(batch: Batch) -> Line:
 
 
 def drawing(trainer: Trainer) -> Iterator[Line]:
-    """Pictures of fixed inputs: of the data's size, and not all the same."""
+    """Whether generated pictures have the size of the data, and differ from each other."""
     inputs = examples(trainer, 32)
     real = load_batch(trainer, 0)
-    with torch.no_grad():  # in training mode: an untrained BatchNorm has no running means yet
+    with torch.no_grad():  # in training mode, because an untrained BatchNorm has no running means yet
         drawn = trainer.system.render(inputs).float()
     wanted = next((real[name] for name in ("image", "target", "b") if name in real), drawn)
     fits = drawn.shape[1:] == wanted.shape[1:]
     size, of = "×".join(map(str, drawn.shape[1:])), "×".join(map(str, wanted.shape[1:]))
-    hint = "" if fits else f", the data have {of}: set dataset.image_size"
+    hint = "" if fits else f", but the data have {of}: set dataset.image_size"
     yield Line(OK if fits else FAIL, "size", f"the networks draw {size}{hint}")
     if len(drawn) > 1 and fits:
         ratio = (spread(drawn) / spread(wanted).clamp_min(1e-9)).item()
         state = OK if ratio > 1e-3 else FAIL
-        hint = "" if state == OK else "; the generator does not look at its input: check its first layer and its norm"
-        yield Line(state, "samples differ", f"by {ratio:.2g} of what real pictures do, before any training{hint}")
+        hint = "" if state == OK else "; the generator ignores its input: check its first layer and its normalisation"
+        yield Line(state, "samples differ", f"{ratio:.2g} times as much as real pictures, before any training{hint}")
 
 
 def judging(trainer: Trainer, config: Config, judge: str) -> Line:
-    """The discriminator alone, against pictures of a generator that never moves."""
+    """Whether the discriminator learns, when it is trained alone against an untrained generator."""
     accuracy, step = 0.0, 0
     try:
         while step < config["doctor"]["steps"] and accuracy <= ENOUGH:
@@ -243,17 +244,18 @@ def judging(trainer: Trainer, config: Config, judge: str) -> Line:
             accuracy = trainer.meter.read_and_clear(step).get(f"{judge}/accuracy", 1.0)
     except FloatingPointError as error:
         return Line(FAIL, "discriminator", str(error))
-    alone = f"alone, tells reals from an untrained generator's: accuracy {accuracy:.2f} after {step} steps"
+    alone = f"trained alone against an untrained generator: accuracy {accuracy:.2f} after {step} steps"
     if accuracy > ENOUGH:
         return Line(OK, "discriminator", alone)
-    noise = examples(trainer, 1).keys() <= {"latent", "label"}  # others may begin with pictures that are nearly real
+    # systems that do not draw from noise may begin with pictures that look almost real
+    noise = examples(trainer, 1).keys() <= {"latent", "label"}
     return Line(
         FAIL if noise else WARN, "discriminator", f"{alone}; try {with_rate(config, judge, 5)} or another model.{judge}"
     )
 
 
 def gradients(trainer: Trainer, config: Config) -> Iterator[Line]:
-    """Gradient norms of every player in float32, and in the precision that was asked for."""
+    """Gradient norms of every player in float32, and in the precision of the config."""
     asked, found = trainer.settings.bf16, {}
     for bf16 in sorted({False, asked}):
         trainer.settings.bf16 = bf16
@@ -268,7 +270,7 @@ def gradients(trainer: Trainer, config: Config) -> Iterator[Line]:
 
 
 def gradient_norms(trainer: Trainer) -> dict[str, float]:
-    """One turn of each player; their optimizers step."""
+    """The gradient norm of each player in one turn. Their optimizers step."""
     norms: dict[str, float] = {}
     for step in range(ALL_PENALTIES, ALL_PENALTIES + 50):
         if norms.keys() == trainer.optimizers.keys():
@@ -283,7 +285,7 @@ def gradient_norms(trainer: Trainer) -> dict[str, float]:
 
 
 def moving(trainer: Trainer, config: Config, player: str) -> Line:
-    """One step on a batch: weights move, and the loss on that batch and that noise falls."""
+    """Whether one step on a batch changes the weights, and lowers the loss on the same batch and noise."""
     batch = load_batch(trainer, 1)
     weights = [p for group in trainer.optimizers[player].param_groups for p in group["params"]]
     old = [weight.detach().clone() for weight in weights]
@@ -297,23 +299,27 @@ def moving(trainer: Trainer, config: Config, player: str) -> Line:
         None,
     )
     if turn is None:
-        return Line(WARN, player, "it does not move within 50 steps: look at loss.discriminator_steps")
+        return Line(WARN, player, "it is not trained within 50 steps: check loss.discriminator_steps")
     before = loss_of(trainer, player, batch)
     reseed(trainer.settings.seed, Purpose.DOCTOR_NOISE)
     trainer.play(turn, [batch])
     after = loss_of(trainer, player, batch)
     change = nn.utils.get_total_norm([new.detach() - was for new, was in zip(weights, old, strict=True)])
     moved = (change / nn.utils.get_total_norm(old).clamp_min(1e-12)).item()
-    text = f"one step moves its weights by {moved:.2%}, its loss on that batch goes from {before:.4g} to {after:.4g}"
+    text = f"one step changes its weights by {moved:.2%} and its loss on that batch from {before:.4g} to {after:.4g}"
     if not math.isfinite(after) or not moved:
         return Line(FAIL, player, f"{text}; try {with_rate(config, player, 0.1 if moved else 10)}")
     if after >= before:
-        return Line(WARN, player, f"{text}: no fall; try {with_rate(config, player, 0.25)} or {tamer_game(config)}")
+        return Line(
+            WARN,
+            player,
+            f"{text}: the loss does not fall; try {with_rate(config, player, 0.25)} or {tamer_game(config)}",
+        )
     return Line(OK, player, text)
 
 
 def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
-    """What a player's turn minimises, with the noise that is always the same."""
+    """The loss of a player on a batch. The noise is the same at each call."""
     reseed(trainer.settings.seed, Purpose.DOCTOR_NOISE)
     for step in range(ALL_PENALTIES, ALL_PENALTIES + 50):
         for turn in trainer.system.turns(step):
@@ -324,7 +330,7 @@ def loss_of(trainer: Trainer, player: str, batch: Batch) -> float:
 
 
 def play(trainer: Trainer, step: int, wanted: Callable[[Turn], bool]) -> None:
-    """The wanted turns of one step, on its own batch."""
+    """Run those turns of a step for which `wanted` is true, on the batch of the step."""
     reseed(trainer.settings.seed, step)
     batch = trainer.prepare_batch(trainer.stream[step - ALL_PENALTIES])
     for turn in trainer.system.turns(step):

@@ -1,4 +1,4 @@
-"""evaluation: `ganrun eval`, how near a run's pictures, or a set of pictures, are to real ones."""
+"""`ganrun eval`: scores how close the pictures of a run, or a set of pictures, are to real ones."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.common import images
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_writable
+from ganrun.common.output_places import check_free
 from ganrun.common.precision import set_precision
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
@@ -32,19 +34,20 @@ from ganrun.evaluation.scores import SCORES
 from ganrun.systems.drawing import draw, help_to_draw, render
 from ganrun.systems.translation import PictureToPicture
 
-SHOWN, NEIGHBOURS = 16, 5  # samples in the picture of nearest training pictures, and how many beside each
+SHOWN, NEIGHBOURS = 16, 5  # rows of x.nearest.png, one sample each, and training pictures in a row
 
 
 # -- the command ----------------------------------------------------------------------------------------------------
 
 
 def check(config: Config) -> Path | None:
-    """Before anything is drawn: what is named is there, the scores exist, the place is free. Raises UserError."""
+    """Check the files, the names of scores and the output place before drawing. Returns the place. Raises UserError."""
     pick_device(config["device"])
     for name in names_of(config["scores"]) or ():
         if name == "lpips":
             raise UserError(
-                "scores=lpips: its networks must be downloaded: ganrun apply, then the package lpips on that"
+                "scores=lpips is not available, as its networks must be downloaded: use ganrun apply, then the package "
+                "lpips on its results"
             )
         if name not in SCORES and name != "all":
             raise UserError(f"scores={name} is unknown; {nearest(name, [*SCORES, 'all'])}")
@@ -60,16 +63,15 @@ def check(config: Config) -> Path | None:
     out = Path(str(config["out"])).expanduser()
     if out.suffix != ".json" or out.is_dir():
         raise UserError(f"out={out}: scores are written as JSON: out=x.json")
-    if out.exists() and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_free(out, config["overwrite"])
     check_writable(out.parent)
     return out
 
 
 def evaluate(config: Config, world: World | None = None) -> str:
-    """Score what the page `eval` names. Returns the lines to print; `out`, where given, has been written.
+    """Compute the scores that the config asks for. Returns the lines to print. Writes them to `out`, if given.
 
-    The ranks of `world` share the drawing of a run's samples; the first one looks at them.
+    All ranks of `world` draw samples of a run; the first one computes the scores. Raises UserError.
     """
     world = world or World()
     set_precision("fp32", pick_device(config["device"]))
@@ -96,7 +98,7 @@ def listed(value: Any) -> list[str]:
 
 
 def checkpoints(config: Config) -> list[Path]:
-    """What `ckpt` names: a checkpoint, a run, last, some of these in a list, or the folder of a sweep."""
+    """The checkpoints that `ckpt` names: a file, a run, last, a list of these, or the folder of a sweep."""
     found: list[Path] = []
     for reference in listed(config["ckpt"]):
         folder = Path(reference).expanduser()
@@ -110,7 +112,7 @@ def checkpoints(config: Config) -> list[Path]:
 
 
 def of_run(config: Config, path: Path, world: World | None = None) -> Result | None:
-    """The scores of one checkpoint; None on the ranks that only helped to draw. Raises UserError."""
+    """The scores of one checkpoint. None on the ranks that only help to draw. Raises UserError."""
     world = world or World()
     state = load_checkpoint(str(path), "ckpt")
     set_threads(threads_for(config["threads"], state), pixels_of(state))
@@ -125,7 +127,7 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
             return None
         return picture_scores(config, system, reals, origin, about)
     if "image" not in reals.take(torch.tensor([0])):
-        raise UserError(f"ckpt={path}: this model draws single pictures, but its data are none")
+        raise UserError(f"ckpt={path}: this model draws single pictures, but its data set has none")
     labels = labels_like(system, picked(reals, config["n_real"], config["seed"]), path)
     inputs = draw(system, config["n"], config["seed"], labels)
     drawn = render(system, inputs, config["batch_size"], world)
@@ -150,7 +152,7 @@ def result_of(scorer: Scorer, values: dict[str, float], count: int, about: Confi
     return Result(about, values, floors, scorer.floor_is(count), scorer.protocol(count), scorer.settings(count))
 
 
-_scorers: dict[str, Scorer] = {}  # the last one: runs of a sweep are often compared with the same pictures
+_scorers: dict[str, Scorer] = {}  # only the last one, because the runs of a sweep have the same real pictures
 
 
 def scorer_of(config: Config, reals: Dataset, train: Dataset | None, device: torch.device, origin: Config) -> Scorer:
@@ -161,7 +163,9 @@ def scorer_of(config: Config, reals: Dataset, train: Dataset | None, device: tor
         _scorers[key] = Scorer(config, reals, train, device, origin)
         accuracy = _scorers[key].network.about.get("accuracy")
         if accuracy is not None:
-            say([f"features of {_scorers[key].network.name}, {accuracy:.2%} right on pictures it did not learn from"])
+            say(
+                [f"features of {_scorers[key].network.name}: {accuracy:.2%} accuracy on pictures it was not trained on"]
+            )
     return _scorers[key]
 
 
@@ -173,14 +177,11 @@ def with_progress(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
 
 
 def save_nearest(scorer: Scorer, samples: Tensor, out: Path) -> None:
-    """out.nearest.png: a row a sample, and beside it the training pictures that the network finds most like it."""
+    """Write out.nearest.png: in each row, a sample and the training pictures with the nearest features."""
     train, learnt = (scorer.reals, scorer.real) if scorer.train is None else (scorer.train, scorer.learnt())
     which = nearest_of(scorer.network([samples]).features, learnt.seen.features, min(NEIGHBOURS, len(train)))[1].cpu()
     rows = [torch.cat([sample[None], train.take(row)["image"]]) for sample, row in zip(samples, which, strict=True)]
     images.save_png(images.grid(torch.cat(rows), len(rows[0])), out.with_suffix(".nearest.png"))
-
-
-# -- its data -------------------------------------------------------------------------------------------------------
 
 
 # -- two sets of pictures -------------------------------------------------------------------------------------------
@@ -197,7 +198,7 @@ def of_sets(config: Config) -> Result:
     scorer = scorer_of(config, reals, None, device, origin)
     labels = like_reals(reals, fakes)
     if fakes.labels is not None and reals.labels is not None and labels is None:
-        say(["the fake pictures' classes are not those of the real ones: taken without labels"])
+        say(["the classes of the fake pictures are not those of the real ones: labels are not used"])
     fakes = picked(Dataset(fakes.images, labels, reals.class_names), config["n"], config["seed"])
     too_few_for(scorer, len(fakes))
     values = scorer.score(images_of(fakes), fakes.labels)

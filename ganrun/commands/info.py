@@ -1,4 +1,4 @@
-"""info: what a bug report needs to say about a machine."""
+"""`ganrun info`: the facts about a machine that a bug report needs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import os
 import platform
 
 from ganrun import __version__
-from ganrun.common.errors import UserError
+from ganrun.common.types import Config
 from ganrun.common.versions import EXTRAS, PACKAGES, devices, version
 
 
-def report(*words: str) -> str:
-    """Versions, devices and extras, a line each. Raises UserError for words that it does not take."""
-    if words:
-        raise UserError(f"info takes no more words: {' '.join(words)}")
+def report(config: Config) -> str:
+    """Versions, devices and extras, a line each."""
     _leave_a_removed_folder()
     lines = [f"ganrun       {__version__}", f"python       {platform.python_version()} on {platform.platform()}"]
     lines += [f"{name:<12} {version(name) or 'missing'}" for name in PACKAGES]
@@ -27,7 +25,7 @@ def report(*words: str) -> str:
 
 
 def _leave_a_removed_folder() -> None:
-    """Nothing is looked for here, but torch's libraries end a process whose current folder is gone."""
+    """Go to the root folder if the current folder is gone: torch's libraries would end the process."""
     try:
         os.getcwd()
     except OSError:

@@ -1,4 +1,4 @@
-"""`ganrun keys WORD`: finds settings by name, by their comment, or by the name that other programs use. No torch."""
+"""`ganrun keys WORD`: finds settings by their name, their comment, or another program's name for them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from typing import Any
 
 from ganrun.common.bounds import described
 from ganrun.common.errors import UserError, nearest
+from ganrun.common.types import Config
 from ganrun.config.comments import SHARED, Entry, choice_entries, chosen, page_entries, picked
 from ganrun.config.schema import KEYS, PLAYERS
 from ganrun.config.signatures import hint_of
 from ganrun.config.synonyms import SYNONYMS, Meaning, meaning_of
 from ganrun.config.tree import group_choices, groups_of, parents_of
 
-SHOWN_IN_FULL = 12  # keys; of those that fit less well only the names are listed
+SHOWN_IN_FULL = 12  # so many of the best keys are shown in full; of the others, only the names
 WIDTH = 110
-PLAYERS_WORDS = "of this player alone; its other optimizer settings can be given in the same way"
-ALIKE = {"experiment"}  # groups whose files only give values to keys of others
+PLAYERS_WORDS = "for this player only; its other optimizer settings can be given in the same way"
+ALIKE = {"experiment"}  # groups without keys of their own: their files set keys of other groups
 
 
 @dataclass
 class Row:
-    """One key: what it may be, its default, its words, and where there is one."""
+    """One key, with its type, its default, its comment, and the commands or choices that have it."""
 
     entry: Entry
     hint: Any
     commands: list[str] = field(default_factory=list)
-    choices: dict[str, str] = field(default_factory=dict)  # model=mlp -> its default there
+    choices: dict[str, str] = field(default_factory=dict)  # "model=mlp" -> the default there
 
     @property
     def key(self) -> str:
@@ -46,10 +47,12 @@ class Row:
         return lines
 
 
-def find(*words: str) -> str:
-    """The keys and choices that fit the words. Raises UserError where there are none."""
-    query, picks, config_dir = _read(words)
+def find(config: Config) -> str:
+    """A text with the keys and choices that match the words. Raises UserError if none matches."""
+    words, config_dir = config["word"], config["config_dir"]
     choices = group_choices(config_dir)
+    picks = picked(words, choices)
+    query = _names(words, picks)
     if not query:
         return _overview(choices) if not picks else _keys_of_choices(picks, config_dir)
     current = {f"{group}={choice}" for group, choice in chosen("train", picks, config_dir).items()}
@@ -60,33 +63,31 @@ def find(*words: str) -> str:
     named = _named_choices(asked, choices)
     if not found and not named and not meaning and len(query) > 1:
         others = [word for word in words if word not in query]
-        return "\n\n".join(find(word, *others) for word in query)
+        return "\n\n".join(find({**config, "word": [word, *others]}) for word in query)
     if not found and not named and not (meaning and meaning.keys):
         raise UserError(_nothing(asked, rows, meaning))
     return "\n".join([*_heading(asked, meaning), *_listed(found, current), *named])
 
 
-# -- reading what was asked ---------------------------------------------------------------------------------------
+# -- reading the words --------------------------------------------------------------------------------------------
 
 
-def _read(words: Iterable[str]) -> tuple[list[str], dict[str, str], Path | None]:
-    """The words to look for, the choices among them, loss=wgan_gp, and the folder of the user's own yaml."""
-    rest, config_dir = list(words), None
-    for flag in ("--config-dir", "-cd"):
-        if flag in rest[:-1]:
-            at = rest.index(flag)
-            config_dir = Path(rest[at + 1]).absolute()
-            del rest[at : at + 2]
-    picks = picked(rest, group_choices(config_dir))
-    names = [word.lstrip("-+~").partition("=")[0].strip() for word in rest if word.partition("=")[0] not in picks]
-    return [name for name in names if name], picks, config_dir
+def suggest() -> list[str]:
+    """For the shell: every key of a command, and every group."""
+    return sorted({key for page in KEYS for key in page_entries(page)} | group_choices().keys())
+
+
+def _names(words: Iterable[str], picks: dict[str, str]) -> list[str]:
+    """The words to look for: those that are no choice such as loss=wgan_gp."""
+    names = [word.lstrip("-+~").partition("=")[0].strip() for word in words if word.partition("=")[0] not in picks]
+    return [name for name in names if name]
 
 
 def _normal(text: str) -> str:
     return re.sub(r"[\s_\-.]+", " ", text.lower()).strip()
 
 
-# -- the keys that there are --------------------------------------------------------------------------------------
+# -- all keys -----------------------------------------------------------------------------------------------------
 
 
 def _rows(choices: dict[str, dict[str, str]], current: set[str], config_dir: Path | None) -> Iterator[Row]:
@@ -106,7 +107,7 @@ def _rows(choices: dict[str, dict[str, str]], current: set[str], config_dir: Pat
 
 
 def _command_rows() -> Iterator[Row]:
-    """The keys of the commands; one row for commands that say the same of a key."""
+    """The keys of the commands. Commands whose key has the same default and comment share a row."""
     merged: dict[tuple[Any, ...], Row] = {}
     for page, hints in KEYS.items():
         for key, entry in page_entries(page).items():
@@ -114,16 +115,22 @@ def _command_rows() -> Iterator[Row]:
             row = merged.setdefault((key, entry.default, entry.words, told), Row(entry, hints.get(key)))
             row.commands.append(page.replace("_", "-"))
     yield from merged.values()
-    for player in ("generator", "discriminator"):  # no yaml lists what any player may have
+    for player in _players():  # any player may have these keys, so no yaml lists them
         for key, hint in PLAYERS.items():
             entry = Entry(f"optimizer.players.{player}.{key}", f"${{optimizer.{key}}}", PLAYERS_WORDS)
             yield Row(entry, hint, ["train", "bench", "doctor"])
 
 
+def _players() -> list[str]:
+    """The players whose own settings other programs have words for, such as lr_d. Those of a model only it knows."""
+    keys = [key.split(".") for meaning in SYNONYMS.values() for key in meaning.keys]
+    return sorted({names[2] for names in keys if names[:2] == ["optimizer", "players"]}, reverse=True)
+
+
 def _where(choices: dict[str, str], current: set[str]) -> str:
-    """With which choices there is a key, the current one first: with loss=wgan_gp; loss=dragan: 1."""
-    here = [name for name in choices if name in current]
-    first = choices[here[0]] if here else next(iter(choices.values()))
+    """The choices that have a key, those of the command line first: with loss=wgan_gp; also loss=dragan (1)."""
+    chosen_here = [name for name in choices if name in current]
+    first = choices[chosen_here[0]] if chosen_here else next(iter(choices.values()))
     same = [name for name in choices if choices[name] == first]
     others = [_with_value(name, value) for name, value in choices.items() if value != first]
     also = f"; also {_together(others)}" if others else ""
@@ -131,7 +138,7 @@ def _where(choices: dict[str, str], current: set[str]) -> str:
 
 
 def _with_value(name: str, value: str) -> str:
-    return name if value.startswith("${") else f"{name} ({value})"
+    return name if not value or value.startswith("${") else f"{name} ({value})"
 
 
 def _together(names: list[str]) -> str:
@@ -147,7 +154,7 @@ def _together(names: list[str]) -> str:
 
 
 def _search(asked: str, rows: list[Row], meaning: Meaning | None) -> list[Row]:
-    """The rows that fit, the best first."""
+    """The rows that match, the best first."""
     ranked = [(rank, row) for row in rows if (rank := _rank(asked, row, meaning)) is not None]
     return [row for _, row in sorted(ranked, key=lambda pair: (pair[0], not pair[1].commands))]
 
@@ -167,7 +174,7 @@ def _rank(asked: str, row: Row, meaning: Meaning | None) -> int | None:
 
 
 def _has(text: str, word: str) -> bool:
-    """Whether a text has a word; a longer word may also be the beginning of one."""
+    """Whether a text contains a word. A word of four letters or more may also be the beginning of a longer one."""
     end = r"(?!\w)" if len(word) <= 3 else ""
     return bool(re.search(rf"(?<!\w){re.escape(word)}{end}", text))
 
@@ -208,22 +215,24 @@ def _nothing(asked: str, rows: list[Row], meaning: Meaning | None) -> str:
     known = {row.key.rpartition(".")[2] for row in rows} | SYNONYMS.keys()
     near = nearest(_normal(asked).replace(" ", "_")[:80], known)
     told = f"; {near}" if near.startswith("nearest") else ""
-    return f"keys {asked[:80]}: no key, comment or choice has this word{told}; ganrun keys lists all"
+    return f"keys {asked[:80]}: no key, comment or choice has this word{told}; ganrun keys lists all names"
 
 
 def _keys_of_choices(picks: dict[str, str], config_dir: Path | None) -> str:
     lines: list[str] = []
     for group, choice in picks.items():
-        for entry in choice_entries(group, choice, config_dir).values():
-            if entry.default:
-                hint = hint_of(entry.target, entry.key.rpartition(".")[2]) if entry.target else None
-                lines += [*Row(entry, hint, choices={f"{group}={choice}": entry.default}).lines(()), ""]
+        entries = [entry for entry in choice_entries(group, choice, config_dir).values() if entry.default]
+        if not entries:
+            lines += [f"{group}={choice}: its yaml gives no keys besides its class", ""]
+        for entry in entries:
+            hint = hint_of(entry.target, entry.key.rpartition(".")[2]) if entry.target else None
+            lines += [*Row(entry, hint, choices={f"{group}={choice}": entry.default}).lines(()), ""]
     return "\n".join(lines).rstrip()
 
 
 def _overview(choices: dict[str, dict[str, str]]) -> str:
-    """Every key and choice by name."""
-    lines = ["ganrun keys WORD tells what a key is; ganrun COMMAND --help tells all of a command", ""]
+    """The names of all keys and choices."""
+    lines = ["ganrun keys WORD explains a key; ganrun COMMAND --help explains all keys of a command", ""]
     for page in KEYS:
         parents = sorted(parents_of(page))
         inherited = {key for parent in parents for key in page_entries(parent)}

@@ -1,4 +1,4 @@
-"""sampling: pictures from a checkpoint alone."""
+"""`ganrun sample`: draws pictures from a checkpoint. It needs no data set."""
 
 from __future__ import annotations
 
@@ -11,37 +11,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system, pixels_of
 from ganrun.common import images
 from ganrun.common.atomic import atomic_write, make_folder, remove
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_writable, refuse_suffix
+from ganrun.common.output_places import check_pictures_place
+from ganrun.common.plurals import plural
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 from ganrun.systems.drawing import draw, help_to_draw, render
 
 
 def check(config: Config) -> Path:
-    """Before drawing: the checkpoint is there, the device too, the place is free. Returns it, or raises UserError."""
+    """Check the device, the checkpoint and the output place before drawing. Returns the place. Raises UserError."""
     pick_device(config["device"])
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     load_checkpoint(str(path), "ckpt")
     out = place(config, path)
-    refuse_suffix(out, ".png", ".npz")
-    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if config["out"] is not None and occupied and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
-    check_writable(out if out.is_dir() else out.parent)
+    check_pictures_place(out, config["overwrite"], ".png", ".npz")
     return out
 
 
 def sample(config: Config, world: World | None = None) -> str:
-    """Draw what the page `sample` asks for and write it. Returns a line that says what is where. Raises UserError.
+    """Draw the samples that the config asks for, and write them. Returns a line for the user. Raises UserError.
 
-    The ranks of `world` share the work, the first one writes.
+    All ranks of `world` draw; the first one writes.
     """
     world = world or World()
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
@@ -49,25 +47,26 @@ def sample(config: Config, world: World | None = None) -> str:
     set_threads(threads_for(config["threads"], state), pixels_of(state))
     system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     labels = config["labels"] if config["labels"] is None or isinstance(config["labels"], list) else [config["labels"]]
-    inputs = draw(system, config["n"], config["seed"], labels)
+    inputs = draw(system, config["n"], config["seed"], labels, config["truncation"])
     out = place(config, path)
     about = {
         "step": state["progress"]["step"],
         "images": state["progress"]["images"],
         "seed": config["seed"],
         "weights": config["weights"],
-    }
+    } | ({} if config["truncation"] is None else {"truncation": config["truncation"]})
     pictures = render(system, inputs, config["batch_size"], world)
     if not world.first:
         return help_to_draw(pictures)
     write(pictures, inputs.get("label"), out, about, config["overwrite"])
-    return f"{config['n']} samples of step {about['step']}, seed {config['seed']}, in {printable(str(out))}"
+    count = f"{config['n']} {plural('sample', config['n'])}"
+    return f"{count} of step {about['step']}, seed {config['seed']}, in {printable(str(out))}"
 
 
 def place(config: Config, path: Path) -> Path:
-    """Where the samples go: `out`, else samples.png in the run's folder; where that is kept, samples_001.png, ...
+    """The path of the samples: `out`, else samples.png in the run's folder.
 
-    With `overwrite` it is samples.png again.
+    If samples.png exists, it is samples_001.png, samples_002.png and so on; with `overwrite` it is samples.png again.
     """
     if config["out"] is not None:
         return Path(str(config["out"])).expanduser()
@@ -79,7 +78,11 @@ def place(config: Config, path: Path) -> Path:
 def write(
     batches: Iterator[Tensor], labels: Tensor | None, out: Path, about: Mapping[str, object], overwrite: bool
 ) -> None:
-    """A .png grid, a .npz of images (N, H, W, C) uint8 and labels, or a folder of PNGs. Raises UserError."""
+    """Write the samples to `out`. Raises UserError if it cannot be written.
+
+    x.png is a grid, x.npz holds images (N, H, W, C) uint8 and labels (N,), and any other name is a folder of PNGs.
+    `batches` are (N, C, H, W) uint8. `about` goes into the PNGs as text.
+    """
     try:
         if out.suffix == ".png":
             pictures = torch.cat(list(batches))

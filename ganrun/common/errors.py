@@ -11,6 +11,10 @@ class UserError(ValueError):
     """The message names the key, the value and the way out; the command line shows it alone, without a traceback."""
 
 
+class MovedAttribute(UserError, AttributeError):
+    """An attribute of earlier versions has another place now. `hasattr` gives False for it."""
+
+
 def one_line(error: BaseException) -> str:
     """The message on one line; words of 300 characters and more are cut."""
     return re.sub(r"\S{300,}", lambda word: f"{word[0][:80]}…", " ".join(str(error).splitlines()))

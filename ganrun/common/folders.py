@@ -57,10 +57,10 @@ def clear_unfinished(folder: Path) -> None:
     clear(folder, older=HOUR)
 
 
-def check_run_folder(folder: Path, resume: str | None) -> None:
+def check_run_folder(folder: Path, resume: str | None, sweep: bool = False) -> None:
     """Refuse a folder that is not for this run, is in use or cannot be written. Called before Hydra writes.
 
-    Raises UserError.
+    With `sweep` it is the folder around those of the jobs of a sweep. Raises UserError.
     """
     if there := what_is_there(folder):
         raise UserError(f"out={folder} is {there}: a run needs a folder; choose another name")
@@ -68,9 +68,10 @@ def check_run_folder(folder: Path, resume: str | None) -> None:
         return check_writable(folder)
     occupied = is_occupied(folder)
     if resume is None and occupied and not ended_before_its_first_step(folder):
-        raise UserError(
-            f"out={folder} is not empty: choose another folder, or resume={folder} to go on with a run that is there"
-        )
+        way = f"resume={folder} to go on with a run that is there"
+        if sweep:
+            way = f"resume=auto to go on with its jobs; one alone goes on with resume={folder}/JOB, without -m"
+        raise UserError(f"out={folder} is not empty: choose another folder, or {way}")
     if resume == AUTO and occupied and not any(os.path.lexists(folder / name) for name in OURS):
         raise UserError(f"out={folder} holds other files and no run: choose another folder")
     refuse_unsafe(folder)
@@ -139,10 +140,3 @@ def check_writable(target: Path) -> None:
         raise UserError(
             f"out={target} cannot be written: {there}: {error.strerror}: give a writable folder with out="
         ) from None
-
-
-def refuse_suffix(out: Path, *written: str) -> None:
-    """Raises UserError for a place such as x.rar, whose name promises what is not written; v1.5 is a fine folder."""
-    if out.suffix.lower() not in ("", *written) and not out.suffix[1:].isdigit() and not out.is_dir():
-        names = ", ".join(f"x{suffix}" for suffix in written)
-        raise UserError(f"out={out}: {out.suffix} is not written here; {names} or a folder")

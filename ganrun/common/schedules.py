@@ -1,4 +1,4 @@
-"""Learning rate schedules: the factor of the learning rate as a function of progress from 0 to 1."""
+"""Schedules: numbers that are a function of a run's progress, from 0 to 1."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ import math
 from ganrun.common.bounds import Decay, Share
 
 
+def half_cosine(progress: float, start: float, end: float) -> float:
+    """`start` at 0, `end` from 1 on, and level at both (Loshchilov and Hutter, 2017, equation 5)."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
 class Schedule:
     """`factor(progress)` multiplies the learning rate; progress runs from 0 to 1 over the run's steps."""
 
-    needs_an_end = True  # False only if the factor does not depend on the length of the run
+    needs_an_end = True  # False only if nothing here depends on the length of the run
+    moves_beta2 = False  # True: `beta2` returns a number
 
     def factor(self, progress: float) -> float:
         raise NotImplementedError
+
+    def beta2(self, progress: float) -> float | None:
+        """Adam's second beta. None: what the optimizer has."""
+        return None
 
 
 class Constant(Schedule):
@@ -39,12 +49,19 @@ class Linear(Schedule):
 
 
 class Cosine(Schedule):
-    """Half a cosine from the full rate down to `end` of it (Loshchilov and Hutter, 2017, equation 5)."""
+    """Half a cosine from the full rate down to `end` of it; the second of Adam's betas from one number to another.
 
-    def __init__(self, end: Share = 0.0) -> None:
+    R3GAN: end 0.25, beta2 (0.9, 0.99).
+    """
+
+    def __init__(self, end: Share = 0.0, beta2: tuple[Decay, Decay] | None = None) -> None:
         if not 0 <= end <= 1:
             raise ValueError(f"end={end} must lie in [0, 1]")
-        self.end = end
+        self.end, self.ends_of_beta2 = end, beta2
+        self.moves_beta2 = beta2 is not None
 
     def factor(self, progress: float) -> float:
-        return self.end + (1 - self.end) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return half_cosine(progress, 1, self.end)
+
+    def beta2(self, progress: float) -> float | None:
+        return None if self.ends_of_beta2 is None else half_cosine(progress, *self.ends_of_beta2)

@@ -1,4 +1,4 @@
-"""build: from a plain node with a `_target_` to the object it names, at either of two levels of trust."""
+"""Builds the object that a node of a config describes. Nodes from a file may name only trusted classes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ganrun.config.moved import current_name
 
 T = TypeVar("T")
 
-PLAIN = (object, str, int, float, bool)  # what no config names by its class
+PLAIN = (object, str, int, float, bool)  # types of plain values, which have no `_target_`
 
-# what a checkpoint's config may name: everything else in it is refused before it is imported
+# The packages whose classes a checkpoint's config may name. Any other name is refused before it is imported.
 FROM_A_FILE = ("ganrun", "torch.nn", "torch.optim")
 
 
@@ -36,17 +36,19 @@ def build(
 ) -> T:
     """The object that `node` describes: `_target_` names a class, the other keys are its arguments.
 
-    Nested nodes are built first; the type hint of the parameter they go to is what they must be.
-    `given` are further arguments that no config can hold. With `trust=None` the config is the user's own
-    and any importable class will do; otherwise only classes defined under these packages, found out
-    before anything is imported or called. Raises UserError that names the place.
+    The object must be an `expects`. `where` is the place of the node in the config, such as "model.generator".
+    Nested nodes are built first; each must have the type in the hint of its parameter. `given` are further arguments
+    that no config can hold. With `trust=None` the config is the user's own, and it may name any class that can be
+    imported. Otherwise a class must be defined in one of the packages in `trust`. A name from any other package is
+    refused before anything is imported. Raises UserError that names the place.
     """
     cls = resolve(node, expects, where, trust)
-    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    left_out = {"_target_", *getattr(cls, "yaml_only", ())} - set(inspect.signature(cls).parameters)
+    arguments = {key: value for key, value in node.items() if key not in left_out}
     hints = _hints(cls)
     _check_names(cls, {**arguments, **given}, where)
     plain = {key: value for key, value in arguments.items() if not _describes_an_object(value)}
-    plain = fit(cls, plain, where)  # first: what is inside may have been computed from these
+    plain = fit(cls, plain, where)  # before the nested nodes: their values may be computed from these by interpolation
     inside = {
         key: _build_inside(value, hints.get(key), f"{where}.{key}", trust)
         for key, value in arguments.items()
@@ -61,14 +63,19 @@ def build(
         message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         raise UserError(f"{where} ({cls.__name__}): {message}") from error
     except (Exception, SystemExit) as error:
-        ours = _under(cls.__module__ + ".", FROM_A_FILE)
-        if ours and not isinstance(error, (AttributeError, LookupError)):  # a bug; these two, parts put together oddly
+        known = _under(cls.__module__ + ".", FROM_A_FILE)
+        # in a class of ganrun or torch these two come from parts that do not fit each other, any other error is a bug
+        if known and not isinstance(error, (AttributeError, LookupError)):
             raise
-        raise UserError(f"{where} ({cls.__name__}): {error if ours else where_it_broke(error)}") from error
+        raise UserError(f"{where} ({cls.__name__}): {error if known else where_it_broke(error)}") from error
 
 
 def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Each argument as the hint of its parameter in `cls` wants it. Raises UserError for another kind or size."""
+    """Convert each argument to the type in the hint of its parameter.
+
+    Raises UserError for a value of another type or outside of the range in the hint. `where` is the place of the
+    arguments in the config, for the message.
+    """
     hints, found = _hints(cls), {}
     ranges = OF_TORCH if cls.__module__.startswith("torch.optim.") else {}
     for key, value in arguments.items():
@@ -80,28 +87,32 @@ def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _describes_an_object(value: Any) -> bool:
-    """Whether there is a `_target_` in it."""
+    """Whether a value, or any value inside it, has a `_target_`."""
     if isinstance(value, Mapping):
         return "_target_" in value or any(map(_describes_an_object, value.values()))
     return isinstance(value, list) and any(map(_describes_an_object, value))
 
 
 def _written(value: Any) -> str:
-    """An object by the name of its class, as nobody wrote it so."""
+    """A plain value as text. Any other object as the name of its class: the user wrote a node, not the object."""
     return (
         shown(value) if isinstance(value, (str, int, float, list, tuple, Mapping, type(None))) else type(value).__name__
     )
 
 
 def resolve(node: Any, expects: type, where: str, trust: Sequence[str] | None = None) -> Any:
-    """The class that a node names, checked; nothing is called."""
+    """The class that the `_target_` of a node names. It is imported, but not called.
+
+    `where` is the place of the node in the config; `trust` is as in `build`. Raises UserError for a name that is no
+    class, that cannot be imported, that is not trusted or that is no subclass of `expects`.
+    """
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         raise UserError(f"{where} needs a _target_, the dotted name of a class")
     target = current_name(node["_target_"])
     if trust is not None and not _under(target, trust):
         raise UserError(
-            f"{where}._target_={target} comes from a file and is none of {', '.join(trust)}: "
-            f"if you trust that package, say trust={target.split('.')[0]}"
+            f"{where}._target_={target} comes from a file and is not in {', '.join(trust)}: "
+            f"if you trust that package, add trust={target.split('.')[0]}"
         )
     cls = _locate(target, where)
     if not isinstance(cls, type) and callable(cls):
@@ -111,19 +122,19 @@ def resolve(node: Any, expects: type, where: str, trust: Sequence[str] | None = 
         )
     if not isinstance(cls, type) or not issubclass(cls, expects):
         raise UserError(f"{where}._target_={target} is not a {expects.__name__}")
-    # an alias inside a trusted module may lead anywhere: what counts is where the class itself was defined
+    # a trusted module may import a class from anywhere: check the module that defines the class
     if trust is not None and not _under(cls.__module__ + ".", trust):
         raise UserError(f"{where}._target_={target} is defined in {cls.__module__}, which is not trusted")
     return cls
 
 
 def names_only(node: Any, packages: Sequence[str]) -> bool:
-    """Does no `_target_` in a plain node lead out of these packages?"""
+    """Whether every `_target_` in a plain node names something in these packages."""
     return next(targets(node, packages), None) is None
 
 
 def targets(node: Any, outside: Sequence[str]) -> Iterator[str]:
-    """What the `_target_`s in a plain node name outside of these packages."""
+    """Every `_target_` in a plain node that is not in the packages `outside`."""
     if isinstance(node, list):
         for item in node:
             yield from targets(item, outside)
@@ -138,21 +149,26 @@ def targets(node: Any, outside: Sequence[str]) -> Iterator[str]:
 def _locate(target: str, where: str) -> Any:
     module, _, name = target.rpartition(".")
     if not module:
-        raise UserError(f"{where}._target_={target} is no dotted name such as package.module.Class")
+        raise UserError(f"{where}._target_={target} is not a dotted name such as package.module.Class")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no answer of ours
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the command's result, not for what a module prints
             found = importlib.import_module(module)
     except ImportError as error:
         raise UserError(
-            f"{where}._target_={target} cannot be imported: {error}; with --config-dir DIR classes are also found in "
-            "DIR and beside it"
+            f"{where}._target_={target} cannot be imported: {error}; with --config-dir DIR, ganrun also looks "
+            "for classes in DIR and in the folder that holds DIR"
         ) from None
-    except (Exception, SystemExit) as error:  # it is the user's own, and may do anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything while it is imported
         raise UserError(f"{where}._target_={target} cannot be imported: {where_it_broke(error)}") from None
     if not hasattr(found, name):
-        classes = [key for key, value in vars(found).items() if isinstance(value, type)]
+        classes = [key for key, value in vars(found).items() if isinstance(value, type) and _is_at_home(value, module)]
         raise UserError(f"{where}._target_={target}: {module} has no {name}; {nearest(name, classes)}")
     return getattr(found, name)
+
+
+def _is_at_home(cls: type, module: str) -> bool:
+    """Whether a class is defined in a module, or in a package, and not only imported there."""
+    return f"{cls.__module__}.".startswith(f"{module}.")
 
 
 def where_it_broke(error: BaseException) -> str:
@@ -161,7 +177,7 @@ def where_it_broke(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}, a SyntaxError"
     frames = traceback.extract_tb(error.__traceback__)
-    others = (str(Path(__file__).parents[1]), str(Path(os.__file__).parent), "<")  # ours, and what comes with Python
+    others = (str(Path(__file__).parents[1]), str(Path(os.__file__).parent), "<")  # of ganrun and of Python itself
     own = [frame for frame in frames if not frame.filename.startswith(others) and "site-packages" not in frame.filename]
     last = (own or frames)[-1]
     return f"{last.filename}, line {last.lineno}: {what}"
@@ -175,7 +191,7 @@ def _build_inside(value: Any, hint: Any, where: str, trust: Sequence[str] | None
     if isinstance(value, Mapping):
         if "_target_" in value:
             expects = _class_in(hint)
-            if expects is object and trust is not None:  # a file could name a class that downloads or opens things
+            if expects is object and trust is not None:  # other trusted classes may download or open files
                 expects = nn.Module
             return build(value, expects, where, trust)
         wanted = _class_in(hint)
@@ -189,7 +205,7 @@ def _build_inside(value: Any, hint: Any, where: str, trust: Sequence[str] | None
 
 
 def _class_in(hint: Any) -> type:
-    """The class that a hint asks for, inside of `X | None` and `Mapping[str, X]` too; object when it asks for none."""
+    """The class in a type hint, such as X in `X | None` or `Mapping[str, X]`; object if the hint names no class."""
     if isinstance(hint, type) and hint is not type(None) and not typing.get_args(hint):
         return object if hint in PLAIN else hint
     inside = [_class_in(part) for part in typing.get_args(hint) if part is not type(None)]
@@ -200,13 +216,13 @@ def _class_in(hint: Any) -> type:
 def _hints(cls: type) -> dict[str, Any]:
     try:
         hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
-    except (NameError, TypeError):  # hints that only a type checker can see
+    except (NameError, TypeError):  # hints whose names are imported for a type checker only
         return {}
     return hints | _options(hints)
 
 
 def _options(hints: Mapping[str, Any]) -> dict[str, Any]:
-    """The hints of what a constructor takes by `**options: Unpack[SomeTypedDict]`."""
+    """The hints of the options that a constructor takes by `**options: Unpack[SomeTypedDict]`."""
     shared = [typing.get_args(hint)[0] for hint in hints.values() if typing.get_origin(hint) is typing.Unpack]
     return {key: hint for one in shared for key, hint in typing.get_type_hints(one, include_extras=True).items()}
 

@@ -1,4 +1,4 @@
-"""parts: from a plain config to the things a run is made of."""
+"""Builds the data set and the system that a config describes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ from ganrun.systems.system import System
 
 
 def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: bool = True) -> Dataset:
-    """The data set of a config, read once for a sweep's jobs. Raises UserError when its facts are not the config's.
+    """The data set of a config. The jobs of a sweep read it once.
 
-    Without `pixels` files are listed, but only a few decoded, which stand for all: enough to plan a run, not to train.
+    `trust` None: the config is the user's own. Otherwise it comes from a file, and its classes must lie in these
+    packages. With pixels=False, files are listed, but only the first few are decoded and stand for all the others. That
+    is enough to plan a run, not to train. Raises UserError if `image_size`, `channels` or `classes` of the config are
+    not those of the data.
     """
     node = config["dataset"] if trust is None else only_reads(config["dataset"])
     if trust is not None:
@@ -34,23 +37,23 @@ def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: boo
             refuse_unknown(node)
         except ValueError as error:
             raise UserError(str(error)) from None
-    given = json.dumps(node, sort_keys=True), tuple(trust) if trust is not None else None
+    key = json.dumps(node, sort_keys=True), tuple(trust) if trust is not None else None
     try:
-        return _load_dataset(*given, pixels)
+        return _load_dataset(*key, pixels)
     except OSError:
         if pixels:
             raise
-        return _load_dataset(*given, True)  # the few that were to stand for all are broken: which, and how many are?
+        return _load_dataset(*key, True)  # some of the few are broken: decode all, to name the broken files
 
 
-@memoized(2)  # as it is for the plan and for the run
+@memoized(2)  # two, because the plan and the run load it with different `pixels`
 def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool) -> Dataset:
     node = json.loads(node_as_json)
     with captured_log("ganrun.data") as notes:
         with contextlib.nullcontext() if pixels else preview():
             dataset = build(node, Dataset, "dataset", trust)
         if not pixels:
-            dataset.take(torch.arange(FEW) % len(dataset))  # what is wrong with these is said now
+            dataset.take(torch.arange(FEW) % len(dataset))  # decodes them, so that broken ones are reported now
     dataset.add_notes(notes, notes.warnings, notes.more)
     if "image_size" in node and as_size(node["image_size"]) != dataset.image_size:
         raise UserError(f"dataset.image_size={node['image_size']}, but the data have {list(dataset.image_size)}")
@@ -61,7 +64,10 @@ def _load_dataset(node_as_json: str, trust: tuple[str, ...] | None, pixels: bool
 
 
 def build_system(config: Config, trust: Sequence[str] | None = None, loss: AdversarialLoss | None = None) -> System:
-    """The game of a config, with weights that only depend on its seed. `loss` stands in for the config's own."""
+    """The system of a config. Its first weights depend on the config and its seed alone.
+
+    `loss` replaces the loss of the config. `trust` is as in `load_dataset`. Raises UserError that names the key.
+    """
     reseed(config["seed"], Purpose.FIRST_WEIGHTS)
     loss = loss or build(config["loss"], AdversarialLoss, "loss", trust)
     return build(config["model"], System, "model", trust, loss=loss)

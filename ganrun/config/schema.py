@@ -40,6 +40,7 @@ PLACE = re.compile(r"dataset\.(root|labels)(_\w+)?")  # by name: the class is un
 WITH_RESUME = {  # a run keeps all else but the places of its data
     *LENGTHS, "resume", "device", "threads", "trust", "dry_run", "ranks.timeout",
 }  # fmt: skip
+LATER = ("average.half_life_start",)  # keys of a section that older runs have not: what they default to is as before
 NEWER = ("dataset.minutes",)  # settings inside of a group that older runs have not
 RESUMED = (  # what a run cannot go on without
     *LENGTHS, "batch_size", "seed", "device", "precision", "threads", "average", "log",
@@ -83,6 +84,8 @@ KEYS: dict[str, dict[str, Any]] = {
         "ranks.timeout": Positive,
         "ranks.batchnorm": Literal["per_rank", "synchronised"],
         "average.half_life": Weight,
+        "average.half_life_start": Weight | None,
+        "burn_in": Annotated[float, At(above=0, most=1)],
         "log.every": Count,
         "grids.every": Count,
         "grids.count": Pictures,
@@ -109,9 +112,12 @@ KEYS: dict[str, dict[str, Any]] = {
         "n": Count,
         "seed": Natural,
         "labels": Annotated[Whole | Annotated[Sequence[Whole], Several] | None, "class numbers: 3 or [3, 7]"],
+        "truncation": Weight | None,
         "batch_size": Count,
     },
-    "synthesize": {**DRAWING, "per_class": Count, "seed": Natural, "batch_size": Count},
+    "synthesize": {
+        **DRAWING, "per_class": Count, "seed": Natural, "truncation": Weight | None, "batch_size": Count,
+    },
     "apply": {
         **DRAWING,
         "input": PathText,
@@ -226,10 +232,15 @@ def as_typed(key: str, value: Any, words: Sequence[str]) -> str:
 
 
 def _check_run(config: Config) -> None:
-    given = [name for name in LENGTHS if config[name] is not None]
-    if len(given) > 1:
-        raise UserError(f"{' and '.join(f'{name}={config[name]}' for name in given)}: a run has one length")
+    refuse_several_lengths({name: config[name] for name in LENGTHS if config[name] is not None})
     _check_players(config["optimizer"].get("players"))
+
+
+def refuse_several_lengths(given: Mapping[str, Any]) -> None:
+    """Raises UserError for more than one of steps, epochs, kimg and minutes."""
+    if len(given) > 1:
+        words = " and ".join(f"{name}={value}" for name, value in given.items())
+        raise UserError(f"{words}: a run has one length, give one of them")
 
 
 def _check_apply(config: Config) -> None:
@@ -309,7 +320,7 @@ def check_stored(config: Config, whole: bool = True) -> None:
         for name in names:
             value = value.get(name, ABSENT) if isinstance(value, Mapping) else None
         if value is ABSENT:
-            if whole and first in RESUMED:
+            if whole and first in RESUMED and key not in LATER:
                 raise UserError(f"its config holds no {key}")
         elif why := reason(value, hint):
             raise UserError(f"its config's {key}={shown(value)} {why}")

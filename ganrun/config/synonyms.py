@@ -23,6 +23,12 @@ def _meaning(words: str, *keys: str, more: str = "") -> Meaning:
 
 D, G = "optimizer.players.discriminator", "optimizer.players.generator"
 SIZE = _meaning("the size of the pictures", "dataset.image_size", "image_size")
+BOTH_SIZES = _meaning(
+    "the size of the pictures",
+    "dataset.image_size",
+    "image_size",
+    more="model.size=small|paper chooses the network of models that have two",
+)
 DATA = _meaning(
     "the place of the data", "dataset.root", "root", "input", more="dataset=mnist|cifar10|folder|… says which they are"
 )
@@ -63,7 +69,7 @@ NORM = _meaning(
 )
 ACCUMULATE = _meaning("parts in which a batch is played", "accumulate")
 AUGMENT = _meaning(
-    "what the discriminator sees the pictures through", "augmentation", more="diffaugment|instance_noise"
+    "what the discriminator sees the pictures through", "augmentation", more="diffaugment|ada|instance_noise"
 )
 NUMBER = _meaning("how many pictures", "n", "per_class", "grids.count")
 LR = _meaning("the learning rate", "optimizer.lr", "lr")
@@ -92,7 +98,8 @@ SYNONYMS: dict[str, Meaning] = {
             "the learning rate of the generator", f"{G}.lr"),
         "learning_rate learningrate base_lr": LR,
         "amp mixed_precision use_amp half autocast bf16 dtype": PRECISION,
-        "imgsz img_size image_size imgsize size resolution crop_size load_size fine_size img_dim isize": SIZE,
+        "imgsz img_size image_size imgsize resolution crop_size load_size fine_size img_dim isize": SIZE,
+        "size": BOTH_SIZES,
         "workers num_workers n_workers n_cpu nworkers dataloader_workers": WORKERS,
         "nz z_dim zdim latent_dim latent_size noise_dim dim_z z_size n_z": LATENT,
         "label_smoothing smooth smoothing real_label smooth_labels": SMOOTHING,

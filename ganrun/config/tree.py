@@ -1,4 +1,4 @@
-"""The yaml files of conf/ read as text: its groups, their choices and their keys. No Hydra, no torch."""
+"""Reads the yaml files of conf/ as text: the groups, their choices and their keys. Needs neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GROUPS = ("experiment", "dataset", "model", "loss", "optimizer", "schedule", "ho
 
 
 def conf_folder() -> Path:
-    """ganrun/conf in an installed wheel, conf/ beside ganrun/ in a clone."""
+    """The folder of ganrun's own yaml: ganrun/conf in an installed wheel, conf/ beside ganrun/ in a clone."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
@@ -22,46 +22,50 @@ def conf_folder() -> Path:
 
 @lru_cache
 def group_choices(config_dir: Path | None = None, page: str = "train") -> dict[str, dict[str, str]]:
-    """{"loss": {"hinge": "its first line", ...}, ...} of ganrun's own configs and the user's, as one page has them."""
+    """{"loss": {"hinge": "its first line", ...}, ...}: the groups of a command, their choices, a line for each choice.
+
+    The choices come from ganrun's own yaml and from the user's `config_dir`. `page` is the name of the command's yaml.
+    """
     found: dict[str, dict[str, str]] = {name: {} for name in GROUPS}
     for folder in (conf_folder(), config_dir):
         if folder is None:
             continue
-        for path in sorted(folder.rglob("*.yaml")):
+        for path in sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.parts), path)):  # paper/ after the others
             *parents, name = path.relative_to(folder).with_suffix("").parts
             if parents and parents[0] != "hydra" and "shared" not in parents and path.is_file():
                 group = found.setdefault(parents[0], {})
                 group.setdefault("/".join([*parents[1:], name]), description(path))
-    mine = groups_of(page)
-    return {name: found[name] for name in found if name in mine or not (conf_folder() / name).is_dir()}
+    used = groups_of(page)
+    return {name: found[name] for name in found if name in used or not (conf_folder() / name).is_dir()}
 
 
 def groups_of(page: str) -> set[str]:
-    """The groups that a page's defaults list takes a choice from."""
+    """The groups in the defaults list of a command's yaml, `page`, and of the yaml that it includes."""
     text = (conf_folder() / f"{page}.yaml").read_text(encoding="utf-8")
     return set(re.findall(r"^  - (\w+): ", text, re.MULTILINE)).union(*map(groups_of, parents_of(page)))
 
 
 def parents_of(page: str) -> set[str]:
-    """The pages that this one adds to."""
+    """The yaml of other commands that the yaml of this command includes."""
     text = (conf_folder() / f"{page}.yaml").read_text(encoding="utf-8")
     return set(re.findall(r"^  - ([a-z]\w*)$", text, re.MULTILINE))
 
 
 def hidden_by_ours(config_dir: Path) -> list[str]:
-    """Files of the user's that ganrun's own of the same name win over."""
-    ours = conf_folder()
+    """The user's yaml files that are never read, because ganrun has a file of the same name."""
+    own = conf_folder()
     return [
         str(path.relative_to(config_dir))
         for path in sorted(config_dir.rglob("*.yaml"))
-        if (ours / path.relative_to(config_dir)).exists()
+        if (own / path.relative_to(config_dir)).exists()
     ]
 
 
 def description(path: Path) -> str:
-    """The first comment line that is neither Hydra's nor the command of a published run."""
+    """The line of a yaml file for --help: its first comment line that is not for Hydra and not a command; else ""."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # whoever loads it says what is wrong with it
+        # a file that is not UTF-8 is reported when it is loaded
+        with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read(4096).splitlines()
     except OSError:
         return ""
@@ -75,7 +79,7 @@ def description(path: Path) -> str:
 
 @lru_cache
 def keys_of(page: str) -> Config:
-    """What a page's own yaml holds, and those of the pages that it adds to."""
+    """The keys and values in a command's yaml, `page`, and in the yaml that it includes, without their groups."""
     content = yaml.safe_load((conf_folder() / f"{page}.yaml").read_text(encoding="utf-8"))
     found: Config = {}
     for parent in parents_of(page):

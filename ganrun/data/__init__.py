@@ -1,1 +1,1 @@
-"""Datasets: images in memory as uint8, one file a source, with the facts that networks need."""
+"""Data sets: uint8 images, with the facts that networks need. Each kind of data source has its own file."""

@@ -1,4 +1,4 @@
-"""Decoded images kept on disk: a memory map and a manifest that says what it was made from."""
+"""The cache of decoded images on disk: for each data set a memory-mapped .npy, and a manifest of its origin."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ from ganrun.common.regular_files import read_text
 from ganrun.data.decode import Decoder, decode_all
 from ganrun.data.listing import Listing
 
-FORMAT = 1  # to be raised whenever the same bytes would be decoded to other pixels
+FORMAT = 1  # part of the fingerprint: raise it whenever the same file would be decoded to other pixels
 BLOCK = 2**24  # bytes read at a time for the checksum
-MANIFEST = 2**26  # bytes that a manifest may have
-READ_WHOLE = 2**28  # bytes up to which a file is read through at every start: a tenth of a second
+MANIFEST = 2**26  # the largest manifest that is read, in bytes
+READ_WHOLE = 2**28  # bytes; the checksum of a smaller file is verified at every start, which takes up to 0.1 seconds
 ENTRY = re.compile(r".+-[0-9a-f]{16}")
 READ_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)  # absent, cut short, tampered with
 
 
 @dataclass
 class Cache:
-    """`<name>-<fingerprint>.npy` and `.json` in `folder`; any doubt about them means decoding again.
+    """The cache entry of a listing: `<name>-<fingerprint>.npy` and `.json` in `folder`.
 
-    Several processes may ask at once: one decodes, the others wait for it. `limit` is how many bytes all entries
-    of the folder may take together: those used least recently make room, but never one that is in use.
+    When a file of the entry is missing or damaged, the pictures are decoded again. Several processes may load the same
+    entry at once: one of them decodes, and the others wait.
+    limit: the largest size of all entries in the folder together, in bytes. The least recently used entries are deleted
+    to make room, but never an entry that a process is using.
     """
 
     folder: str
@@ -56,47 +58,55 @@ class Cache:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of every file's name, size and stamp, and of what is done to them."""
+        """A SHA-256 of the name, size and stamp of every file, and of the settings of the decoder."""
         files = [picture[:3] for picture in self.listing.pictures]
         made = [FORMAT, self.decoder.channels, self.decoder.size, self.decoder.fit.__name__, files]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
     def load(self) -> tuple[np.ndarray, dict[int, str]]:
-        """Sound images (N, C, H, W) uint8, mapped into memory, and {index: what is wrong} of the others.
+        """(N, C, H, W) uint8 images, memory-mapped, and {index: error message} for broken pictures, which are left out.
 
-        Raises OSError when the folder cannot be written, or has too little room.
+        Raises OSError when the folder cannot be written or is too full.
         """
         with contextlib.suppress(*READ_FAULTS):
             return self.read()
         make_folder(self.place)
-        with alone(lock_of(self.place, self.stem)):
-            with contextlib.suppress(*READ_FAULTS):  # another process has decoded them meanwhile
+        with locked(lock_of(self.place, self.stem)):
+            with contextlib.suppress(*READ_FAULTS):  # another process may have decoded them in the meantime
                 return self.read()
             self.write()
             return self.read()
 
     def read(self) -> tuple[np.ndarray, dict[int, str]]:
-        with marked(self.place, self.stem) as mark:
+        """`load` for an existing entry. Raises one of READ_FAULTS when there is none or it is damaged.
+
+        The entry is marked as in use until the images are garbage-collected.
+        """
+        with marked_as_used(self.place, self.stem) as mark:
             images, faults = self.mapped()
             if mark:
-                weakref.finalize(images, put_away, mark)
+                weakref.finalize(images, remove_mark, mark)
         return images, faults
 
     def mapped(self) -> tuple[np.ndarray, dict[int, str]]:
+        """`read` without the mark."""
         manifest = json.loads(read_text(self.manifest, MANIFEST))
         if manifest["fingerprint"] != self.fingerprint or not self.is_whole(manifest):
-            raise ValueError("made from something else, or damaged")
-        # copy on write: torch wants writable memory, the file stays as it is
+            raise ValueError("made from other files, or damaged")
+        # copy on write ("c"): torch wants writable memory, but the file must not change
         images = np.load(self.images, mmap_mode="c", allow_pickle=False)
         faults = {int(i): str(why) for i, why in manifest["broken"].items()}
         if images.dtype != np.uint8 or images.shape != self.shape(len(self.listing) - len(faults)):
             raise ValueError("not the images of this listing")
-        with contextlib.suppress(OSError):  # somebody else's cache may be read only
+        with contextlib.suppress(OSError):  # the cache of another user may be read-only
             os.utime(self.manifest)
         return images, faults
 
     def is_whole(self, manifest: dict[str, Any]) -> bool:
-        """A large file that nobody wrote to since it was made is not read through again."""
+        """Whether the images are those that the manifest describes.
+
+        For a large file, its size and time of change are enough; for a smaller one, the checksum is verified.
+        """
         found = self.images.stat()
         if not stat.S_ISREG(found.st_mode):
             return False
@@ -106,11 +116,15 @@ class Cache:
             return bool(manifest["checksum"] == checksum(file))
 
     def write(self) -> None:
-        """Decodes to a temporary name and moves both files into place, the manifest last."""
-        with alone(lock_of(self.place, "room")):
+        """Decodes all pictures to a file with a temporary name and renames it; then writes the manifest.
+
+        Raises OSError when the folder is too full.
+        """
+        with locked(lock_of(self.place, "room")):
             self.make_room()
         clear(self.place, of=self.images.name)
-        with atomic_write(self.images, durable=True) as file:  # a power cut leaves no zeros under a manifest
+        # durable: after a power failure, a manifest must not stand beside images that are zeros
+        with atomic_write(self.images, durable=True) as file:
             faults = self.decode(file)
             os.fsync(file.fileno())
             found = os.fstat(file.fileno())
@@ -123,28 +137,29 @@ class Cache:
         write_text(self.manifest, json.dumps(manifest))
 
     def decode(self, file: BinaryIO) -> dict[int, str]:
-        """A .npy of the sound images; {index: what is wrong} of the others."""
+        """Writes a .npy of all images that can be decoded; returns {index: error message} of the broken pictures."""
         images = map_of(file, self.shape(len(self.listing)))
         faults = decode_all(self.listing, self.decoder, images)
-        if faults:  # a map cannot shrink: the sound images move up, without taking them all into memory
-            kept = [i for i in range(len(images)) if i not in faults]
-            for row, i in enumerate(kept):
+        if faults:  # the good images move to the front one by one, so that they need not all fit into memory
+            good = [i for i in range(len(images)) if i not in faults]
+            for row, i in enumerate(good):
                 images[row] = images[i]
             images.flush()
             del images
-            shorten(file, self.shape(len(kept)))
+            shorten(file, self.shape(len(good)))
         else:
             images.flush()
         return faults
 
     def shape(self, count: int) -> tuple[int, int, int, int]:
+        """(count, C, H, W)."""
         return count, self.decoder.channels, *self.decoder.size
 
     def make_room(self) -> None:
-        """Deletes entries that were used least recently. Raises OSError when that is not enough."""
+        """Deletes the least recently used entries until the new one fits. Raises OSError when it cannot fit."""
         needed = int(np.prod(self.shape(len(self.listing)), dtype=np.int64)) + 2**12
         if needed > self.limit:
-            raise OSError(f"{mib(needed)} are needed, more than dataset.cache_gib={self.limit / 2**30:.3g}")
+            raise OSError(f"{mib(needed)} are needed, more than dataset.cache_gib={self.limit / 2**30:.3g} allows")
         entries = sorted(entry for entry in entries_of(self.place) if entry[2] != self.stem)
         taken = sum(size for _, size, _ in entries)
         for _, size, stem in entries:
@@ -154,7 +169,7 @@ class Cache:
                 taken -= size
         if taken + needed > self.limit:
             raise OSError(
-                f"{mib(needed)} are needed, and what is in use fills dataset.cache_gib={self.limit / 2**30:.3g}"
+                f"{mib(needed)} are needed, but entries in use fill dataset.cache_gib={self.limit / 2**30:.3g}"
             )
         free = shutil.disk_usage(self.place).free
         if needed > free:
@@ -162,24 +177,25 @@ class Cache:
 
 
 def map_of(file: BinaryIO, shape: tuple[int, ...]) -> np.memmap:
-    """A new file becomes a .npy of uint8, whose images are mapped into memory."""
+    """Makes a new file a .npy of uint8 images of this shape, and returns the images as a memory map."""
     start = write_header(file, shape)
     size = start + math.prod(shape)
     file.truncate(size)
-    if hasattr(os, "posix_fallocate"):  # its room is taken now: an OSError instead of SIGBUS on a disk that fills
+    # reserve the space now: on a full disk, this raises OSError, while writing to the map would end in SIGBUS
+    if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
     return np.memmap(file, np.uint8, "r+", start, shape)  # type: ignore[call-overload]
 
 
 def shorten(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Fewer images in the same .npy: NumPy leaves room in the header for any number of them."""
+    """Reduces the number of images in a .npy. The header keeps its length: NumPy reserves space for any number."""
     size = write_header(file, shape) + math.prod(shape)
-    with contextlib.suppress(OSError):  # Windows does not cut what is mapped; what is left over is not read
+    with contextlib.suppress(OSError):  # Windows cannot cut a mapped file; the bytes after the last image do no harm
         file.truncate(size)
 
 
 def write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
-    """Returns where the images begin."""
+    """Writes the header of a .npy and returns its length in bytes, which is the position of the first image."""
     file.seek(0)
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
     file.flush()
@@ -191,7 +207,7 @@ def mib(count: int) -> str:
 
 
 def checksum(file: BinaryIO) -> int:
-    """CRC-32 of a file: quick beside decoding, and it finds the zeros that a power cut leaves."""
+    """CRC-32 of a file. It is fast compared with decoding, and it detects zeros that a power failure has left."""
     value = 0
     file.seek(0)
     while block := file.read(BLOCK):
@@ -203,12 +219,16 @@ def checksum(file: BinaryIO) -> int:
 
 
 def lock_of(place: Path, stem: str) -> FileLock:
+    """The lock that a process holds while it writes the entry."""
     return FileLock(place / f".{stem}.lock")
 
 
 @contextlib.contextmanager
-def alone(lock: FileLock) -> Iterator[None]:
-    """Waits for the lock. Where the file system knows none, nobody waits: both would write the same bytes."""
+def locked(lock: FileLock) -> Iterator[None]:
+    """A context manager that waits for the lock and holds it.
+
+    On a file system without locks it does not wait: two processes would write the same bytes.
+    """
     with contextlib.suppress(NotImplementedError):
         lock.acquire()
     try:
@@ -218,8 +238,11 @@ def alone(lock: FileLock) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def marked(place: Path, stem: str) -> Iterator[FileLock | None]:
-    """A file whose lock says, as long as this process holds it, that the entry is in use; None where none can be."""
+def marked_as_used(place: Path, stem: str) -> Iterator[FileLock | None]:
+    """Locks a file that marks the entry as in use; None when the folder is not there or cannot have locks.
+
+    The mark remains after the block, unless the block raises. It also ends with the process, which releases the lock.
+    """
     mark = FileLock(place / f".{stem}.{uuid.uuid4().hex}.use", thread_local=False, timeout=0)
     with contextlib.suppress(OSError, NotImplementedError):
         if place.is_dir():
@@ -227,18 +250,19 @@ def marked(place: Path, stem: str) -> Iterator[FileLock | None]:
     try:
         yield mark if mark.is_locked else None
     except BaseException:
-        put_away(mark)
+        remove_mark(mark)
         raise
 
 
-def put_away(lock: FileLock) -> None:
+def remove_mark(lock: FileLock) -> None:
+    """Deletes the file of the lock and releases it."""
     with contextlib.suppress(OSError):
         remove(Path(lock.lock_file))
         lock.release()
 
 
 def is_used(place: Path, stem: str) -> bool:
-    """Does a living process use or write the entry? What a dead one left behind is cleared away."""
+    """Whether a running process uses or writes the entry. Marks of processes that have ended are deleted."""
     for mark in place.glob(f".{stem}.*"):
         if mark.suffix not in (".use", ".lock"):
             continue
@@ -254,14 +278,14 @@ def is_used(place: Path, stem: str) -> bool:
 
 
 def entries_of(place: Path) -> list[tuple[float, int, str]]:
-    """(when it was last used, bytes, name) of everything that a cache has written here."""
+    """(time of the last use, bytes, name) of every entry in the folder, finished or not."""
     found = []
     for images in place.glob("*.npy"):
         manifest = images.with_suffix(".json")
         with contextlib.suppress(*READ_FAULTS):
             if ENTRY.fullmatch(images.stem) and "fingerprint" in json.loads(read_text(manifest, MANIFEST)):
                 found.append((manifest.stat().st_mtime, images.stat().st_size, images.stem))
-    for part in place.glob(".?*-*.part"):  # of a process that was killed while it wrote, or of one that still does
+    for part in place.glob(".?*-*.part"):  # unfinished: a process is writing it, or was killed while it wrote
         match = UNFINISHED.fullmatch(part.name)
         stem = match["of"].removesuffix(".npy").removesuffix(".json") if match else ""
         with contextlib.suppress(OSError):
@@ -271,12 +295,12 @@ def entries_of(place: Path) -> list[tuple[float, int, str]]:
 
 
 def delete(place: Path, stem: str) -> bool:
-    """Removes an entry that nobody uses."""
+    """Deletes the entry and returns True, unless a process uses it."""
     if is_used(place, stem):
         return False
     for name in (f"{stem}.json", f"{stem}.npy"):
         with contextlib.suppress(OSError):
             remove(place / name)
         clear(place, of=name)
-    clear(place, of=stem)  # of older versions
+    clear(place, of=stem)  # temporary files of older versions
     return True

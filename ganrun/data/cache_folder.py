@@ -1,4 +1,4 @@
-"""Places: the user's own cache folder (no torch here)."""
+"""The user's cache folder. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def user_cache() -> Path:
-    """ganrun's part of it; XDG_CACHE_HOME says where, as everywhere on Linux.
+    """ganrun's folder in the user's cache folder: XDG_CACHE_HOME, or ~/.cache.
 
-    A user without a home folder, as in some containers, has a folder among the temporary files.
+    Without a home folder, as in some containers, it is in the folder of temporary files.
     """
     place = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     if not place.startswith("~"):

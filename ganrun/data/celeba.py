@@ -17,7 +17,7 @@ from ganrun.data.listing import Listing, list_images
 from ganrun.data.storage import Storage, StorageOptions
 from ganrun.data.streamed import Names
 
-# list_eval_partition.txt in three lines: the numbers that name the pictures, in order
+# the content of list_eval_partition.txt: the split of a picture is decided by the number in its name
 SPLITS = {
     "train": range(1, 162_771),
     "valid": range(162_771, 182_638),
@@ -28,10 +28,10 @@ IMAGES, ARCHIVE = "celeba/img_align_celeba", "celeba/img_align_celeba.zip"  # to
 
 
 class CelebA(Dataset):
-    """Faces of 178x218 pixels, cut to the centred square and scaled to `image_size`.
+    """Faces without labels; the central square of 178×218 pixels is scaled to `image_size`.
 
-    Read from the folder img_align_celeba or straight from its .zip, both in `root`/celeba; no labels.
-    Raises FileNotFoundError without either, ValueError when a download needs gdown.
+    They are read from the folder img_align_celeba or its .zip, in `root`/celeba. Raises FileNotFoundError when there is
+    neither, ValueError for an unknown split and when the download needs gdown.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class CelebA(Dataset):
 
 
 def of_split(listing: Listing, split: str) -> Listing:
-    """The pictures whose number lies in the split. Raises ValueError when there are none."""
+    """The pictures whose number belongs to the split. Raises ValueError when there are none."""
     numbers = [PurePosixPath(picture.name).stem for picture in listing.pictures]
-    kept = [i for i, number in enumerate(numbers) if number.isdecimal() and int(number) in SPLITS[split]]
-    if not kept:
+    chosen_rows = [i for i, number in enumerate(numbers) if number.isdecimal() and int(number) in SPLITS[split]]
+    if not chosen_rows:
         raise ValueError(
             f"dataset.split={split}: {listing.source.root} has no picture of that split, such as 000001.jpg"
         )
-    return listing.pick(kept)
+    return listing.pick(chosen_rows)
 
 
 def find(root: str, download: bool) -> Path:
-    """The folder of faces or its .zip, fetched when asked for."""
+    """The path of the folder of faces, or of its .zip, which is downloaded if `download` is true and neither exists."""
     for path in (Path(root).expanduser() / IMAGES, Path(root).expanduser() / ARCHIVE):
         if path.exists():
             return path
@@ -82,7 +82,7 @@ def find(root: str, download: bool) -> Path:
 
 
 def fetch(archive: Path) -> Path:
-    """Downloads the .zip of faces (1.4 GB), its checksum verified by torchvision."""
+    """Downloads the .zip of faces (1.4 GB); torchvision verifies its checksum. Raises ValueError without gdown."""
     if importlib.util.find_spec("gdown") is None:
         raise ValueError("dataset.download=true: CelebA's download needs gdown: pip install 'ganrun[celeba]'")
     identity, md5, name = Original.file_list[0]

@@ -1,4 +1,4 @@
-"""groups: what the control groups of this process leave of the machine's memory (Linux; no torch here)."""
+"""Control groups: how much memory the Linux cgroups of this process still allow. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 MEMBERSHIP, MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-NEW = ("memory.max", "memory.current", "inactive_file")
-OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+# the files with limit and use, and the entry of memory.stat for cached files
+NEW = ("memory.max", "memory.current", "inactive_file")  # cgroups version 2
+OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")  # cgroups version 1
 
 
 def bytes_left(membership: Path = MEMBERSHIP, mounted: Path = MOUNTED) -> int | None:
-    """Bytes until the narrowest group is full; None where there is no group with a limit.
+    """Bytes of memory that this process may still use; None when no group has a limit.
 
-    Each group above this process's own has a limit too. What files take counts as free: it is given up when asked for.
+    The groups above the process's own group have limits, too; the smallest remainder counts. Cached files count as
+    free, because the kernel drops them when memory is needed.
     """
     found = []
     for folder, names in groups(membership, mounted):
         try:
             limit, used = (int((folder / name).read_text(encoding="utf-8")) for name in names[:2])
-        except (OSError, ValueError):  # no group of memory, or "max"
+        except (OSError, ValueError):  # the group has no memory controller, or its limit is "max"
             continue
-        found.append(max(0, limit - used + of_files(folder, names[2])))
+        found.append(max(0, limit - used + cached_files(folder, names[2])))
     return min(found, default=None)
 
 
 def groups(membership: Path, mounted: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
-    """This process's group and all above it; in a container their paths may be those of the machine outside."""
+    """The folders of this process's group and of all groups above it, and the names of their files.
+
+    Some of the folders may not exist: in a container, the path may be that of the host.
+    """
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -41,8 +46,8 @@ def groups(membership: Path, mounted: Path) -> Iterator[tuple[Path, tuple[str, s
             yield root / folder, names
 
 
-def of_files(folder: Path, name: str) -> int:
-    """Bytes of files that a group has read and may forget."""
+def cached_files(folder: Path, name: str) -> int:
+    """Bytes of cached files that a group holds and the kernel may drop."""
     try:
         counts = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines())
         return int(counts.get(name, 0))

@@ -1,4 +1,4 @@
-"""The clean data set behind damaged pictures, found by its name in conf/dataset (no torch here)."""
+"""Finds the clean data set of dataset=damaged by its name in conf/dataset. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ import yaml
 from ganrun.data.storage import Storage
 
 STORAGE = tuple(field.name for field in fields(Storage))
-# said of the damaged, meant for the clean
+# settings of the damaged data set that are passed on to the clean data set
 PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *STORAGE)
 
 
 def clean_node(source: str, settings: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
-    """The node of `dataset/<source>.yaml` in the first of `folders` that has it, with the user's wishes in it.
+    """The node of the clean data set: `dataset/<source>.yaml` with the user's settings.
 
-    settings: the damaged data set's own node, unresolved. A wish of null, or one that only repeats what the clean set
-    says, is none. Raises ValueError for an unknown name and for a wish that the clean set does not know.
+    folders: the configuration folders, searched in this order. settings: the unresolved node of the damaged data set. A
+    setting is not passed on when it is null or refers to the clean data set itself.
+    Raises ValueError for an unknown name, and for a setting that the clean data set does not have.
     """
-    page = read_node(source, folders)
+    node = read_node(source, folders)
     for key in PASSED_ON:
         value = settings.get(key)
         if value is None or "${.clean." in str(value):
             continue
-        if key not in page:
+        if key not in node:
             raise ValueError(f"dataset.{key}={value}: the data set {source} has no such setting")
-        page[key] = value
-    return page
+        node[key] = value
+    return node
 
 
 def read_node(source: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """The content of `dataset/<source>.yaml`. Raises ValueError when there is none or it has a defaults list."""
     known = {path.stem: path for folder in reversed(folders) for path in sorted((folder / "dataset").glob("*.yaml"))}
     if source not in known:
         raise ValueError(f"dataset.source={source}: no such data set; there are {', '.join(sorted(known))}")
@@ -55,7 +57,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def damage_scale(damage: str, damages: Mapping[str, Any]) -> int:
-    """How many times larger a target is than its source: the factor of low resolution, 1 for other damage.
+    """How many times larger a target is than its source: the factor of `low_res`, 1 for any other damage.
 
     Raises ValueError for an unknown damage.
     """

@@ -1,4 +1,4 @@
-"""Damage: what happens to clean pictures, drawn anew for each batch."""
+"""Damage: random degradations of clean images, such as noise and blur, new for each batch."""
 
 from __future__ import annotations
 
@@ -13,34 +13,33 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from ganrun.common.bounds import At, Pixels, Share, Weight
 
-Radius = Annotated[float, At(0, 128)]  # pixels: a kernel is six times as wide
-Range = Annotated[
-    Weight | Sequence[Weight], "a number from 0 up, or [low, high]"
-]  # one number, or [low, high] to draw from anew for each image
+Radius = Annotated[float, At(0, 128)]  # pixels; the kernel is six times as wide
+# one number, or [low, high]: then each image gets a random number between them
+Range = Annotated[Weight | Sequence[Weight], "a number from 0 up, or [low, high]"]
 
-CORNERS = 5  # of a stroke
+CORNERS = 5  # points of the line in a mask of shape `stroke`
 
 
 class Damage(nn.Module):
-    """`forward`: (N, C, H, W) images in [-1, 1] -> the same, damaged, where the images are.
+    """A degradation of images. Its random numbers come from torch's global random state."""
 
-    Whatever is random comes from torch's global state.
-    """
-
-    scale: int = 1  # how many times larger the clean picture is than the damaged one
+    scale: int = 1  # how many times larger the clean image is than the damaged image
 
     def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) images in [-1, 1] -> (N, C, H/scale, W/scale) damaged images in [-1, 1], on the same device."""
         raise NotImplementedError
 
     def added(self, images: Tensor) -> dict[str, Tensor]:
-        """What a batch of clean images gains: {"source": the damaged ones}."""
+        """(N, C, H, W) clean images -> the entries that are added to their batch: {"source": the damaged images}."""
         return {"source": self(images)}
 
 
 class Noise(Damage):
-    """Gaussian noise of standard deviation `sigma` on the 0-255 scale, clipped to the range of a picture.
+    """Gaussian noise. The result is clipped to [-1, 1].
 
-    shot: photon noise instead, Poisson with the standard deviation sigma at white and less in the dark.
+    sigma: the standard deviation, for pixels from 0 to 255. shot: Poisson noise, as from photons, instead; sigma is
+    then its standard deviation in white pixels; darker pixels have less noise. Raises ValueError for a negative
+    sigma.
     """
 
     def __init__(self, sigma: Range = 25, shot: bool = False) -> None:
@@ -48,10 +47,10 @@ class Noise(Damage):
         self.sigma, self.shot = span(sigma, "noise.sigma"), shot
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] -> the same."""
-        sigma = drawn(self.sigma, images)
+        """(N, C, H, W) images in [-1, 1] -> (N, C, H, W) noisy images."""
+        sigma = uniform(self.sigma, images)
         if self.shot:
-            photons = (255 / sigma.clamp(min=0.01)) ** 2  # at white
+            photons = (255 / sigma.clamp(min=0.01)) ** 2  # in a white pixel: n photons have the relative error 1/√n
             noisy = torch.poisson((images.float() + 1) / 2 * photons) / photons * 2 - 1
         else:
             noisy = images + sigma / 127.5 * torch.randn_like(images)
@@ -59,7 +58,10 @@ class Noise(Damage):
 
 
 class Blur(Damage):
-    """A Gaussian of standard deviation `sigma` in pixels; edges are continued outwards."""
+    """Gaussian blur. Beyond the border, the pixels at the edge are repeated.
+
+    sigma: the standard deviation of the kernel, in pixels. Raises ValueError for a negative sigma.
+    """
 
     def __init__(
         self, sigma: Annotated[Radius | Sequence[Radius], "from 0 to 128 pixels, or [low, high]"] = (1.0, 2.0)
@@ -68,13 +70,13 @@ class Blur(Damage):
         self.sigma = span(sigma, "blur.sigma")
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] -> the same."""
+        """(N, C, H, W) images in [-1, 1] -> (N, C, H, W) blurred images."""
         count, channels, height, width = images.shape
         radius = math.ceil(3 * self.sigma[1])
         offsets = torch.arange(-radius, radius + 1, device=images.device)
-        weights = torch.exp(-0.5 * (offsets / drawn(self.sigma, images).clamp(min=0.01)) ** 2)  # (N, 1, 1, K)
+        weights = torch.exp(-0.5 * (offsets / uniform(self.sigma, images).clamp(min=0.01)) ** 2)  # (N, 1, 1, K)
         weights = (weights / weights.sum(3, keepdim=True)).to(images.dtype).repeat_interleave(channels, 0)
-        # every plane of every image has its own kernel: all of them are channels of one picture
+        # each image has its own kernel: a grouped convolution takes all N·C planes as the channels of one image
         planes = F.pad(images, [radius] * 4, "replicate")
         planes = planes.reshape(1, count * channels, height + 2 * radius, width + 2 * radius)
         across = F.conv2d(planes, weights, groups=count * channels)
@@ -83,7 +85,10 @@ class Blur(Damage):
 
 
 class Jpeg(Damage):
-    """Compressed and decoded again, at a quality of 1 to 100; on the CPU, one image after the other."""
+    """JPEG compression artefacts: each image is encoded and decoded on the CPU.
+
+    quality: from 1 to 100. Raises ValueError for any other quality.
+    """
 
     def __init__(self, quality: Range = (10, 40)) -> None:
         super().__init__()
@@ -92,7 +97,7 @@ class Jpeg(Damage):
             raise ValueError(f"dataset.damages.jpeg.quality={quality} must lie between 1 and 100")
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images in [-1, 1], C 1 or 3 -> the same."""
+        """(N, C, H, W) images in [-1, 1], C = 1 or 3 -> (N, C, H, W), each encoded and decoded again."""
         low, high = map(int, self.quality)
         qualities = torch.randint(low, high + 1, (len(images),)).tolist()
         pixels = ((images + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).contiguous()
@@ -102,7 +107,10 @@ class Jpeg(Damage):
 
 
 class SaltAndPepper(Damage):
-    """A share `p` of the pixels turned black or white, all channels together."""
+    """Random pixels become black or white, in all channels.
+
+    p: the share of these pixels. Raises ValueError when `p` is not in [0, 1].
+    """
 
     def __init__(self, p: Share = 0.1) -> None:
         super().__init__()
@@ -111,13 +119,17 @@ class SaltAndPepper(Damage):
         self.p = p
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] -> the same."""
+        """(N, C, H, W) images in [-1, 1] -> (N, C, H, W) damaged images."""
         dice = torch.rand_like(images[:, :1])
         return images.masked_fill(dice < self.p, 1).masked_fill(dice < self.p / 2, -1)
 
 
 class LowResolution(Damage):
-    """The mean of every factor × factor pixels: a smaller picture, or one as large as before with `enlarge`."""
+    """Low resolution: each block of factor × factor pixels becomes one pixel, its mean.
+
+    enlarge: enlarge the result to the original size with bicubic interpolation. Raises ValueError when `factor` is not
+    a whole number of at least 1.
+    """
 
     def __init__(self, factor: Pixels = 2, enlarge: bool = False) -> None:
         super().__init__()
@@ -127,7 +139,7 @@ class LowResolution(Damage):
         self.scale = 1 if enlarge else factor
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] -> (N, C, H/factor, W/factor), or bicubically back to (N, C, H, W)."""
+        """(N, C, H, W) images in [-1, 1] -> (N, C, H/factor, W/factor); (N, C, H, W) with `enlarge`."""
         small = F.avg_pool2d(images, self.factor)
         if not self.enlarge:
             return small
@@ -135,31 +147,38 @@ class LowResolution(Damage):
 
 
 class Mixture(Damage):
-    """For each image one of the parts, drawn at random; with `chain` all of them, one after the other."""
+    """Several kinds of damage: each image gets one of `parts` at random.
+
+    chain: each image gets all parts, one after another. Raises ValueError when there are no parts, or when a part
+    changes the image size.
+    """
 
     def __init__(self, parts: Sequence[Damage], chain: bool = False) -> None:
         super().__init__()
         if not parts:
             raise ValueError("dataset.damages.mixture.parts is empty: name at least one damage")
         if any(part.scale != 1 for part in parts):
-            raise ValueError("dataset.damages.mixture.parts: low resolution needs enlarge=true among others")
+            raise ValueError(
+                "dataset.damages.mixture.parts: all parts must keep the image size, low_res needs enlarge=true"
+            )
         self.parts, self.chain = nn.ModuleList(parts), chain
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] -> the same."""
+        """(N, C, H, W) images in [-1, 1] -> (N, C, H, W) damaged images."""
         choice = torch.randint(len(self.parts), (len(images), 1, 1, 1), device=images.device)
         damaged = images
         for number, part in enumerate(self.parts):
-            # every part sees the whole batch: choosing rows would wait for the device
+            # each part is computed for the whole batch, because selecting images would wait for the device
             damaged = part(damaged) if self.chain else torch.where(choice == number, part(images), damaged)
         return damaged
 
 
 class Mask(Damage):
-    """A hole filled with mid-grey; batches gain "mask" (N, 1, H, W), 1 inside of it.
+    """A hole in each image, filled with grey (0), for inpainting. The mask (N, 1, H, W) is 1 inside the hole.
 
-    shape: `centre`, `box` (anywhere) or `stroke` (a crooked line). size: the hole's side as a share of the picture's,
-    so that size² of the pixels are lost, whatever the shape.
+    shape: `centre` (a rectangle in the centre), `box` (a rectangle at a random place) or `stroke` (a thick random line
+    with corners). size: the sides of the rectangle, as a share of the image's sides; a stroke has as many pixels as the
+    rectangle. Raises ValueError for an unknown shape, or when `size` is not in (0, 1].
     """
 
     def __init__(self, shape: str = "centre", size: Share = 0.5) -> None:
@@ -167,14 +186,15 @@ class Mask(Damage):
         if shape not in HOLES:
             raise ValueError(f"dataset.damages.mask.shape={shape} must be one of {', '.join(HOLES)}")
         if not 0 < size <= 1:
-            raise ValueError(f"dataset.damages.mask.size={size} must lie between 0 and 1")
+            raise ValueError(f"dataset.damages.mask.size={size} must be above 0 and at most 1")
         self.hole, self.size = HOLES[shape], size
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] -> the same."""
+        """(N, C, H, W) images in [-1, 1] -> (N, C, H, W) images with a hole."""
         return self.added(images)["source"]
 
     def added(self, images: Tensor) -> dict[str, Tensor]:
+        """(N, C, H, W) clean images -> {"source": (N, C, H, W), "mask": (N, 1, H, W), 1 inside the hole}."""
         mask = self.hole(images, self.size).to(images.dtype)
         return {"source": images * (1 - mask), "mask": mask}
 
@@ -183,6 +203,7 @@ class Mask(Damage):
 
 
 def centre(images: Tensor, size: float) -> Tensor:
+    """A rectangle in the centre."""
     height, width = images.shape[2:]
     tall, wide = sides(images, size)
     rows, columns = grid(images)
@@ -192,6 +213,7 @@ def centre(images: Tensor, size: float) -> Tensor:
 
 
 def box(images: Tensor, size: float) -> Tensor:
+    """A rectangle at a random place in each image."""
     count, _, height, width = images.shape
     tall, wide = sides(images, size)
     rows, columns = grid(images)
@@ -201,12 +223,15 @@ def box(images: Tensor, size: float) -> Tensor:
 
 
 def stroke(images: Tensor, size: float) -> Tensor:
-    """The pixels nearest to a random line with corners, as many as a box has."""
+    """The pixels that are nearest to a random line with corners, as many as the rectangle of `box` has."""
     count, _, height, width = images.shape
     rows, columns = grid(images)
     corners = torch.rand(CORNERS, 2, count, 1, 1, 1, device=images.device)
     ys, xs = corners[:, 0] * height, corners[:, 1] * width  # (CORNERS, N, 1, 1, 1) pixels
-    distances = [away(rows - ys[i], columns - xs[i], ys[i + 1] - ys[i], xs[i + 1] - xs[i]) for i in range(CORNERS - 1)]
+    distances = [
+        distance_to_segment(rows - ys[i], columns - xs[i], ys[i + 1] - ys[i], xs[i + 1] - xs[i])
+        for i in range(CORNERS - 1)
+    ]
     nearest = torch.stack(distances).amin(0)  # (N, 1, H, W)
     tall, wide = sides(images, size)
     limit = nearest.flatten(1).sort().values[:, tall * wide - 1]
@@ -217,23 +242,24 @@ HOLES: dict[str, Callable[[Tensor, float], Tensor]] = {"centre": centre, "box": 
 
 
 def sides(images: Tensor, size: float) -> tuple[int, int]:
-    """(height, width) of a hole in pixels, at least one each."""
+    """(height, width) of the rectangle in pixels, each at least 1."""
     height, width = images.shape[2:]
     return max(1, round(height * size)), max(1, round(width * size))
 
 
 def grid(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Row numbers (H, 1) and column numbers (1, W)."""
+    """(H, 1) row numbers and (1, W) column numbers."""
     height, width = images.shape[2:]
     return torch.arange(height, device=images.device)[:, None], torch.arange(width, device=images.device)[None]
 
 
 def within(numbers: Tensor, first: Tensor | int, count: int) -> Tensor:
+    """Whether each number is one of the `count` numbers from `first` on."""
     return (numbers >= first) & (numbers < first + count)
 
 
-def away(y: Tensor, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-    """Distance of the points (y, x) from the piece of a line between the origin and (dy, dx)."""
+def distance_to_segment(y: Tensor, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+    """The distance from the points (y, x) to the line segment between the origin and (dy, dx), in pixels."""
     along = ((y * dy + x * dx) / (dy**2 + dx**2).clamp(min=1e-6)).clamp(0, 1)
     return torch.hypot(y - along * dy, x - along * dx)
 
@@ -242,7 +268,7 @@ def away(y: Tensor, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
 
 
 def span(value: Range, name: str) -> tuple[float, float]:
-    """25 or [0, 50] -> (low, high). Raises ValueError when neither fits."""
+    """A number or [low, high] as (low, high): 25 -> (25, 25). Raises ValueError, which names the setting."""
     ends = (value, value) if isinstance(value, (int, float)) else tuple(value)
     numbers = all(isinstance(end, (int, float)) and math.isfinite(end) for end in ends)
     if len(ends) != 2 or not numbers or not 0 <= ends[0] <= ends[1]:
@@ -250,6 +276,6 @@ def span(value: Range, name: str) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
-def drawn(ends: tuple[float, float], images: Tensor) -> Tensor:
-    """(N, 1, 1, 1) float32, one number for each image."""
+def uniform(ends: tuple[float, float], images: Tensor) -> Tensor:
+    """(N, 1, 1, 1) float32: a uniform random number between the two ends for each image."""
     return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(*ends)

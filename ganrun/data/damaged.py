@@ -1,4 +1,4 @@
-"""Damaged: clean pictures of any data set, and damage drawn anew for every batch."""
+"""Damaged: pairs of a damaged and a clean picture, made from any data set with new random damage for each batch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from ganrun.data.dataset import Dataset, Size
 
 
 class Damaged(Dataset):
-    """Batches of "target", the clean pictures, and "source", the same after `damages[damage]`.
+    """Batches of "target", the clean pictures, and "source", the same pictures after `damages[damage]`.
 
-    root, split, download, image_size, channels, limit and the last five are the clean set's and have reached it
-    already (`ganrun.data.clean`). scale: how many times larger a target is than its source, None to take what the
-    damage says. Raises ValueError for an unknown damage, for a source that holds no single pictures, and for a size
-    that the damage cannot divide.
+    scale: how many times larger a target is than its source; None: what the damage needs.
+    root, split, download, image_size, channels, limit, mode, cache, cache_gib, workers and resident are not used here:
+    `ganrun.data.clean` has passed them on to the data set `clean`.
+    Raises ValueError for an unknown damage, for a data set of pairs, and for an image size that is not divisible by
+    `scale`.
     """
 
     def __init__(
@@ -48,14 +49,14 @@ class Damaged(Dataset):
         if damage not in damages:
             raise ValueError(f"dataset.damage={damage} must be one of {', '.join(damages)}")
         if "image" not in clean.take(torch.tensor([0])):
-            raise ValueError(f"dataset.source={source} holds no single pictures that could be damaged")
+            raise ValueError(f"dataset.source={source} has pairs of pictures, not single pictures that can be damaged")
         super().__init__(clean.images, clean.labels, clean.class_names, flip, kimg=kimg, classes=classes)
         self.sided = clean.sided
         self.resident, self.names = clean.resident, clean.names
         self.clean, self.damage = clean, damages[damage]
         self.scale = self.damage.scale
         if scale not in (None, self.scale):
-            raise ValueError(f"dataset.scale={scale}, but {damage} makes it {self.scale}; leave the key out")
+            raise ValueError(f"dataset.scale={scale}, but the scale of {damage} is {self.scale}: leave the key out")
         if any(side % self.scale for side in self.image_size):
             near = [max(1, side // self.scale) * self.scale for side in self.image_size]
             raise ValueError(
@@ -75,7 +76,7 @@ class Damaged(Dataset):
         return {("target" if name == "image" else name): tensor for name, tensor in batch.items()}
 
     def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Adds "source" in [-1, 1]: (N, C, H/scale, W/scale); and "mask" (N, 1, H, W) where there are holes."""
+        """Adds "source", (N, C, H/scale, W/scale) in [-1, 1]; for the damage `mask` also "mask", (N, 1, H, W)."""
         added = self.damage.added(batch["target"])
         return {
             **batch,

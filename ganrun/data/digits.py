@@ -1,4 +1,4 @@
-"""Digits: 1,797 real handwritten digits that travel inside the package (see DIGITS.md)."""
+"""Digits: 1,797 real handwritten digits, which are part of the package (see DIGITS.md)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from ganrun.data.dataset import Dataset, Size
 from ganrun.data.resize import resized_images
 
 DIGITS = Path(__file__).with_name("digits.npz")
-HALF = 898  # in the file's order: a writer's digits lie together, so mostly other people wrote the test half
+HALF = 898  # the file is ordered by writer, so most writers of the test half are not in the training half
 SPLITS = {"train": slice(HALF), "test": slice(HALF, None), "all": slice(None)}
-LEVELS = 16  # a pixel counts the inked dots of a 4x4 block
+LEVELS = 16  # the largest value of a pixel: it counts the black dots in a 4×4 block of the scan
 
 
 class Digits(Dataset):
-    """8x8 digits enlarged to `image_size`, ten classes; ValueError when `split` is not train, test or all.
+    """Digits of 8×8 pixels in ten classes, enlarged to `image_size`.
 
     Source: Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI, 1998), CC BY 4.0.
+    Raises ValueError when `split` is not train, test or all.
     """
 
     sided = True

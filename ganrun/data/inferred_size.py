@@ -1,4 +1,4 @@
-"""Which size pictures are brought to when nobody says, and the line that tells so (no torch here)."""
+"""Infers the image size when the user sets none, and writes the line that tells the user. This file has no torch."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Hashable, Sequence
 from math import log2
 from statistics import median, median_low
 
-LARGEST_FOUND = 256  # a side that is taken as it is; above it the usual size is quick enough to begin with
-USUAL_SIZE = 64
-ALIKE = 8  # proportions are of one kind when eight times their logarithm rounds to the same number
+LARGEST_FOUND = 256  # the largest side, in pixels, that is inferred; larger pictures are reduced to USUAL_SIZE
+USUAL_SIZE = 64  # pixels: small enough for a first run to be quick
+ALIKE = 8  # two aspect ratios are of one kind when 8 · log2(ratio) rounds to the same number
 
 Sides = tuple[int, int]  # height, width
 
-CHOSEN: dict[Hashable, tuple[Sides, str]] = {}  # what was asked of this process: the size, and the line about it
+CHOSEN: dict[Hashable, tuple[Sides, str]] = {}  # {data set: the size inferred by this process, the line about it}
 
 
 def infer_size(sizes: Sequence[Sides]) -> Sides:
-    """(height, width) of some pictures -> that to which all are brought.
+    """(height, width) of the pictures -> the (height, width) to which all of them are resized, in pixels.
 
-    Their own, where they have one and it is no larger than 256; else their median short side and the proportions of
-    most, a square where no kind of proportions has more than half. Of larger ones the short side becomes 64. Both
-    sides are rounded down to what the networks here can make: from 8 px on, 4 to 7 times a power of two for the short
-    side, and whole steps of that power for the long one: 100 -> 96, [218, 178] -> [192, 160].
+    When all pictures have the same size, it is their own size. Otherwise it has their median short side, and the aspect
+    ratio of more than half of them; without such a majority, it is a square. When a side is larger than 256, the short
+    side becomes 64. Finally both sides are rounded down to a size that the networks support: from 8 pixels on, the
+    short side is 4 to 7 times a power of two, and the long side is a multiple of this power: 100 -> 96,
+    [218, 178] -> [192, 160].
     """
     if not sizes:
         return USUAL_SIZE, USUAL_SIZE
@@ -35,7 +36,7 @@ def infer_size(sizes: Sequence[Sides]) -> Sides:
 
 
 def most_common_ratio(sizes: Sequence[Sides]) -> float:
-    """Width by height of most; 1 where there is no such majority."""
+    """The aspect ratio (width / height) of more than half of the pictures; 1 when there is no such majority."""
     if len(set(sizes)) == 1:
         return sizes[0][1] / sizes[0][0]
     ratios = [width / height for height, width in sizes]
@@ -44,23 +45,27 @@ def most_common_ratio(sizes: Sequence[Sides]) -> float:
 
 
 def kind_of(ratio: float) -> int:
+    """Equal for aspect ratios that are nearly the same."""
     return round(ALIKE * log2(ratio))
 
 
 def as_setting(size: Sides) -> int | list[int]:
-    """What a config says: 64, or [height, width]."""
+    """The size as a config has it: 64, or [height, width]."""
     return size[0] if size[0] == size[1] else list(size)
 
 
 def remember(key: Hashable, sizes: Sequence[Sides], size: Sides) -> None:
-    """Keep the line about pictures that are brought to another size than their own."""
+    """Stores the line about the inferred size, if it differs from the size of a picture.
+
+    key: identifies the data set. sizes: the sizes of its pictures. size: the inferred size.
+    """
     seen = sorted(set(sizes), key=lambda sides: (min(sides), sides))
     if seen in ([], [size]):
         CHOSEN.pop(key, None)
         return
     what = height_by_width(seen[0]) if len(seen) == 1 else f"{height_by_width(seen[0])} to {height_by_width(seen[-1])}"
     if max(map(max, seen)) > LARGEST_FOUND:
-        why = "small to begin with"
+        why = "a small size for a first run"
     elif len(seen) > 1:
         why = "the median short side and the most common proportions"
     else:
@@ -68,16 +73,17 @@ def remember(key: Hashable, sizes: Sequence[Sides], size: Sides) -> None:
     setting = str(as_setting(size)).replace(" ", "")
     CHOSEN[key] = (
         size,
-        f"pictures of {what} are brought to {height_by_width(size)} (height×width), {why}: "
-        + (f"dataset.image_size={setting} unless you say otherwise"),
+        f"pictures of {what} are resized to {height_by_width(size)} (height×width), {why}: "
+        + (f"dataset.image_size={setting} unless you set another"),
     )
 
 
 def height_by_width(size: Sides) -> str:
+    """(28, 32) -> "28×32"."""
     return f"{size[0]}×{size[1]}"
 
 
 def line_about(key: Hashable, size: Sides) -> str | None:
-    """The line, when this process found out the size and the pictures are brought to it."""
+    """The line that `remember` stored, if the inferred size is the one in use; otherwise None."""
     found, line = CHOSEN.get(key, ((0, 0), ""))
     return line if found == size else None

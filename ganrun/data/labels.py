@@ -1,4 +1,4 @@
-"""Which picture is of which class, as a file says it: a .csv of names and classes, or StyleGAN's dataset.json."""
+"""Reads the classes of pictures from a file: a .csv of names and classes, or a dataset.json as of StyleGAN."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Row = tuple[str, str]  # a picture's name and its class
 
 
 def named_classes(file: str, source: Source, pictures: Sequence[Picture]) -> tuple[dict[int, str], list[str]]:
-    """{index of a picture: its class}, in the order of the pictures, and notes about what is left out.
+    """{index of a picture: its class}, sorted by index, and notes about pictures and rows that are left out.
 
-    `file` is a path as given, or one inside the root. A row names a picture by its path below the root, or by its file
-    name where only one has it; a first row that names none is a header. Raises ValueError or FileNotFoundError, in one
-    line that names dataset.labels.
+    file: a path, or a path inside the root of the source. A row names a picture by its path below the root, or by its
+    file name if only one picture has this name. The first row is a header when it names no picture.
+    Raises ValueError or FileNotFoundError, with a message of one line that names dataset.labels.
     """
     try:
         rows = list(json_rows(text(file, source)) if file.lower().endswith(".json") else csv_rows(text(file, source)))
@@ -37,12 +37,12 @@ def named_classes(file: str, source: Source, pictures: Sequence[Picture]) -> tup
     if missing:
         notes.append(f"{len(missing)} of {len(pictures)} images have no row in {file} and are left out: {missing[0]!r}")
     if strays:
-        notes.append(f"{len(strays)} of {len(rows)} rows of {file} name no image that is here: {strays[0]!r}")
+        notes.append(f"{len(strays)} of {len(rows)} rows of {file} name no image of the data: {strays[0]!r}")
     return dict(sorted(classes.items())), notes
 
 
 def text(file: str, source: Source) -> str:
-    """What the file says. Raises FileNotFoundError when it is neither here nor inside the root."""
+    """The text of the file. Raises FileNotFoundError when neither the path nor the root has it."""
     inside = zipfile.Path(source.root) if zipfile.is_zipfile(source.root) else source.root
     for path in (Path(file).expanduser(), inside / file):
         if path.is_file():
@@ -55,7 +55,7 @@ def text(file: str, source: Source) -> str:
 
 
 def csv_rows(text: str) -> Iterator[Row]:
-    """The first two cells of each row that is not empty. Raises ValueError for a row of one."""
+    """The first two cells of each row; empty rows are skipped. Raises ValueError for a row with only one cell."""
     for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True), 1):
         row = [cell.strip() for cell in cells]
         if not any(row):
@@ -66,7 +66,10 @@ def csv_rows(text: str) -> Iterator[Row]:
 
 
 def json_rows(text: str) -> Iterator[Row]:
-    """{"labels": [["00000/img.png", 3], ...]}, as StyleGAN's data sets have it. Raises ValueError for anything else."""
+    """The rows of {"labels": [["00000/img.png", 3], ...]}, the format of StyleGAN's data sets.
+
+    Raises ValueError for any other content.
+    """
     content = json.loads(text)
     rows = content.get("labels") if isinstance(content, dict) else None
     for row in rows if isinstance(rows, list) else [rows]:
@@ -78,7 +81,10 @@ def json_rows(text: str) -> Iterator[Row]:
 
 
 def match(names: Sequence[str], pictures: Sequence[str]) -> list[int | None]:
-    """Which picture each name means: by its path, else by its file name. Raises ValueError where that fits two."""
+    """The index of the picture that each name refers to, by path or else by file name; None when there is none.
+
+    Raises ValueError when several pictures have this file name.
+    """
     paths = {picture: i for i, picture in enumerate(pictures)}
     bases: dict[str, list[int]] = {}
     for i, picture in enumerate(pictures):
@@ -94,22 +100,26 @@ def match(names: Sequence[str], pictures: Sequence[str]) -> list[int | None]:
 
 
 def classes_by_picture(rows: Sequence[Row], named: Sequence[int | None]) -> dict[int, str]:
-    """{index of a picture: its class}. Raises ValueError where two rows differ about a picture."""
+    """{index of a picture: its class}. Raises ValueError when two rows give a picture different classes."""
     classes: dict[int, str] = {}
     for (name, kind), picture in zip(rows, named, strict=True):
         if picture is not None and classes.setdefault(picture, kind) != kind:
-            raise ValueError(f"{name!r} is of two classes, {classes[picture]!r} and {kind!r}")
+            raise ValueError(f"{name!r} has two classes, {classes[picture]!r} and {kind!r}")
     return classes
 
 
 def in_order(classes: Collection[str]) -> list[str]:
-    """Each class once: as numbers where all are whole numbers, else as words."""
+    """The different classes, sorted: by value if all of them are whole numbers, otherwise as text."""
     numbers = all(re.fullmatch(r"-?[0-9]{1,18}", kind) for kind in classes)
     return sorted(set(classes), key=(lambda kind: (int(kind), kind)) if numbers else None)
 
 
 def folder_names(names: list[str]) -> list[str]:
-    """Class names as folders, in the order of the labels once they are sorted, as ImageFolder sorts them."""
+    """Names of folders for the classes, in the order of their labels.
+
+    Sorted by name they must have the same order, because torchvision's ImageFolder numbers the classes in this way. So
+    they begin with the label where necessary. Characters that a folder name cannot have are replaced.
+    """
     safe = ["".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(". ") or "_" for name in names]
     if safe == sorted(safe) and len(set(safe)) == len(safe):
         return safe

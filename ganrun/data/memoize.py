@@ -1,4 +1,4 @@
-"""remembered: lru_cache for what is read by name, where a relative name means the current folder."""
+"""Memoized: an lru_cache for functions that read files, whose relative paths depend on the current folder."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def memoized(most: int) -> Callable[[Function], Function]:
-    """Remembers the last `most` results of a function, each for its arguments and the folder that it was called in."""
+    """A decorator that remembers the last `most` results of a function, by its arguments and the current folder."""
 
     def decorate(function: Function) -> Function:
         @lru_cache(maxsize=most)
-        def known(here: str, *arguments: Any, **named: Any) -> Any:
+        def cached(folder: str, *arguments: Any, **named: Any) -> Any:
             return function(*arguments, **named)
 
         @wraps(function)
-        def asked(*arguments: Any, **named: Any) -> Any:
-            return known(os.getcwd(), *arguments, **named)
+        def call(*arguments: Any, **named: Any) -> Any:
+            return cached(os.getcwd(), *arguments, **named)
 
-        asked.cache_clear = known.cache_clear  # type: ignore[attr-defined]
-        return asked  # type: ignore[return-value]
+        call.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+        return call  # type: ignore[return-value]
 
     return decorate

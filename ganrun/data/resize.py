@@ -1,4 +1,4 @@
-"""Whole batches of uint8 images brought to the size and the channels asked for."""
+"""Resizes batches of uint8 images and converts them to grey or colour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ganrun.data.dataset import Size, as_size
 from ganrun.data.storage import free_memory
 
-BATCH = 4096  # images at a time: the wider numbers in between stay small
+BATCH = 4096  # images at a time, which limits the memory of the wider numbers that the conversion needs
 
 
 def check_channels(channels: int) -> int:
@@ -22,29 +22,33 @@ def check_channels(channels: int) -> int:
 
 
 def resized_images(images: Tensor, size: Size, channels: int) -> Tensor:
-    """(N, C, H, W) uint8 -> (N, channels, *size) uint8, contiguous; the same numbers as Pillow's.
+    """(N, C, H, W) uint8 -> (N, channels, *size) uint8, contiguous; the results equal Pillow's.
 
-    Raises ValueError where they would not fit into memory.
+    Raises ValueError when the result does not fit into memory, or `channels` is not 1 or 3.
     """
     size, channels = as_size(size), check_channels(channels)
     needed, free = 2 * len(images) * channels * math.prod(size), free_memory()
     if free is not None and needed > free:
         raise ValueError(
-            f"dataset.image_size={list(size)}: {len(images)} images take {needed / 2**30:,.0f} GiB to make, and "
-            f"{free / 2**30:,.0f} GiB are free: choose a smaller one, or dataset.limit="
+            f"dataset.image_size={list(size)}: {len(images)} images need {needed / 2**30:,.0f} GiB of memory, and "
+            f"{free / 2**30:,.0f} GiB are free: use a smaller size, or dataset.limit="
         )
     return torch.cat([recoloured(resized(part, size), channels) for part in images.split(BATCH)])
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bicubic with antialiasing; uint8 in and out, so overshoots are clamped to 0–255."""
+    """(N, C, H, W) uint8 -> (N, C, *size) uint8: bicubic with antialiasing; values are clamped to 0–255."""
     if tuple(images.shape[2:]) == size:
         return images
     return F.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 
 def recoloured(images: Tensor, channels: int) -> Tensor:
-    """Colour to grey by ITU-R 601-2 luma in 16-bit fixed point (Pillow's "L"); grey to three equal channels."""
+    """(N, 1 or 3, H, W) uint8 -> (N, channels, H, W) uint8.
+
+    Colour becomes grey by the ITU-R 601-2 luma in 16-bit fixed point, as in Pillow's mode "L". Grey becomes three equal
+    channels.
+    """
     if images.shape[1] == channels:
         return images
     if channels == 3:

@@ -1,4 +1,4 @@
-"""Shards: pictures in .tar files as WebDataset lays them out, read in place by their offsets (no torch here)."""
+"""Shards: pictures in .tar files with WebDataset's layout, read without unpacking. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from ganrun.common.untrusted import MAX_MEMBERS, printable
 from ganrun.data.cache_folder import user_cache
 from ganrun.data.sources import Picture, checked_size, is_picture
 
-MAX_HEADER = 2**20  # bytes of one header: a name takes hundreds, and one may claim gigabytes
+MAX_HEADER = 2**20  # bytes of a header; real ones have hundreds, but a hostile one may claim gigabytes
 MAX_LABEL = 2**16  # bytes of a .cls or .json
 MAX_SHARDS = 10**5
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-INDEX = 1  # to be raised whenever the same shard would be listed otherwise
+INDEX = 1  # the version of the stored index: raise it whenever the list of a shard's pictures would change
 
 
 class Row(NamedTuple):
     """A picture of one shard."""
 
-    name: str
-    offset: int
-    size: int
-    label: str | None
+    name: str  # the path in the .tar
+    offset: int  # the position of its bytes in the .tar
+    size: int  # bytes
+    label: str | None  # its class, if the shard has one
 
 
 class ShardFile(Protocol):
-    """Where a shard lies."""
+    """A file with a shard, on this machine or behind a URL."""
 
     def __str__(self) -> str: ...
 
     def state(self) -> tuple[int, int]:
-        """(bytes, a number that changes with the content)."""
+        """(size in bytes, a number that changes when the content changes)."""
         ...
 
     def open(self) -> BinaryIO: ...
@@ -52,10 +52,11 @@ class ShardFile(Protocol):
 
 
 class Shards:
-    """Pictures named as in their .tar files; `labels` has what `key.cls` or the "label" of `key.json` says of each.
+    """A source of pictures in .tar files, with their names in these files.
 
-    A name that an earlier shard has too gains its own shard's name. Links, other special members and paths out of the
-    archive are left out. What the headers say is kept in the user's cache folder until a shard changes.
+    The class of a picture is the content of `key.cls`, or the entry "label" of `key.json`. When two shards have a
+    picture with the same name, the name of the shard is added to the second. Links, special members and paths out of
+    the archive are left out. The list of a shard's pictures is stored in the user's cache folder until it changes.
     Raises ValueError for a damaged shard.
     """
 
@@ -85,16 +86,18 @@ class Shards:
 
 
 def own_name(place: ShardFile, name: str) -> str:
-    """cats/0.jpg of part-1.tar -> cats/part-1:0.jpg, of the same class."""
+    """The name with that of its shard: cats/0.jpg in part-1.tar -> cats/part-1:0.jpg. The folder, its class, stays."""
     folder, slash, last = name.rpartition("/")
     return f"{folder}{slash}{Path(str(place)).stem}:{last}"
 
 
-# -- where shards lie -----------------------------------------------------------------------------------------------
+# -- files with shards ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Local:
+    """A shard on this machine."""
+
     path: Path
 
     def __str__(self) -> str:
@@ -108,14 +111,15 @@ class Local:
         return open(self.path, "rb")
 
     def read(self, offset: int, size: int) -> bytes:
-        with open(self.path, "rb", buffering=0) as file:  # a handle of its own: threads and workers read at once
+        # opened for each call, because threads and worker processes read at the same time
+        with open(self.path, "rb", buffering=0) as file:
             file.seek(offset)
             return file.read(size)
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A shard behind a URL, through fsspec; workers open connections of their own."""
+    """A shard behind a URL, read with fsspec. Each worker process opens its own connections."""
 
     url: str
 
@@ -124,14 +128,17 @@ class Remote:
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[tuple[Any, str]]:
-        """The file system and the path in it. Whatever goes wrong becomes one OSError."""
+        """A context manager: fsspec's file system and the path in it.
+
+        Raises ValueError when a package is missing; any other error becomes a FileNotFoundError.
+        """
         try:
             import fsspec
 
             yield fsspec.core.url_to_fs(self.url)
         except ImportError as error:
             raise ValueError(f"{self.url} needs another package ({error}): pip install 'ganrun[shards]'") from None
-        except Exception as error:  # each of fsspec's many file systems has errors of its own
+        except Exception as error:  # each of fsspec's many file systems has its own exceptions
             reason = (str(error).strip().splitlines() or [""])[0]
             raise FileNotFoundError(f"{self.url} cannot be read: {type(error).__name__} {reason}".rstrip()) from error
 
@@ -154,9 +161,9 @@ def is_url(root: object) -> bool:
 
 
 def open_shards(root: str | os.PathLike[str]) -> Shards | None:
-    """The shards of a URL, a pattern, a .tar or a folder of nothing but .tar files; None where `root` is none of them.
+    """The shards at `root`: a URL, a pattern, a .tar, or a folder of .tar files; None when it is none of these.
 
-    Raises FileNotFoundError for a pattern that matches nothing and a shard that is not there.
+    Raises FileNotFoundError when a pattern matches no file, or when a shard is missing.
     """
     text = str(root)
     if is_url(text):
@@ -178,11 +185,12 @@ def open_shards(root: str | os.PathLike[str]) -> Shards | None:
 
 
 def matching(word: str) -> list[str]:
+    """The files that match a pattern, sorted; a word that is no pattern stays as it is."""
     return sorted(glob.glob(word)) if glob.has_magic(word) else [word]
 
 
 def expanded(text: str) -> list[str]:
-    """part-{000..127}.tar -> part-000.tar, ..., part-127.tar. Raises ValueError for too many."""
+    """part-{000..127}.tar -> part-000.tar, ..., part-127.tar. Raises ValueError for none or too many."""
     parts = RANGE.split(text)
     choices = [
         [f"{n:0{len(low)}d}" for n in range(int(low), min(int(high), int(low) + MAX_SHARDS) + 1)]
@@ -193,12 +201,12 @@ def expanded(text: str) -> list[str]:
         for chosen in itertools.islice(itertools.product(*choices), MAX_SHARDS + 1)
     ]
     if len(names) > MAX_SHARDS or not names:
-        raise ValueError(f"dataset.root={text} means {'too many' if names else 'no'} shards; the most are {MAX_SHARDS}")
+        raise ValueError(f"dataset.root={text} names {'too many' if names else 'no'} shards: use 1 to {MAX_SHARDS}")
     return names
 
 
 def tars_of(folder: Path) -> list[Path]:
-    """The .tar files of a folder that has no pictures and no folders beside them; else nothing."""
+    """The .tar files of a folder, sorted; none when the folder also has pictures or sub-folders."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -212,27 +220,33 @@ def tars_of(folder: Path) -> list[Path]:
 
 
 def refuse_unknown(node: Any) -> None:
-    """Raises ValueError for a URL in a data set's node out of a file, unless this user has read its shards before."""
+    """Raises ValueError when the node of a data set, read from a file, has a URL that this user has not read before.
+
+    A file that somebody else made must not start a download.
+    """
     for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
         refuse_unknown(value)
         if is_url(value) and not all(index_file(Remote(url)).exists() for url in expanded(value)):
             raise ValueError(
-                f"dataset.root={printable(value)}: nothing is fetched because a file says so; if you trust the place, "
-                f"look at it once: ganrun train dataset=folder dataset.root={printable(value)} dry_run=true"
+                f"dataset.root={printable(value)}: a URL in a file is not downloaded; if you trust it, read it once "
+                f"yourself: ganrun train dataset=folder dataset.root={printable(value)} dry_run=true"
             )
 
 
-# -- what a shard holds ---------------------------------------------------------------------------------------------
+# -- the content of a shard -----------------------------------------------------------------------------------------
 
 
 def indexed(place: ShardFile, size: int, stamp: int, root: str) -> tuple[list[Row], list[str]]:
-    """The pictures of a shard and what was left out, from the user's cache folder if they are there."""
+    """The pictures of a shard and notes about members that are left out, from the stored index if it is up to date.
+
+    Raises ValueError for a damaged shard.
+    """
     index = index_file(place)
     try:
-        kept = json.loads(index.read_text(encoding="utf-8"))
-        if kept["made"] == [INDEX, size, stamp]:
-            return [Row(str(n), int(o), int(s), None if c is None else str(c)) for n, o, s, c in kept["rows"]], [
-                str(note) for note in kept["notes"]
+        stored = json.loads(index.read_text(encoding="utf-8"))
+        if stored["made"] == [INDEX, size, stamp]:
+            return [Row(str(n), int(o), int(s), None if c is None else str(c)) for n, o, s, c in stored["rows"]], [
+                str(note) for note in stored["notes"]
             ]
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -242,13 +256,14 @@ def indexed(place: ShardFile, size: int, stamp: int, root: str) -> tuple[list[Ro
     except DAMAGED as error:
         reason = str(error) or type(error).__name__
         raise ValueError(f"dataset.root={root}: {place} is a damaged .tar: {reason}") from error
-    with contextlib.suppress(OSError):  # without a place to keep it, it is walked through again
+    with contextlib.suppress(OSError):  # when the index cannot be stored, the shard is read through again next time
         make_folder(index.parent)
         write_text(index, json.dumps({"made": [INDEX, size, stamp], "rows": rows, "notes": notes}))
     return rows, notes
 
 
 def index_file(place: ShardFile) -> Path:
+    """The file in the user's cache folder that stores the index of a shard."""
     where = str(place.path.absolute()) if isinstance(place, Local) else str(place)
     return user_cache() / "shards" / f"{hashlib.sha256(os.fsencode(where)).hexdigest()[:32]}.json"
 
@@ -257,7 +272,7 @@ DAMAGED = (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError
 
 
 class Headers(io.RawIOBase):
-    """A file for `tarfile`, which reads whole whatever a header says of its own length."""
+    """A file for `tarfile` that refuses long reads: `tarfile` reads as many bytes as a header claims to have."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -275,61 +290,62 @@ class Headers(io.RawIOBase):
 
 
 def walked(file: BinaryIO) -> tuple[list[Row], list[str]]:
-    """The pictures of a .tar with their labels, and a line for each member that is left out.
+    """The pictures of a .tar with their labels, and one line for each picture that is left out.
 
-    Raises one of DAMAGED where it ends too early or has no sense.
+    Raises one of DAMAGED when the .tar is cut short or invalid.
     """
     pictures: list[Row] = []
     labels: dict[str, str] = {}
     notes: list[str] = []
     for member in members(file):
         name = member.name.removeprefix("./")
-        what = name.lower().rpartition(".")[2]
-        plain = member.isreg() and not member.issparse()
-        if is_picture(name) and not plain:
+        suffix = name.lower().rpartition(".")[2]
+        is_regular = member.isreg() and not member.issparse()
+        if is_picture(name) and not is_regular:
             notes.append(f"{name!r} is left out: not a regular file")
         elif is_picture(name) and (name.startswith("/") or ".." in name.split("/")):
             notes.append(f"{name!r} is left out: a path out of the .tar")
         elif is_picture(name):
             pictures.append(Row(name, member.offset_data, member.size, None))
-        elif what in ("cls", "json") and plain and member.size <= MAX_LABEL and key_of(name) not in labels:
+        elif suffix in ("cls", "json") and is_regular and member.size <= MAX_LABEL and key_of(name) not in labels:
             file.seek(member.offset_data)
-            if label := label_of(what, file.read(member.size)):
+            if label := label_of(suffix, file.read(member.size)):
                 labels[key_of(name)] = label
     return [row._replace(label=labels.get(key_of(row.name))) for row in pictures], notes
 
 
 def members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
+    """The members of a .tar. Raises one of DAMAGED when the .tar is cut short or invalid, or has too many members."""
     with tarfile.open(fileobj=Headers(file), mode="r:", errorlevel=2) as tar:  # type: ignore[call-overload]
         last = -1
         for count in itertools.count():
             member = tar.next()
             if member is None:
                 break
-            if member.offset <= last or member.size < 0:  # CVE-2025-8194: it would turn for ever
-                raise tarfile.ReadError(f"{printable(member.name)!r:.80} has no sensible size")
+            if member.offset <= last or member.size < 0:  # CVE-2025-8194: otherwise tarfile would loop for ever
+                raise tarfile.ReadError(f"{printable(member.name)!r:.80} has an impossible size")
             if count >= MAX_MEMBERS:
-                raise tarfile.ReadError(f"more than {MAX_MEMBERS} members: make more shards of it")
-            last, tar.members = member.offset, []  # type: ignore[attr-defined]  # or it would keep them all
+                raise tarfile.ReadError(f"more than {MAX_MEMBERS} members: divide it into several shards")
+            last, tar.members = member.offset, []  # type: ignore[attr-defined]  # tarfile would keep all in memory
             yield member
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise tarfile.ReadError("it ends in something that is no header")
+            raise tarfile.ReadError("after its last member there is something that is not a header")
 
 
 def key_of(name: str) -> str:
-    """What the files of one sample share: the path up to the first dot of its last part."""
+    """The part of a name that all files of a sample have in common: the path up to the first dot in the file name."""
     folder, slash, last = name.rpartition("/")
     return folder + slash + last.partition(".")[0]
 
 
-def label_of(what: str, data: bytes) -> str | None:
-    """The class that a .cls or .json states; None where it states none."""
+def label_of(suffix: str, data: bytes) -> str | None:
+    """The class in the content of a .cls or .json, at most 80 letters; None when there is no class in it."""
     try:
         text = data.decode()
-        label = json.loads(text) if what == "json" else text.strip()
+        label = json.loads(text) if suffix == "json" else text.strip()
     except (ValueError, RecursionError):
         return None
-    label = label.get("label") if isinstance(label, Mapping) else None if what == "json" else label
-    kept = isinstance(label, (int, str)) and not isinstance(label, bool)
-    return str(label)[:80] or None if kept else None
+    label = label.get("label") if isinstance(label, Mapping) else None if suffix == "json" else label
+    is_class = isinstance(label, (int, str)) and not isinstance(label, bool)
+    return str(label)[:80] or None if is_class else None

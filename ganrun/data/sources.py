@@ -1,4 +1,4 @@
-"""Where pictures lie: a folder tree, a .zip or .tar shards, listed and read without trusting either (no torch here)."""
+"""Sources of pictures: a folder tree, a .zip or .tar shards. The files may be hostile. This file has no torch."""
 
 from __future__ import annotations
 
@@ -16,35 +16,37 @@ from ganrun.common.untrusted import members_of
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-IN_FULL = 10  # warnings printed in full; the rest are counted
+IN_FULL = 10  # warnings that are printed; further ones are only counted
 
 
 class Picture(NamedTuple):
-    """One image file: what the cache compares to notice a change."""
+    """One image file. The cache compares name, size and stamp to find out whether it has changed."""
 
-    name: str  # path below the root, joined by "/"
+    name: str  # path below the root, with "/" between its parts
     size: int  # bytes
-    stamp: int  # time of change in ns, or the CRC of a zip member
-    shard: int = 0  # which .tar it is in, counted from 1
-    offset: int = 0  # bytes, in its .tar
+    stamp: int  # time of the last change in ns, or the CRC of a member of a .zip
+    shard: int = 0  # the number of its .tar, from 1; 0: not in a .tar
+    offset: int = 0  # position in its .tar, in bytes
 
 
 class Source(Protocol):
+    """A place with pictures, at `root`."""
+
     root: Path
-    notes: list[str]  # what was left out, and why
-    labels: dict[str, str]  # {name of a picture: its class}, where the source itself says it
+    notes: list[str]  # one line for each file that is left out, with the reason
+    labels: dict[str, str]  # {name of a picture: its class}; empty when the source itself has no labels
 
     def pictures(self) -> list[Picture]:
         """All images, sorted by name."""
         ...
 
     def read(self, picture: Picture) -> bytes:
-        """The file as it is stored. Raises ValueError when it is too large; safe to call from several threads."""
+        """The encoded bytes of a picture. Several threads may call it. Raises ValueError when the file is too large."""
         ...
 
 
 def open_source(root: str | os.PathLike[str] | None) -> Source:
-    """The folder, .zip or shards at `root`. Raises ValueError or FileNotFoundError when it is none of them."""
+    """The folder, .zip or shards at `root`. Raises ValueError or FileNotFoundError when there is no such thing."""
     from ganrun.data.shards import open_shards
 
     if not root:
@@ -62,7 +64,7 @@ def open_source(root: str | os.PathLike[str] | None) -> Source:
 
 
 def warn_each(lines: Sequence[str]) -> None:
-    """One warning a line, then how many more there are."""
+    """Logs a warning for each line, up to IN_FULL lines, then the number of further lines."""
     for line in lines[:IN_FULL]:
         log.warning("%s", line)
     if len(lines) > IN_FULL:
@@ -70,20 +72,20 @@ def warn_each(lines: Sequence[str]) -> None:
 
 
 def is_picture(name: str) -> bool:
-    """An image by its suffix; dot files and what macOS adds to a .zip are none."""
+    """Whether the name has the suffix of an image. Hidden files, and those that macOS adds to a .zip, do not count."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
     return name.lower().endswith(SUFFIXES) and not hidden
 
 
 def checked_size(picture: Picture) -> Picture:
-    """Raises ValueError for a file above the cap, before a byte of it is read."""
+    """The picture. Raises ValueError, before any of the file is read, when it is larger than MAX_BYTES."""
     if picture.size > MAX_BYTES:
         raise ValueError(f"{picture.size / 2**20:.0f} MiB, more than the {MAX_BYTES // 2**20} MiB an image may have")
     return picture
 
 
 class Tree:
-    """A folder with its sub-folders. Links that lead out of it, links to folders and special files are left out."""
+    """A folder with its sub-folders. Symbolic links out of it or to folders, and special files, are left out."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -96,42 +98,46 @@ class Tree:
         return sorted(self.walk())
 
     def walk(self) -> Iterator[Picture]:
-        pending = [""]  # a stack, not recursion: a hostile tree may be deep
+        """All pictures of the tree, in no particular order; fills `notes`."""
+        pending = [""]  # a stack and not recursion, because a hostile tree may be deeper than Python can recurse
         while pending:
             prefix = pending.pop()
             for entry in self.scan(prefix):
                 name = prefix + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(name + "/")
-                elif entry.is_symlink() and self.leads_astray(entry):
+                elif entry.is_symlink() and self.is_unsafe_link(entry):
                     self.notes.append(f"{name!r} is left out: a link to a folder, to nothing or out of the root")
                 elif is_picture(name):
                     yield from self.regular(name, entry.stat())
 
     def scan(self, prefix: str) -> list[os.DirEntry[str]]:
+        """The entries of a sub-folder. Raises ValueError without permission to read it."""
         try:
             return list(os.scandir(self.inside / prefix))
         except PermissionError as error:
-            raise ValueError(f"dataset.root={self.root}: the folder {prefix!r} may not be read") from error
+            raise ValueError(f"dataset.root={self.root}: no permission to read the folder {prefix!r}") from error
 
-    def leads_astray(self, link: os.DirEntry[str]) -> bool:
+    def is_unsafe_link(self, link: os.DirEntry[str]) -> bool:
+        """Whether the link goes out of the root, to a folder, or to nothing."""
         target = Path(os.path.realpath(link.path))
         return not target.is_relative_to(self.inside) or not target.exists() or target.is_dir()
 
     def regular(self, name: str, found: os.stat_result) -> Iterator[Picture]:
+        """The picture if it is a regular file; otherwise nothing, with a line in `notes`."""
         if stat.S_ISREG(found.st_mode):
             yield Picture(name, found.st_size, found.st_mtime_ns)
-        else:  # reading a pipe would wait for ever
+        else:  # for example a pipe: reading it would wait for ever
             self.notes.append(f"{name!r} is left out: not a regular file")
 
     def read(self, picture: Picture) -> bytes:
         checked_size(picture)
         with open(self.inside / picture.name, "rb") as file:
-            return file.read(picture.size)  # what grew since the listing is cut, and so broken
+            return file.read(picture.size)  # a file that has grown since the listing is cut, so it counts as broken
 
 
 class Archive:
-    """A .zip, read member by member and never extracted."""
+    """A .zip. Its members are read one by one and never extracted."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -149,7 +155,9 @@ class Archive:
 
     @property
     def zip(self) -> zipfile.ZipFile:
-        if self.process != os.getpid():  # a forked worker must not move the position that others read from
+        """The opened .zip of this process."""
+        # forked processes share the position in an open file, so a worker needs a file of its own
+        if self.process != os.getpid():
             self.opened, self.process = zipfile.ZipFile(self.root), os.getpid()
         return self.opened
 
@@ -158,6 +166,7 @@ class Archive:
         return sorted({member.filename: picture for member, picture in self.members()}.values())
 
     def members(self) -> Iterator[tuple[zipfile.ZipInfo, Picture]]:
+        """The members that are pictures; fills `notes`. Raises ValueError for an encrypted member."""
         for member in self.zip.infolist():
             name = member.filename
             if member.is_dir() or not is_picture(name):
@@ -172,4 +181,4 @@ class Archive:
     def read(self, picture: Picture) -> bytes:
         checked_size(picture)
         with self.zip.open(picture.name) as file:
-            return file.read(picture.size + 1)  # asking one more makes zipfile check the CRC at the end
+            return file.read(picture.size + 1)  # zipfile checks the CRC only when it reaches the end of the member

@@ -1,4 +1,4 @@
-"""Storage: where decoded pictures live, decided from their size before any is decoded (no torch here)."""
+"""Storage: decides, before any picture is decoded, where the decoded pictures are stored. It does not import torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ganrun.data.listing import Listing
 log = logging.getLogger(__name__)
 
 MODES = ("auto", "memory", "stream")
-SMALL = 2000  # pictures that are decoded again sooner than a cache is looked up
+SMALL = 2000  # up to this number, decoding the pictures again is faster than using a cache
 MAX_WORKERS = 64
 GIB = 2**30
 
@@ -44,7 +44,7 @@ class StorageOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Storage:
-    """`StorageOptions`, checked. Raises ValueError for a value that means nothing."""
+    """`StorageOptions`, checked. Raises ValueError for an invalid value."""
 
     mode: str = "auto"
     cache: str | None = "auto"
@@ -55,8 +55,10 @@ class Storage:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"dataset.mode={self.mode} must be one of {', '.join(MODES)}")
-        if not is_number(self.cache_gib) or not 0 < self.cache_gib < math.inf:
-            raise ValueError(f"dataset.cache_gib={self.cache_gib} must be above 0: GiB; dataset.cache=null keeps none")
+        if not is_real_number(self.cache_gib) or not 0 < self.cache_gib < math.inf:
+            raise ValueError(
+                f"dataset.cache_gib={self.cache_gib} must be a number of GiB above 0; dataset.cache=null uses no cache"
+            )
         if self.workers != "auto" and not (type(self.workers) is int and 0 <= self.workers <= MAX_WORKERS):
             raise ValueError(f"dataset.workers={self.workers} must be auto or a whole number from 0 to {MAX_WORKERS}")
         if self.resident not in ("auto", True, False):
@@ -64,20 +66,21 @@ class Storage:
 
     @property
     def processes(self) -> int:
-        """How many workers decode while a run streams."""
+        """The number of worker processes that decode pictures during training, when the pictures are streamed."""
         return min(8, max(1, (os.cpu_count() or 2) - 1)) if self.workers == "auto" else int(self.workers)
 
     def folder(self, count: int) -> Path | None:
-        """Where `count` decoded pictures are kept; None for nowhere."""
+        """The cache folder for `count` decoded pictures; None: no cache."""
         if self.cache == "auto":
             return user_cache() / "images" if count > SMALL else None
         return Path(self.cache).expanduser() if self.cache else None
 
     def load(self, listing: Listing, decoder: Decoder) -> tuple[np.ndarray, dict[int, str]] | None:
-        """All sound images (N, C, H, W) uint8, in memory or mapped into it, and {index: what is wrong} of the others.
+        """(N, C, H, W) uint8 images that can be decoded, and {index: error message} for the broken pictures.
 
-        None where each is to be decoded whenever it is drawn: by wish, for lack of memory, or for lack of a cache,
-        which is said in one warning; and in a `preview`.
+        The images are in memory, or a memory map of a file in the cache. The result is None when the pictures are to be
+        streamed: because the user wants it, or, with one warning, because memory or cache are too small. It is also
+        None inside `preview`.
         """
         if self.mode == "stream" or PREVIEWED.get():
             return None
@@ -89,14 +92,14 @@ class Storage:
             except OSError as error:
                 problem = f"dataset.cache={folder} cannot be used: {error.strerror or error}"
         if problem and self.mode == "auto":
-            log.warning("%s: pictures are decoded anew whenever they are drawn (dataset.mode=stream)", problem)
+            log.warning("%s: pictures are decoded again each time they are used (dataset.mode=stream)", problem)
             return None
         if folder:
             log.warning("%s: pictures are decoded into memory", problem)
         return decoded(listing, decoder)
 
     def planned_bytes(self, listing: Listing, decoder: Decoder) -> int:
-        """The bytes that `load` would give, told before anything is decoded; 0 where it would give None."""
+        """The bytes of the images that `load` would return, without decoding any; 0 when it would return None."""
         size = math.prod((len(listing), decoder.channels, *decoder.size))
         lacking = self.mode == "auto" and not self.folder(len(listing)) and scarce(size)
         return 0 if self.mode == "stream" or lacking else size
@@ -107,7 +110,10 @@ PREVIEWED: ContextVar[bool] = ContextVar("previewed", default=False)
 
 @contextmanager
 def preview() -> Iterator[None]:
-    """Data sets made within the block list their pictures and decode but a few: all that a plan needs to know."""
+    """A context manager: data sets that are built inside it list their pictures but decode only a few of them.
+
+    This is enough to plan a run.
+    """
     before = PREVIEWED.set(True)
     try:
         yield
@@ -115,19 +121,20 @@ def preview() -> Iterator[None]:
         PREVIEWED.reset(before)
 
 
-def is_number(value: object) -> bool:
+def is_real_number(value: object) -> bool:
+    """Whether the value is an int or a float; True and False are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def decoded(listing: Listing, decoder: Decoder) -> tuple[np.ndarray, dict[int, str]]:
-    """All sound images in memory, and {index: what is wrong} of the others."""
+    """(N, C, H, W) uint8 images in memory, and {index: error message} for the broken pictures, which are left out."""
     images = shared((len(listing), decoder.channels, *decoder.size))
     faults = decode_all(listing, decoder, images)
     return (np.delete(images, list(faults), axis=0) if faults else images), faults
 
 
 def scarce(needed: int) -> str:
-    """What is wrong with taking so many bytes of memory; nothing up to half of what is free."""
+    """A message when `needed` bytes are more than half of the free memory; "" otherwise."""
     free = free_memory()
     if free is None or needed <= free // 2:
         return ""
@@ -135,9 +142,10 @@ def scarce(needed: int) -> str:
 
 
 def free_memory() -> int | None:
-    """Bytes that a process may still take: the machine's, or its control group's where that is less; None if unknown.
+    """Bytes of memory that this process can still use; None when it is not known.
 
-    Linux tells; elsewhere it is all the memory there is, or nobody knows.
+    On Linux, it is the smaller of what the machine has free and what the process's control group allows. Other systems
+    do not tell what is free, so it is all the memory of the machine.
     """
     try:
         fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())

@@ -1,4 +1,4 @@
-"""Streamed: pictures that stay files and are decoded whenever they are drawn."""
+"""Streamed: pictures that are not stored decoded. Each is decoded again whenever it is used."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from ganrun.data.sources import IN_FULL, Picture
 log = logging.getLogger(__name__)
 
 FEW = 4  # pictures that a preview decodes
-TRIES = 100  # broken pictures in a row, and the data are given up
+TRIES = 100  # after this number of broken pictures in a row, an OSError is raised
 
 
 class Packed:
-    """Pictures as a few arrays: a list of ten million would take gigabytes, in each worker once more."""
+    """A sequence of `Picture`, stored in a few arrays.
+
+    A list of ten million pictures would take gigabytes, and each worker process would have a copy.
+    """
 
     def __init__(self, pictures: Sequence[Picture]) -> None:
         names = [picture.name.encode("utf-8", "surrogatepass") for picture in pictures]
@@ -35,7 +38,7 @@ class Packed:
 
 
 class Names(Sequence[str]):
-    """The names of pictures, kept as `Packed` keeps them."""
+    """The names of pictures, stored as in `Packed`."""
 
     def __init__(self, pictures: Sequence[Picture]) -> None:
         self.packed = Packed(pictures)
@@ -48,16 +51,16 @@ class Names(Sequence[str]):
 
 
 class Streamed:
-    """What a uint8 tensor (N, C, H, W) is to `Dataset`, for pictures that are nowhere kept.
+    """Takes the place of a (N, C, H, W) uint8 tensor in `Dataset`, and decodes pictures when they are used.
 
-    Several listings of one length are drawn together, item by item; `shape` is that of the first. An item with a
-    broken picture is replaced by the next sound one, with a warning, or raises OSError when `refuse` is set.
-    In a preview the first few, decoded once, stand for all.
+    Item i consists of picture i of each listing; `shape` is that of the first listing.
+    refuse: a broken picture raises OSError. Otherwise the next item that can be decoded is used, with a warning.
+    In a preview, only the first FEW items are decoded, and they are returned for all indices.
     """
 
     dtype, ndim = torch.uint8, 4
-    nbytes = 0  # in memory
-    workers: int | None  # processes that decode; None in a preview of what a run decodes before it starts
+    nbytes = 0  # of memory; above 0 only in a preview
+    workers: int | None  # processes that decode; None in a preview of a run that decodes all pictures at its start
 
     def __init__(self, listings: Sequence[Listing], decoders: Sequence[Decoder], refuse: bool, workers: int) -> None:
         self.sides = [
@@ -66,11 +69,11 @@ class Streamed:
         ]
         self.shape = (len(listings[0]), decoders[0].channels, *decoders[0].size)
         self.refuse, self.workers = refuse, workers
-        self.told: set[int] = set()
+        self.told: set[int] = set()  # the broken items so far
         self.few: dict[int, tuple[int, list[np.ndarray]]] | None = None
 
     def as_preview(self, nbytes: int) -> Self:
-        """The same, to plan a run in which the pictures take `nbytes` of memory, or are streamed where that is 0."""
+        """Makes this object a preview, to plan a run. nbytes: the memory of the pictures in the run; 0: streamed."""
         self.few, self.nbytes, self.workers = {}, nbytes, None if nbytes else self.workers
         return self
 
@@ -85,13 +88,16 @@ class Streamed:
         return (self[torch.tensor([i])][0] for i in range(len(self)))
 
     def read(self, indices: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(N,) indices -> (N, C, H, W) uint8 of each listing, and (N,) the indices of what was taken instead."""
-        found = [self.sound(i) for i in indices.tolist()]
+        """(N,) indices -> (N, C, H, W) uint8 images of each listing, and (N,) the indices that were really used.
+
+        An index differs from the requested one when that item has a broken picture.
+        """
+        found = [self.item(i) for i in indices.tolist()]
         images = [torch.from_numpy(np.stack(side)) for side in zip(*(pixels for _, pixels in found), strict=True)]
         return images, torch.tensor([row for row, _ in found])
 
-    def sound(self, first: int) -> tuple[int, list[np.ndarray]]:
-        """Item `first`, or the next that can be decoded, and its index."""
+    def item(self, first: int) -> tuple[int, list[np.ndarray]]:
+        """The index and the images of item `first`, or of the next item that can be decoded."""
         if self.few is None:
             return self.decoded(first)
         first %= FEW
@@ -100,17 +106,18 @@ class Streamed:
         return self.few[first]
 
     def decoded(self, first: int) -> tuple[int, list[np.ndarray]]:
+        """`item` without the shortcut of a preview. Raises OSError after TRIES broken items in a row."""
         for row in range(first, first + TRIES):
             i = row % len(self)
             try:
                 return i, [decoder(source.read(pictures[i])) for source, pictures, decoder in self.sides]
-            except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
+            except Exception as error:  # for a damaged or hostile file, Pillow and zipfile may raise any exception
                 raise_if_machine_fault(error)
                 self.report(i, str(error) or type(error).__name__)
         raise OSError(f"{self.where}: {TRIES} images in a row cannot be read; the last was {self.name(i)!r}")
 
     def report(self, i: int, why: str) -> None:
-        """Once a picture."""
+        """Warns once for each broken item, at most IN_FULL times. Raises OSError when `refuse` is set."""
         if self.refuse:
             raise OSError(f"{self.where}: {self.name(i)!r} is broken, mend or delete it: {why}")
         if i not in self.told and len(self.told) < IN_FULL:
@@ -119,6 +126,7 @@ class Streamed:
 
     @property
     def where(self) -> str:
+        """The setting that names the pictures, for messages."""
         return f"dataset.root={self.sides[0][0].root}"
 
     def name(self, i: int) -> str:
@@ -126,7 +134,7 @@ class Streamed:
 
 
 def picked(images: Tensor | Streamed, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """(N,) indices -> (N, C, H, W) uint8, and (N,) the indices that were really taken."""
+    """(N,) indices -> (N, C, H, W) uint8 images, and (N,) the indices that were really used (see `Streamed.read`)."""
     if isinstance(images, Tensor):
         return images.index_select(0, indices), indices
     (found,), taken = images.read(indices)

@@ -1,4 +1,4 @@
-"""Classic labelled sets as torchvision stores them: its file layout, its checksums, its class names."""
+"""MNIST, Fashion-MNIST and CIFAR-10, read by torchvision from its files, with its class names."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SPLITS = {"train": (True,), "test": (False,), "all": (True, False)}  # torchvisi
 
 
 class TorchvisionSet(Dataset):
-    """All images of a split, taken as one array rather than picture by picture.
+    """All images of a split, read as one array.
 
-    Raises FileNotFoundError where files are missing, damaged or cannot be fetched.
+    Raises FileNotFoundError when files are missing, damaged or cannot be downloaded, ValueError for an unknown split.
     """
 
-    source: ClassVar[Callable[..., Any]]
-    folder: ClassVar[str]  # below root, where torchvision looks
+    source: ClassVar[Callable[..., Any]]  # torchvision's class
+    folder: ClassVar[str]  # where torchvision looks for the files, below `root`
 
     def __init__(
         self,
@@ -44,17 +44,17 @@ class TorchvisionSet(Dataset):
         parts = [self.part(Path(root).expanduser(), train, download) for train in SPLITS[split]]
         images = torch.cat([planes(part.data) for part in parts])
         labels = torch.cat([torch.as_tensor(part.targets) for part in parts]).long()
-        kept = chosen(len(images), limit)  # before the resizing: what is left out costs nothing
-        images = resized_images(images[kept], image_size, channels)
-        super().__init__(images, labels[kept], parts[0].classes, flip, kimg=kimg, classes=classes)
+        indices = chosen(len(images), limit)  # before resizing, so that no time is spent on images that are left out
+        images = resized_images(images[indices], image_size, channels)
+        super().__init__(images, labels[indices], parts[0].classes, flip, kimg=kimg, classes=classes)
 
     @classmethod
     def part(cls, root: Path, train: bool, download: bool) -> Any:
-        """One torchvision dataset, its complaints turned into one line."""
+        """A data set of torchvision. Its errors become a FileNotFoundError with a message of one line."""
         name, place = cls.__name__, root / cls.folder
         if download:
             with downloading(name, place):
-                cls.source(root, train=True, download=True)  # brings both splits
+                cls.source(root, train=True, download=True)  # this downloads both splits
         try:
             return cls.source(root, train=train, download=False)
         except (RuntimeError, ValueError, AssertionError, OSError, EOFError) as error:
@@ -65,13 +65,13 @@ class TorchvisionSet(Dataset):
 
 
 def planes(data: Tensor | Any) -> Tensor:
-    """(N, H, W) or (N, H, W, C) uint8, tensor or array -> (N, C, H, W) uint8."""
+    """(N, H, W) or (N, H, W, C) uint8, a tensor or an array -> (N, C, H, W) uint8."""
     images = torch.as_tensor(data)
     return images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
 
 
 class MNIST(TorchvisionSet):
-    """70,000 handwritten digits, 28x28 grey (LeCun et al., 1998)."""
+    """70,000 handwritten digits, 28×28 pixels, grey (LeCun et al., 1998)."""
 
     source, folder = datasets.MNIST, "MNIST/raw"
     sided = True
@@ -92,14 +92,14 @@ class MNIST(TorchvisionSet):
 
 
 class FashionMNIST(MNIST):
-    """70,000 pieces of clothing, 28x28 grey (Xiao et al., 2017)."""
+    """70,000 pieces of clothing, 28×28 pixels, grey (Xiao et al., 2017)."""
 
     source, folder = datasets.FashionMNIST, "FashionMNIST/raw"
     sided = False
 
 
 class CIFAR10(TorchvisionSet):
-    """60,000 photographs of ten kinds of things, 32x32 colour (Krizhevsky, 2009)."""
+    """60,000 photographs in ten classes, 32×32 pixels, colour (Krizhevsky, 2009)."""
 
     source, folder = datasets.CIFAR10, "cifar-10-batches-py"
 

@@ -1,1 +1,1 @@
-"""Scores: how near drawn pictures are to real ones."""
+"""Scores: measures of how close generated pictures are to real pictures."""

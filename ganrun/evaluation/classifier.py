@@ -17,22 +17,23 @@ from ganrun.config.build import build
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import Stream, prepare
 
-TESTED = 500  # pictures at a time
+TESTED = 500  # pictures in a batch of the test
 
 
 class Arm(NamedTuple):
-    """One way of training: real pictures or none, so many synthetic ones per real one, with `transforms` or without."""
+    """One way of training a classifier."""
 
     name: str
-    real: bool
-    ratio: float
-    classic: bool
+    real: bool  # whether it learns from real pictures
+    ratio: float  # synthetic pictures for each real one
+    classic: bool  # whether the classic augmentations in `transforms` are used
 
 
 ALONE = Arm("scores", real=True, ratio=0, classic=False)
 
 
 def transforms_of(config: Config) -> list[Augmentation]:
+    """The augmentations in the node `transforms`, in order; an entry that is null is left out."""
     return [
         build(node, Augmentation, f"transforms.{name}")
         for name, node in config["transforms"].items()
@@ -41,15 +42,16 @@ def transforms_of(config: Config) -> list[Augmentation]:
 
 
 def classifier_of(config: Config, seed: int, device: torch.device) -> nn.Module:
-    """With weights that only depend on the seed."""
+    """A new classifier, whose initial weights depend only on the seed. It reseeds torch's random state."""
     reseed(seed, Purpose.CLASSIFIER_WEIGHTS)
     return build(config["classifier"], nn.Module, "classifier").to(device)
 
 
 def trained(config: Config, arm: Arm, data: Dataset, seed: int, device: torch.device) -> nn.Module:
-    """A classifier after `steps` steps on batches of these data.
+    """A classifier, trained on `data` with Adam and a cosine schedule.
 
-    Raises FloatingPointError when its loss is no finite number at the end.
+    config: classifier, transforms, steps, batch_size and lr (learning rate).
+    Raises FloatingPointError when the loss of the last step is not finite.
     """
     network, stream = classifier_of(config, seed, device).train(), Stream(data, config["batch_size"], seed)
     transforms = transforms_of(config) if arm.classic else []
@@ -70,7 +72,7 @@ def trained(config: Config, arm: Arm, data: Dataset, seed: int, device: torch.de
 
 
 def changed(images: Tensor, transforms: Sequence[Augmentation]) -> Tensor:
-    """(N, C, H, W) -> (N, C, H, W) after the transforms, black where nothing was."""
+    """(N, C, H, W) images in [-1, 1] -> (N, C, H, W), transformed. Pixels from outside of the image are black."""
     if not transforms:
         return images
     images = images + 1  # the transforms fill with 0, which is mid-grey in [-1, 1] and black in [0, 2]
@@ -81,7 +83,7 @@ def changed(images: Tensor, transforms: Sequence[Augmentation]) -> Tensor:
 
 @torch.inference_mode()
 def tested(network: nn.Module, test: Dataset, device: torch.device) -> float:
-    """The share of the test pictures whose largest logit is their label's."""
+    """The accuracy on the test pictures, from 0 to 1."""
     network.eval()
     right = 0
     for indices in torch.arange(len(test)).split(TESTED):

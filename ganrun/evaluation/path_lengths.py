@@ -1,4 +1,4 @@
-"""latent_paths: pairs of pictures a small step apart in a generator's latents."""
+"""Path lengths: how far a small step in a generator's latents moves its pictures in feature space."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from ganrun.systems.system import System
 
 
 def path_lengths(system: System, config: Config) -> Callable[[Extractor], Tensor]:
-    """A function from a network to the (n,) lengths of `n` steps, of one class each for a conditional model."""
+    """A function from a feature network to (n,) perceptual path lengths, n = `config["n"]`.
+
+    In a class-conditional model, both ends of a step have the same class.
+    """
 
     @torch.inference_mode()
     def lengths(network: Extractor) -> Tensor:
         count, seed = config["n"], config["seed"]
+        # 2**40: far from any other seed, so that the two ends of a path are independent
         one, other = (draw(system, count, seed + far) for far in (0, 2**40))
         t = torch.rand(count, 1, generator=generator(seed, Purpose.PATH_POSITIONS))
         blend = slerp if isinstance(getattr(system, "latent", None), Normal) else lerp

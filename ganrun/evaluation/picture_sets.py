@@ -1,4 +1,4 @@
-"""picture_sets: a folder, a .zip or an .npz of `ganrun sample`, as pictures of one size, never resized silently."""
+"""Reads a folder, a .zip or an .npz of `ganrun sample` as pictures of one size. Resizes them only on request."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ RESIZE = "bicubic, the short side scaled and the centre cut"
 
 
 def read_set(place: object, key: str, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
-    """The pictures at `place` and what was done to their sizes. Raises UserError that names `key`.
+    """The pictures at `place`, and a phrase that says how they were resized ("none": they were not).
 
-    image_size and channels of None keep what the pictures have, which must then be the same for all.
+    image_size: (height, width) in pixels; None keeps the size of the pictures, which must then all have the same size.
+    channels: 1 or 3; None keeps the colours of the pictures.
+    Raises UserError, which names `key`, when they cannot be read or differ in size.
     """
     path = Path(str(place)).expanduser()
     try:
@@ -38,13 +40,14 @@ def read_set(place: object, key: str, image_size: Size | None, channels: int | N
 
 
 def from_tree(path: Path, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
+    """`read_set` for a folder or a .zip."""
     listing = list_images(path)
     probes = probed(listing)
     sizes = sorted({(height, width) for _, (width, height) in probes})
     if image_size is None and len(sizes) > 1:
         raise UserError(
             f"its pictures differ in size ({times(sizes[0])}, {times(sizes[-1])}): "
-            f"{way_out(sizes[0])} brings all there ({RESIZE})"
+            f"{way_out(sizes[0])} resizes all to one size ({RESIZE})"
         )
     size = as_size(image_size) if image_size is not None else sizes[0] if sizes else (1, 1)
     data = Folder(str(path), image_size=list(size), channels=channels or channels_of(probes))
@@ -52,20 +55,24 @@ def from_tree(path: Path, image_size: Size | None, channels: int | None) -> tupl
 
 
 def from_arrays(path: Path, image_size: Size | None, channels: int | None) -> tuple[Dataset, str]:
+    """`read_set` for an .npz."""
     images, labels = arrays(path)
     size, depth = tuple(images.shape[2:]), images.shape[1]
     wanted, planes = as_size(image_size) if image_size is not None else (size[0], size[1]), channels or depth
     if (wanted, planes) != (size, depth):
         images = resized_images(images, wanted, planes)
     names: list[str] = []
-    if labels is not None:  # as many classes as there are, not as the largest number says
+    if labels is not None:  # count the classes that occur: a single label 10**6 must not make a million classes
         numbers, labels = labels.unique(return_inverse=True)
         names = [str(number) for number in numbers.tolist()]
     return Dataset(images, labels, names), "none" if wanted == size else f"bicubic, to {times(wanted)}"
 
 
 def arrays(path: Path) -> tuple[Tensor, Tensor | None]:
-    """(N, C, H, W) uint8 and (N,) int64 or None. Nothing in the file is unpickled. Raises ValueError, OSError."""
+    """(N, C, H, W) uint8 images, and (N,) int64 labels or None. Nothing in the file is unpickled.
+
+    Raises UserError for arrays of another shape or type, ValueError for a damaged file, OSError for an unreadable one.
+    """
     with opened(path) as packed:
         if "images" not in packed:
             raise UserError("it holds no `images`: uint8 (N, H, W, C), as ganrun sample writes them")
@@ -82,7 +89,7 @@ def arrays(path: Path) -> tuple[Tensor, Tensor | None]:
 
 
 def classes(packed: Packed, count: int) -> Tensor:
-    """(N,) int64. Raises UserError for what are no class numbers."""
+    """(N,) int64 labels, N = `count`. Raises UserError when they are not class numbers."""
     kind = packed.kind("labels")
     if kind.dtype.kind not in "iu" or kind.shape != (count,):
         raise UserError(f"its labels are {kind.dtype} {list(kind.shape)!s:.80}, not {count} class numbers")
@@ -94,17 +101,20 @@ def classes(packed: Packed, count: int) -> Tensor:
 
 
 def refuse_unlike(real: Dataset, fake: Dataset) -> None:
-    """Raises UserError where the two are of another size or colour."""
+    """Raises UserError when the two sets differ in image size or channels."""
     mine, theirs = ((*data.image_size, data.channels) for data in (real, fake))
     if mine != theirs:
         raise UserError(
             f"real= has {COLOURS[mine[2]]} pictures of {times(mine[:2])}, fake= {COLOURS[theirs[2]]} ones of "
-            f"{times(theirs[:2])}: {way_out(mine[:2])} channels={mine[2]} brings both there ({RESIZE})"
+            f"{times(theirs[:2])}: {way_out(mine[:2])} channels={mine[2]} makes both alike ({RESIZE})"
         )
 
 
 def like_reals(real: Dataset, fake: Dataset) -> Tensor | None:
-    """(N,) the fakes' labels as classes of the reals; None where either has none, or they are other classes."""
+    """(N,) int64: the labels of the fakes as class numbers of the reals, matched by class name.
+
+    None when one of the sets has no labels, or when a class of the fakes is not a class of the reals.
+    """
     if real.labels is None or fake.labels is None:
         return None
     places = {name: number for number, name in enumerate(real.class_names)}
@@ -114,8 +124,10 @@ def like_reals(real: Dataset, fake: Dataset) -> Tensor | None:
 
 
 def times(size: tuple[int, ...]) -> str:
+    """(28, 32) -> "28×32"."""
     return "×".join(map(str, size))
 
 
 def way_out(size: tuple[int, ...]) -> str:
+    """The option that sets this size, as the user types it."""
     return f"image_size={size[0] if size[0] == size[1] else f'[{size[0]},{size[1]}]'}"

@@ -21,7 +21,10 @@ def say(lines: Iterable[str]) -> None:
 
 
 def labels_like(system: System, reals: Dataset, path: Path) -> list[int] | None:
-    """For a conditional model, labels in the proportions of the real ones. Raises UserError for other classes."""
+    """For a class-conditional model, the sorted labels of the real pictures; None for an unconditional model.
+
+    The fakes are drawn in these proportions. Raises UserError when the reals have another number of classes.
+    """
     classes = getattr(system, "classes", 0)
     if not classes:
         return None
@@ -31,9 +34,11 @@ def labels_like(system: System, reals: Dataset, path: Path) -> list[int] | None:
 
 
 def data_of(config: Config, state: Config) -> tuple[Dataset, Dataset | None, Config]:
-    """The real pictures to compare with, those that the run learnt from where they are others, and the protocol's part.
+    """The real pictures to compare with, the training pictures of the run, and entries for the protocol.
 
-    The test split where the run learnt from `train`, else what it learnt from; `split` says otherwise.
+    The real pictures are those of `split`. Without `split`, they are the test split when the run learnt from the
+    training split, and otherwise the run's own data. The training pictures are None when they are not disjoint from
+    the real ones. Raises UserError when the data cannot be read, or when the data set has no such root or split.
     """
     node = state["config"].get("dataset")
     if not isinstance(node, dict):
@@ -54,34 +59,40 @@ def data_of(config: Config, state: Config) -> tuple[Dataset, Dataset | None, Con
         except UserError:
             if config["split"] is not None:
                 raise
-            say(["there is no test split: the real pictures are those that the run learnt from"])
+            say(["there is no test split: the real pictures are the run's own training pictures"])
             split = own
     if reals.labels is not None and reals.class_names != learnt.class_names:
         raise UserError(f"split={split} has other classes than the run's own data")
     resizer = f"the data set's own ({node.get('resize', 'bicubic')}), to {list(reals.image_size)}"
     origin = {"real": type(reals).__name__, "real_split": split, "resizer": resizer}
-    apart = reals is not learnt and not {own, split} & {None, "all"}  # "all" holds the other's pictures too
-    return reals, learnt if apart else None, origin
+    disjoint = reals is not learnt and not {own, split} & {None, "all"}  # the split "all" contains every other split
+    return reals, learnt if disjoint else None, origin
 
 
 def split_of(node: Config) -> str | None:
+    """The split in a data set's node, or in the node of the clean data that it damages."""
     return node.get("split") or (node.get("clean") or {}).get("split")
 
 
-def changed(node: Config, wishes: Config) -> Config:
-    """The node with those of the wishes that it knows, also in the clean data set that it damages.
+def changed(node: Config, values: Config) -> Config:
+    """A copy of a data set's node in which the keys that it has get these values, also in its node `clean`.
 
-    The number of classes is left out: the other split is read first, and compared then.
+    `classes` is removed: it would be checked while the data are read, and the user would get an error about
+    dataset.classes. `data_of` compares the classes afterwards, with a message about split=.
     """
-    new = {**node, **{key: value for key, value in wishes.items() if key in node}}
+    new = {**node, **{key: value for key, value in values.items() if key in node}}
     new.pop("classes", None)
     if isinstance(node.get("clean"), dict):
-        new["clean"] = changed(node["clean"], wishes)
+        new["clean"] = changed(node["clean"], values)
     return new
 
 
 def load_eval_data(node: Config, trust: list[str]) -> Dataset:
-    """The data set of a run's node. Raises UserError that says root= and split=, as this command calls them."""
+    """Builds the data set of a run's node.
+
+    Raises UserError when it cannot be read. The message says root= and split=, because `ganrun eval` has these keys,
+    and not dataset.root and dataset.split.
+    """
     try:
         return _read(json.dumps(node, sort_keys=True), tuple(trust or ()))
     except (UserError, OSError, ValueError) as error:

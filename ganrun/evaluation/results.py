@@ -1,4 +1,4 @@
-"""score_tables: scores with their protocols as lines, as JSON, and side by side where they may stand so."""
+"""Results: scores with their protocols, printed as lines, stored as JSON, or compared in a table."""
 
 from __future__ import annotations
 
@@ -17,38 +17,40 @@ from ganrun.common.types import Config
 from ganrun.common.untrusted import is_count, is_number, leaves, printable
 
 FORMAT = 1
-MAX_BYTES, NAME = 2**26, 200  # of a file; letters of a score's name
-WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts")
+MAX_BYTES, NAME = 2**26, 200  # limits for a file that somebody else may have made: its bytes, letters of a score's name
+WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts")  # computed from pixels: their names do not contain a network
 
 
 @dataclass
 class Result:
-    """One set of fakes: what it is, {score: value}, {score: value of reference}, and the protocol they share."""
+    """The scores of one set of fakes, and everything that they depend on."""
 
-    about: Config
-    values: dict[str, float]
-    references: dict[str, float]
-    reference: str  # what the references are
-    protocol: Config
-    settings: dict[str, Config] = field(default_factory=dict)  # of a score, what it depends on besides
+    about: Config  # where the fakes come from, such as checkpoint and step
+    values: dict[str, float]  # {score: value}
+    references: dict[str, float]  # {score: value of the reference}, for the scores that have one
+    reference: str  # which pictures the references are computed from
+    protocol: Config  # what all these scores depend on
+    settings: dict[str, Config] = field(default_factory=dict)  # {score: what only this score depends on}
 
     def name(self, score: str) -> str:
-        """fid -> fid_mnistcnn@10k."""
+        """The score's name with its network and the number of fakes: fid -> fid_mnistcnn@10k."""
         network = self.protocol.get("network")
         middle = f"_{network}" if network and score not in WITHOUT_NETWORK else ""
         return printable(f"{score}{middle}@{thousands(self.protocol['n_fake'])}")
 
     def lines(self) -> list[str]:
+        """One aligned line for each score: its name, its value and its reference, if any."""
         names = {score: self.name(score) for score in self.values}
         width = max(map(len, names.values()), default=0)
         return [f"{names[score]:<{width}}  {short(value)}{self.beside(score)}" for score, value in self.values.items()]
 
     def beside(self, score: str) -> str:
+        """The reference of a score in brackets; "" without one."""
         word = "input" if "input" in self.reference else "real"
         return f"   ({word} {short(self.references[score])})" if score in self.references else ""
 
     def as_json(self) -> Config:
-        """Every score with the whole of its protocol."""
+        """A JSON object in which every score has its complete protocol. inf and nan become null: JSON has neither."""
         scores = [
             {
                 "name": self.name(score),
@@ -64,7 +66,7 @@ class Result:
 
 
 def thousands(count: int) -> str:
-    """10000 -> 10k; 1797 as it is."""
+    """A count as text: 10000 -> "10k", 1797 -> "1797"."""
     return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)
 
 
@@ -76,7 +78,7 @@ def short(value: float) -> str:
 
 
 def write(results: Sequence[Result], path: Path) -> None:
-    """Raises UserError where it cannot be written."""
+    """Writes a JSON file. Raises UserError when it cannot be written."""
     content = {"format": FORMAT, "results": [result.as_json() for result in results]}
     try:
         make_folder(path.parent)
@@ -86,7 +88,7 @@ def write(results: Sequence[Result], path: Path) -> None:
 
 
 def read(place: str) -> list[Result]:
-    """What `write` wrote. Raises UserError for anything else."""
+    """Reads a file that `write` made. Raises UserError for any other file, and when it holds no scores."""
     path = Path(place).expanduser()
     try:
         text = read_text(path, MAX_BYTES)
@@ -106,14 +108,17 @@ def read(place: str) -> list[Result]:
 
 
 def check_contents(content: Any) -> None:
-    """Raises ValueError for what is deeper, more, longer or larger than any table of ours."""
+    """Raises ValueError for content that `write` never makes: nested too deep, or too many, too long or too large."""
     for leaf in leaves(content):
         if (isinstance(leaf, str) and len(leaf) > TEXT) or (type(leaf) is int and abs(leaf) > INTEGER):
-            raise ValueError("no such text or number is written")
+            raise ValueError("a text is too long or a number is too large")
 
 
 def result_of(node: Config, path: Path) -> Result:
-    """Raises ValueError, KeyError, TypeError, AttributeError or IndexError for what `as_json` did not make."""
+    """The inverse of `as_json`.
+
+    Raises ValueError, KeyError, TypeError, AttributeError or IndexError for a node that `as_json` did not make.
+    """
     scores, about = node["scores"], node["about"]
     protocol = {key: scores[0]["protocol"][key] for key in shared(score["protocol"] for score in scores)}
     settings = {
@@ -122,32 +127,35 @@ def result_of(node: Config, path: Path) -> Result:
     }
     values = {named(score): number(score["value"]) for score in scores}
     references = {named(score): number(score["reference"]) for score in scores if score["reference"] is not None}
-    told = next((str(score["reference_is"]) for score in scores if score["reference_is"]), "")
+    reference = next((str(score["reference_is"]) for score in scores if score["reference_is"]), "")
     counts = [protocol["n_fake"], *(about[name] for name in ("step", "images") if name in about)]
     if not isinstance(about, dict) or not all(map(is_count, counts)):
-        raise TypeError("another content")
-    return Result({"from": str(path), **about}, values, references, told, protocol, settings)
+        raise TypeError("about is not an object, or a count is not a whole number")
+    return Result({"from": str(path), **about}, values, references, reference, protocol, settings)
 
 
 def named(score: Config) -> str:
-    """Raises ValueError for what is no score's name."""
+    """The name of a score. Raises ValueError when it is not a text of 1 to NAME letters."""
     name = score["score"]
     if not isinstance(name, str) or not 0 < len(name) <= NAME:
-        raise ValueError("a score has a name")
+        raise ValueError("the name of a score must be a short text")
     return printable(name)
 
 
 def number(value: Any) -> float:
-    """null and nan are what could not be worked out. Raises ValueError for what is no number."""
+    """The value of a score; null and nan stand for a score that could not be computed, and become nan.
+
+    Raises ValueError for a value that is not a number.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return math.nan
     if not is_number(value) and value not in (math.inf, -math.inf):
-        raise ValueError("a score is a number")
+        raise ValueError("the value of a score must be a number")
     return float(value)
 
 
 def shared(protocols: Iterable[Config]) -> list[str]:
-    """The keys that say the same in all, in the order of the first."""
+    """The keys that have the same value in all protocols, in the order of the first protocol."""
     first, *others = protocols
     return [key for key in first if all(key in other and other[key] == first[key] for other in others)]
 
@@ -156,7 +164,10 @@ def shared(protocols: Iterable[Config]) -> list[str]:
 
 
 def refuse_unlike(results: Sequence[Result]) -> None:
-    """Raises UserError, naming the first difference, where a score of two results has not the same protocol."""
+    """Raises UserError when two results have the same score with different protocols; it names the first difference.
+
+    Results that have no score in common must still agree in the protocol that all their scores share.
+    """
     first = results[0]
     for other in results[1:]:
         for score in [name for name in first.values if name in other.values] or ["none"]:
@@ -165,13 +176,13 @@ def refuse_unlike(results: Sequence[Result]) -> None:
                 if mine.get(key) != theirs.get(key):
                     what = printable(str(key))[:80]
                     raise UserError(
-                        f"{score} does not compare: {what} is {text(mine.get(key))} for {title(first)} and "
+                        f"{score} cannot be compared: {what} is {text(mine.get(key))} for {title(first)} and "
                         f"{text(theirs.get(key))} for {title(other)}; score both again with the same settings"
                     )
 
 
 def flat(node: Config, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """{"a": {"b": 1}} -> ("a.b", 1)"""
+    """The leaves of a nested mapping, with dotted keys: {"a": {"b": 1}} -> ("a.b", 1)."""
     for key, value in node.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{key}.")
@@ -180,7 +191,10 @@ def flat(node: Config, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def table(results: Sequence[Result]) -> list[str]:
-    """A legend of the sets, then a row a score, a column a set. Raises UserError for unlike protocols."""
+    """A legend of the sets, then a table: one row for each score, one column for each set.
+
+    Raises UserError when a score has different protocols in two sets.
+    """
     refuse_unlike(results)
     first = results[0]
     scores = list(dict.fromkeys(score for result in results for score in result.values))
@@ -196,10 +210,12 @@ def table(results: Sequence[Result]) -> list[str]:
 
 
 def title(result: Result) -> str:
+    """Where the fakes come from, in a few words."""
     about = result.about
     step = f", step {about['step']}" if "step" in about else ""
     return printable(f"{about.get('checkpoint') or about.get('fake') or about.get('from')}{step}")[:200]
 
 
 def text(value: object) -> str:
+    """A value from a file as JSON, short and without control characters, to print it in a message."""
     return printable(json.dumps(value, ensure_ascii=False))[:80]

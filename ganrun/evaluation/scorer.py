@@ -1,4 +1,4 @@
-"""scoring: real pictures made ready once, and the scores of any number of fake sets against them."""
+"""Scorer: extracts the features of the real pictures once, then scores any number of sets of fake pictures."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from ganrun.evaluation.features.extractor import BATCH, Extractor, Features, See
 from ganrun.evaluation.metrics.manifolds import K_DENSITY, K
 from ganrun.evaluation.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 
-LARGEST_KEPT = 2**29  # bytes of features that are kept on the disk
+LARGEST_CACHED = 2**29  # bytes; larger feature tensors are computed again instead of filling the user's disk
 
 
 class Scorer:
-    """Scores of fake pictures against `reals`, which `train`, if given, shares no picture with.
+    """Scores fake pictures against the real pictures `reals`. It does not depend on what makes the fake pictures.
 
-    config: scores, seed, kid, splits, tstr, n_real, cache, and the node `features`, as in conf/eval.yaml. The feature
-    network learns from `train`, else from `reals`. It knows nothing of what makes the pictures. Raises UserError.
+    config: scores, seed, kid, splits, tstr, n_real, cache and the node `features`, as in conf/eval.yaml.
+    train: the pictures that the generator learnt from, or None. `train` and `reals` have no picture in common.
+    The feature network learns from `train`; without `train`, it learns from `reals`.
+    origin: entries to add to the protocol of the scores.
+    Raises UserError when the feature network or its weights cannot be had.
     """
 
     def __init__(
@@ -55,26 +58,29 @@ class Scorer:
         labels: Tensor | None = None,
         lengths: Callable[[Extractor], Tensor] | None = None,
     ) -> Values:
-        """(N, C, H, W) uint8 batches, and (N,) the classes they were asked for -> {score: value}.
+        """(N, C, H, W) uint8 batches -> {score: value}.
 
-        `lengths`: (M,) lengths of paths between latents, seen through a network. Raises UserError for pictures of
-        another shape, for too few of them, and for scores that these pictures cannot have.
+        labels: (N,) the class that the generator was asked for, for each picture.
+        lengths: a function from the feature network to (M,) perceptual path lengths.
+        Raises UserError when the fake pictures do not have the shape of the real ones, when there are too few of
+        them, or when a score in `scores=` cannot be computed for them.
         """
         pair = self.pair(None, None)
         if labels is not None and self.reals.labels is not None:
             pair.fake.labels = labels
         pair.lengths = (lambda: lengths(self.network)) if lengths and self.network.smooth else None
         names = wanted(self.config["scores"], pair.has())
-        kept: list[Tensor] | None = [] if any(SCORES[name].pixels for name in names) else None
-        seen = self.network(self.checked(images, kept))
+        batches: list[Tensor] | None = [] if any(SCORES[name].pixels for name in names) else None
+        seen = self.network(self.checked(images, batches))
         labels = pair.fake.labels
-        pair.fake = Sample(seen, labels, Dataset(torch.cat(kept), labels, pair.class_names) if kept else None)
+        pair.fake = Sample(seen, labels, Dataset(torch.cat(batches), labels, pair.class_names) if batches else None)
         return self.compute(names, pair)
 
     def floor(self, count: int) -> Values:
-        """The scores of `count` real pictures that are not those compared with: what even a perfect generator gets.
+        """{score: value} of real pictures against other real pictures: the best that a perfect generator can reach.
 
-        Training pictures where there are some; else one half of the reals against the other.
+        With `train`, `count` training pictures are scored against the reals. Without it, one half of the reals is
+        scored against the other half. Raises UserError when the result cannot be written to the cache.
         """
         if count not in self._floors:
             real, fake = self.halves() if self.train is None else (self.real, self.stand_ins(count))
@@ -85,24 +91,25 @@ class Scorer:
         return self._floors[count]
 
     def stand_ins(self, count: int) -> Sample:
-        """Training pictures in the place of fakes."""
+        """`count` training pictures, which take the place of the fakes."""
         assert self.train is not None
         chosen = picked(self.train, count, self.config["seed"])
         return self.sample(chosen, data_fingerprint(chosen))
 
     def halves(self) -> tuple[Sample, Sample]:
+        """Two random halves of the reals, of equal size."""
         order = torch.randperm(len(self.reals), generator=generator(self.config["seed"], Purpose.REAL_PICTURES))
         half = len(order) // 2
         return part_of(self.real, order[:half]), part_of(self.real, order[half : 2 * half])
 
     def floor_is(self, count: int) -> str:
-        """In words, what `floor` compared."""
+        """A phrase that says which pictures `floor(count)` compares."""
         if self.train is None:
             return f"two halves of the reals, {len(self.reals) // 2} each"
         return f"{min(count, len(self.train))} training pictures against the {len(self.reals)} reals"
 
     def protocol(self, count: int) -> Config:
-        """All that a score depends on besides the generator; scores of unlike protocols do not compare."""
+        """Everything that a score depends on, except the generator. Only scores with equal protocols are compared."""
         return {
             **self.origin,
             "real_fingerprint": self.fingerprint,
@@ -113,12 +120,12 @@ class Scorer:
             "network_about": self.network.about,
             "network_resizer": self.network.resizer,
             "seed": self.config["seed"],
-            "precision": "fp32",  # IEEE's: callers see to it (precision.ieee_float32)
+            "precision": "fp32",  # IEEE float32, without TF32: the caller sets it (precision.ieee_float32)
             "ganrun": __version__,
         }
 
     def settings(self, count: int) -> dict[str, Config]:
-        """For some scores, what these alone depend on."""
+        """{score: the settings that only this score depends on}."""
         kid = {**self.config["kid"], "size": min(self.config["kid"]["size"], len(self.reals), count)}
         learning = {"classifier": "ConvClassifier", **self.config["tstr"]}
         neighbours = {"k": K}, {"k": K_DENSITY}
@@ -127,9 +134,10 @@ class Scorer:
             "precision": neighbours[0], "recall": neighbours[0], "density": neighbours[1], "coverage": neighbours[1],
         }  # fmt: skip
 
-    # -- inside -----------------------------------------------------------------------------------------------------
+    # -- helpers ----------------------------------------------------------------------------------------------------
 
     def pair(self, real: Sample | None, fake: Sample | None) -> Pair:
+        """The two sets to compare. None means all reals, or an empty set of fakes that `score` fills in later."""
         nothing = Sample(Seen(torch.empty(0, self.network.size), None))
         train = self.learnt if self.train is not None else None
         return Pair(
@@ -138,51 +146,55 @@ class Scorer:
         )  # fmt: skip
 
     def learnt(self) -> Sample:
-        """All training pictures, looked at when first asked for."""
+        """All training pictures with their features, which are extracted at the first call."""
         if not self._learnt:
             assert self.train is not None
             self._learnt.append(self.sample(self.train, data_fingerprint(self.train)))
         return self._learnt[0]
 
     def asked(self, pair: Pair) -> list[str]:
-        """Those of the scores asked for that these pictures can have."""
+        """The names in `scores=` that can be computed for these pictures."""
         has = pair.has()
         possible = wanted(["all"], has)
         names = self.config["scores"] or wanted(None, has)
         return possible if names == ["all"] else [name for name in names if name in possible]
 
     def compute(self, names: list[str], pair: Pair) -> Values:
-        """The scores that these pictures can have; `notes` gains a line for each of the others.
+        """{score: value}. For each score that cannot be computed, a line is added to `notes`.
 
-        Raises UserError where none of them can be had.
+        Raises UserError when no score can be computed.
         """
         found, faults = compute_possible(names, pair)
         if faults and not found:
             fault, *others = next(iter(faults.values())), *[*faults][1:]
-            raise UserError(f"{fault}; nor is there {', '.join(others)}" if others else fault)
+            raise UserError(f"{fault}; {', '.join(others)} cannot be computed either" if others else fault)
         self.notes += [f"no {name}: {fault}" for name, fault in faults.items()]
         return found
 
-    def checked(self, images: Iterable[Tensor], kept: list[Tensor] | None) -> Iterator[Tensor]:
-        """The same batches. Raises UserError for another shape than the reals'."""
+    def checked(self, images: Iterable[Tensor], batches: list[Tensor] | None) -> Iterator[Tensor]:
+        """The same batches, which are also appended to `batches`, if given.
+
+        Raises UserError when a picture does not have the shape of the real ones.
+        """
         wanted_shape = (self.reals.channels, *self.reals.image_size)
         for batch in images:
             if tuple(batch.shape[1:]) != wanted_shape:
                 mine, theirs = ("×".join(map(str, shape)) for shape in (batch.shape[1:], wanted_shape))
                 raise UserError(f"the fake pictures are {mine} (channels×height×width), the real ones {theirs}")
-            if kept is not None:
-                kept.append(batch)
+            if batches is not None:
+                batches.append(batch)
             yield batch
 
     def sample(self, data: Dataset, fingerprint: str) -> Sample:
-        """A data set as the network sees it, looked at once: features are kept in the cache."""
+        """A data set with its features, read from the cache or extracted and written there."""
         path = self.cache / "seen" / f"{self.network.name}-{self.network.hash}-{fingerprint}.pt"
         seen = read_seen(path, len(data), self.network.size)
         if seen is None:
             seen = self.network(images_of(data))
-            if seen.features.nbytes <= LARGEST_KEPT:
+            if seen.features.nbytes <= LARGEST_CACHED:
                 logits = None if seen.logits is None else seen.logits.cpu()
-                keep({"features": seen.features.cpu(), "logits": logits}, path)
+                write_to_cache({"features": seen.features.cpu(), "logits": logits}, path)
+        # the metrics compute in float64, which MPS does not have
         where = "cpu" if self.network.device.type == "mps" else self.network.device
         seen = Seen(seen.features.to(where), None if seen.logits is None else seen.logits.to(where))
         labels = None if data.labels is None else data.labels.cpu()
@@ -190,7 +202,7 @@ class Scorer:
 
 
 def compute_possible(names: Iterable[str], pair: Pair) -> tuple[Values, dict[str, str]]:
-    """The scores that these pictures can have, and {name: what it would need} of the others."""
+    """{score: value}, and {name: why it cannot be computed} for the names that have no value."""
     found: Values = {}
     faults: dict[str, str] = {}
     for name in names:
@@ -205,13 +217,16 @@ def compute_possible(names: Iterable[str], pair: Pair) -> tuple[Values, dict[str
 
 
 def too_few_for(scorer: Scorer, count: int) -> None:
-    """Raises UserError, before anything is drawn, where only a covariance is asked for and pictures are too few."""
+    """Raises UserError when `scores=` is [fid] alone and there are too few pictures for its covariance.
+
+    It is called before any picture is drawn, so that the user does not wait for an error.
+    """
     if scorer.config["scores"] == ["fid"]:
         too_few(min(count, len(scorer.reals)), scorer.pair(None, None))
 
 
 def picked(data: Dataset, count: int | None, seed: int) -> Dataset:
-    """A fixed random subset of `count` pictures, or all where there are no more."""
+    """A random subset of `count` pictures, the same for the same seed; all pictures when there are no more."""
     if count is None or count >= len(data):
         return data
     return some_of(
@@ -220,11 +235,13 @@ def picked(data: Dataset, count: int | None, seed: int) -> Dataset:
 
 
 def some_of(data: Dataset, indices: Tensor) -> Dataset:
+    """The pictures at (n,) `indices`, as a data set on the CPU."""
     batch = {name: part.cpu() for name, part in data.take(indices.to(data.device)).items()}
     return Dataset(batch["image"], batch.get("label"), data.class_names)
 
 
 def part_of(sample: Sample, indices: Tensor) -> Sample:
+    """The pictures at (n,) `indices`, with their features."""
     where = indices.to(sample.seen.features.device)
     logits = None if sample.seen.logits is None else sample.seen.logits[where]
     labels = None if sample.labels is None else sample.labels[indices]
@@ -233,6 +250,7 @@ def part_of(sample: Sample, indices: Tensor) -> Sample:
 
 
 def images_of(data: Dataset) -> Iterator[Tensor]:
+    """All pictures, as (n, C, H, W) uint8 batches."""
     for indices in torch.arange(len(data), device=data.device).split(BATCH):
         yield data.take(indices)["image"]
 
@@ -241,14 +259,14 @@ def images_of(data: Dataset) -> Iterator[Tensor]:
 
 
 def cache_folder(asked: str | None) -> Path:
-    """Where feature networks and what they saw are kept: as asked, else in the user's own cache folder."""
+    """The folder for feature networks, features and floors: `cache=`, or the user's cache folder by default."""
     if asked is not None:
         return Path(str(asked)).expanduser()
     return user_cache()
 
 
 def read_seen(path: Path, count: int, size: int) -> Seen | None:
-    """None for a file that is not there, or of which anything is doubtful."""
+    """The (count, size) features in a cached file; None when there is no such file or its content is not valid."""
     try:
         state = checkpoint.load(path)
         features, logits = state["features"], state["logits"]
@@ -259,18 +277,21 @@ def read_seen(path: Path, count: int, size: int) -> Seen | None:
 
 
 def read_or_make(folder: Path, key: list[Any], make: Callable[[], Values]) -> Values:
-    """Numbers that were worked out under this key before, or are now. Raises UserError where they cannot be kept."""
+    """Values from the cache, or those that `make` returns, which are then cached under `key`.
+
+    Raises UserError when the cache cannot be written.
+    """
     path = folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.pt"
     try:
         return {str(name): float(value) for name, value in checkpoint.load(path)["values"].items()}
     except (CheckpointError, KeyError, TypeError, ValueError, AttributeError):
         values = make()
-    keep({"values": values}, path)
+    write_to_cache({"values": values}, path)
     return values
 
 
-def keep(state: Config, path: Path) -> None:
-    """Raises UserError where it cannot be written."""
+def write_to_cache(state: Config, path: Path) -> None:
+    """Raises UserError when the file cannot be written."""
     try:
         make_folder(path.parent)
         checkpoint.save(state, path)

@@ -1,4 +1,4 @@
-"""scores: what each name of `scores=` computes from a set of real and a set of fake pictures, and what it needs."""
+"""scores: what each name in `scores=` needs, and how it is computed from a set of real and a set of fake pictures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ Values = dict[str, float]
 
 @dataclass
 class Sample:
-    """Pictures as a network saw them, (N,) int64 labels where there are any, the pictures where they matter."""
+    """A set of pictures with its features.
+
+    seen: their features and logits. labels: (N,) int64 classes, or None. data: the pictures themselves, for the scores
+    that train a classifier; else None. fingerprint: a hash of the pictures, "" when it is not known.
+    """
 
     seen: Seen
     labels: Tensor | None = None
@@ -41,20 +45,26 @@ class Sample:
 
     @cached_property
     def reach(self) -> Tensor:
+        """(2, N) the squared radii of `manifolds.reach`, computed once."""
         return reach(self.seen.features)
 
     @cached_property
     def gaussian(self) -> Gaussian:
+        """The mean and covariance of the features, computed once. Raises ValueError for too few pictures."""
         return gaussian(self.seen.features)
 
     def only(self, chosen: Tensor) -> Tensor:
-        """(n, F) the features of some."""
+        """(N,) bool or (n,) indices -> (n, F) the features of the chosen pictures."""
         return self.seen.features[chosen.to(self.seen.features.device)]
 
 
 @dataclass
 class Pair:
-    """What a score looks at. `train`: the pictures that the generator learnt from; `lengths`: of paths, if it can."""
+    """What a score is computed from.
+
+    settings: the configuration, as in conf/eval.yaml. train: returns the pictures that the generator learnt from.
+    lengths: returns (M,) perceptual path lengths; None where the generator or the feature network has none.
+    """
 
     real: Sample
     fake: Sample
@@ -65,7 +75,7 @@ class Pair:
     lengths: Callable[[], Tensor] | None = None
 
     def has(self) -> set[str]:
-        """Which of the needs below are met."""
+        """The keys of `NEEDS` that this pair fulfils."""
         found = {
             "logits": self.network.named,
             "classes": self.network.classes == self.class_names != [],
@@ -78,32 +88,37 @@ class Pair:
 
 
 class Partly(UserError):
-    """A score of several values, of which these pictures can have only those in `found`."""
+    """Raised by a score with several values when only the values in `found` can be computed."""
 
     def __init__(self, message: str, found: Values) -> None:
         super().__init__(message)
         self.found = found
 
 
-NEEDS = {  # what is missing, in the words of the user who lacks it
+NEEDS = {  # in error messages: what the user has to supply
     "logits": "a feature network that names classes: features=inception, or labelled data of two classes or more",
     "classes": "a classifier of these data's classes: features=default, and labelled data of two classes or more",
     "labels": "labelled real pictures",
     "fake labels": "labels of the real and of the fake pictures: a conditional run, class folders, or labels in an npz",
-    "training pictures": "the pictures that the generator learnt from, apart from the real ones: ckpt=RUN split=test",
+    "training pictures": "training pictures that are not among the real pictures to compare with: ckpt=RUN split=test",
     "latents": "a run that draws from noise, and a network that sees small changes: ckpt=RUN features=default",
 }
 
 
-# -- one function a name --------------------------------------------------------------------------------------------
+# -- one function for each name -------------------------------------------------------------------------------------
 
 
 def fid(pair: Pair) -> Values:
+    """Fréchet distance of the features of all pictures (Heusel et al., 2017)."""
     return {"fid": frechet(gaussian_of(pair.real, pair), gaussian_of(pair.fake, pair))}
 
 
 def class_fid(pair: Pair) -> Values:
-    """The Fréchet distance of each class alone; the fakes' classes are as asked for, else as the network names them."""
+    """The Fréchet distance of each class.
+
+    The class of a fake is the one that the generator was asked for. Without labels, the network predicts it.
+    Raises Partly when a class has too few pictures.
+    """
     real, fake = pair.real.labels, named(pair.fake)
     assert real is not None
     found, faults = {}, []
@@ -115,28 +130,34 @@ def class_fid(pair: Pair) -> Values:
         except UserError as error:
             faults.append(str(error))
     if faults:
-        more = f" (and so for {len(faults) - 1} other classes)" if len(faults) > 1 else ""
+        more = f" (the same holds for {len(faults) - 1} other classes)" if len(faults) > 1 else ""
         raise Partly(f"{faults[0]}{more}", found)
     return found
 
 
 def kernel_distance(pair: Pair) -> Values:
-    kept = pair.settings["kid"]
-    size = min(kept["size"], len(pair.real), len(pair.fake))
-    return {"kid": kid(pair.real.seen.features, pair.fake.seen.features, kept["subsets"], size)}
+    """KID; subsets are no larger than the smaller set."""
+    settings = pair.settings["kid"]
+    size = min(settings["size"], len(pair.real), len(pair.fake))
+    return {"kid": kid(pair.real.seen.features, pair.fake.seen.features, settings["subsets"], size)}
 
 
-def variety(pair: Pair) -> Values:
+def inception(pair: Pair) -> Values:
+    """The Inception Score of the fakes."""
     assert pair.fake.seen.logits is not None
     return {"is": inception_score(pair.fake.seen.logits, pair.settings["splits"])}
 
 
 def prdc(pair: Pair) -> Values:
+    """Precision, recall, density and coverage."""
     return manifolds(pair.real.seen.features, pair.fake.seen.features, pair.real.reach)._asdict()
 
 
 def class_shares(pair: Pair) -> Values:
-    """As the network names the pictures; the distance is to the real labels."""
+    """The share of each class among the fakes, as the network classifies them.
+
+    `shares_tv` is the total variation distance to the shares of the real labels.
+    """
     assert pair.fake.seen.logits is not None
     assert pair.real.labels is not None
     found = shares(pair.fake.seen.logits.argmax(1).cpu(), len(pair.class_names))
@@ -145,20 +166,22 @@ def class_shares(pair: Pair) -> Values:
     return {**dict(zip(names, found.tolist(), strict=True)), "shares_tv": away}
 
 
-def obedience(pair: Pair) -> Values:
-    """How many fakes the network names as they were asked for."""
+def label_accuracy(pair: Pair) -> Values:
+    """The share of fakes that the network assigns to the class that the generator was asked for."""
     assert pair.fake.seen.logits is not None
     assert pair.fake.labels is not None
     return {"label_accuracy": (pair.fake.seen.logits.argmax(1).cpu() == pair.fake.labels).double().mean().item()}
 
 
 def copying(pair: Pair) -> Values:
+    """Whether the generator repeats its training pictures: see `metrics/copying.py`."""
     assert pair.train is not None
     learnt, fake = pair.train().seen.features, pair.fake.seen.features
     return {"copied": copied(learnt, pair.real.seen.features, fake), "authentic": authentic(learnt, fake)}
 
 
 def path_length(pair: Pair) -> Values:
+    """Perceptual path length, without the extreme lengths."""
     assert pair.lengths is not None
     return {"ppl": without_extremes(pair.lengths())}
 
@@ -174,7 +197,10 @@ def trts(pair: Pair) -> Values:
 
 
 class Score(NamedTuple):
-    """Its function, what it needs, whether it is computed unasked, whether reals have it."""
+    """compute: its function. needs: keys of `NEEDS`. usual: it is computed when `scores=` names none.
+
+    floor: it is also computed for real pictures in the place of the fakes. pixels: it needs the pictures themselves.
+    """
 
     compute: Callable[[Pair], Values]
     needs: tuple[str, ...] = ()
@@ -186,10 +212,10 @@ class Score(NamedTuple):
 SCORES = {
     "fid": Score(fid, usual=True),
     "kid": Score(kernel_distance, usual=True),
-    "is": Score(variety, ("logits",), usual=True),
+    "is": Score(inception, ("logits",), usual=True),
     "prdc": Score(prdc, usual=True),
     "shares": Score(class_shares, ("classes", "labels"), usual=True),
-    "label_accuracy": Score(obedience, ("classes", "fake labels"), usual=True),
+    "label_accuracy": Score(label_accuracy, ("classes", "fake labels"), usual=True),
     "class_fid": Score(class_fid, ("classes", "labels")),
     "copying": Score(copying, ("training pictures",), floor=False),
     "ppl": Score(path_length, ("latents",), floor=False),
@@ -202,29 +228,31 @@ SCORES = {
 
 
 def too_few(count: int, pair: Pair, which: str = "") -> None:
-    """Raises UserError where a covariance cannot be had."""
+    """Raises UserError when `count` pictures are too few for a covariance; `which` ends the sentence about them."""
     size = pair.network.size
     if count <= size:
         learnt = "accuracy" in pair.network.about
         fewer = f"fewer features (features.features={max(1, count // 2)}), " if learnt else ""
         raise UserError(
             f"a covariance of {size} features ({pair.network.name}) needs more than {size} pictures, and there are "
-            f"{count}{which}: give more (n=, or split= for the real ones), {fewer}or scores=[kid,prdc], which need none"
+            f"{count}{which}: give more (n=, or split= for the real ones), {fewer}or scores=[kid,prdc], which do "
+            "without a covariance"
         )
 
 
 def gaussian_of(sample: Sample, pair: Pair) -> Gaussian:
+    """Raises UserError, not ValueError, for too few pictures."""
     too_few(len(sample), pair)
     return sample.gaussian
 
 
 def word(name: str) -> str:
-    """0 - zero -> 0-zero: the name of a class as a part of a score's name."""
+    """The name of a class as it stands in the name of a score: "0 - zero" -> "0-zero"."""
     return "-".join(re.findall(r"\w+", name)) or "_"
 
 
 def named(sample: Sample) -> Tensor:
-    """(N,) labels on the CPU: as asked for, else as the network names them."""
+    """(N,) labels on the CPU: the sample's own, or the classes that the network predicts when it has none."""
     if sample.labels is not None:
         return sample.labels
     assert sample.seen.logits is not None
@@ -232,7 +260,7 @@ def named(sample: Sample) -> Tensor:
 
 
 def learnt_and_tested(pair: Pair, learnt: Sample, judged: Sample) -> float:
-    """The accuracy of a `ConvClassifier` that learnt from one set, on the other."""
+    """The accuracy on `judged` of a `ConvClassifier` that is trained on `learnt`."""
     train, test = learnt.data, judged.data
     assert train is not None
     assert test is not None
@@ -241,13 +269,18 @@ def learnt_and_tested(pair: Pair, learnt: Sample, judged: Sample) -> float:
     config = {**pair.settings["tstr"], "classifier": node, "transforms": {}}
     config["batch_size"] = min(config["batch_size"], len(train))
     device = pair.network.device
+    # fork_rng: a training run that computes this score must go on with the random numbers that it would have had
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         network = trained(config, ALONE, train, pair.settings["seed"], device)
     return tested(network, test, device)
 
 
 def wanted(names: Iterable[str] | None, has: set[str]) -> list[str]:
-    """The scores to compute: those asked for, or the usual ones that can be. Raises UserError for what cannot."""
+    """The scores to compute; `has` are the needs that are fulfilled.
+
+    None: the usual scores that can be computed. ["all"]: every score that can be computed. Otherwise `names` itself.
+    Raises UserError when a score in `names` cannot be computed.
+    """
     if names is None:
         return [name for name, score in SCORES.items() if score.usual and has.issuperset(score.needs)]
     chosen = list(names)

@@ -1,1 +1,1 @@
-"""Adversarial losses and penalties, from logits to numbers."""
+"""Adversarial losses and penalties: functions from the discriminator's logits to a number to minimise."""

@@ -1,4 +1,4 @@
-"""Losses that judge each image by itself: minimax, non-saturating, least squares, hinge, Wasserstein."""
+"""Losses in which each logit counts by itself: minimax, non-saturating, least squares, hinge, Wasserstein."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ganrun.losses.penalties import Penalty
 class Minimax(AdversarialLoss):
     """min_G max_D E log D(x) + E log(1 − D(G(z))) (Goodfellow et al., 2014, equation 1).
 
-    `smoothing` s is one-sided: the label of reals becomes 1 − s (Salimans et al., 2016, section 3.4).
-    Raises ValueError when it is not in [0, 1).
+    smoothing: s in one-sided label smoothing, where the label of reals is 1 − s (Salimans et al., 2016, section 3.4).
+    Raises ValueError when `smoothing` is not in [0, 1).
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Minimax(AdversarialLoss):
 
 
 class NonSaturating(Minimax):
-    """−E log D(G(z)) (Goodfellow et al., 2014, section 3)."""
+    """Minimax, in which the generator minimises −E log D(G(z)) (Goodfellow et al., 2014, section 3)."""
 
     def generator(self, fake: Tensor) -> Tensor:
         return F.softplus(-fake).mean()
 
 
 class LeastSquares(AdversarialLoss):
-    """½ E (D(x) − b)² + ½ E (D(G(z)) − a)²; ½ E (D(G(z)) − c)², a = 0, b = c = 1 (Mao et al., 2017, equation 9)."""
+    """D: ½ E (D(x) − b)² + ½ E (D(G(z)) − a)²; G: ½ E (D(G(z)) − c)² (Mao et al., 2017, eq. 9); a = 0, b = c = 1."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return (real - 1).square().mean() / 2 + fake.square().mean() / 2
@@ -63,7 +63,7 @@ class LeastSquares(AdversarialLoss):
 
 
 class Hinge(AdversarialLoss):
-    """E max(0, 1 − D(x)) + E max(0, 1 + D(G(z))); −E D(G(z)) (Lim and Ye, 2017; Miyato et al., 2018)."""
+    """D: E max(0, 1 − D(x)) + E max(0, 1 + D(G(z))); G: −E D(G(z)) (Lim and Ye, 2017; Miyato et al., 2018)."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
@@ -73,9 +73,10 @@ class Hinge(AdversarialLoss):
 
 
 class Wasserstein(AdversarialLoss):
-    """max_D E D(x) − E D(G(z)), every weight of D in [−clip, clip] (Arjovsky et al., 2017, algorithm 1).
+    """max_D E D(x) − E D(G(z)) (Arjovsky et al., 2017, algorithm 1).
 
-    `clip=None`: no clipping, a penalty bounds the discriminator instead. Raises ValueError where it is not positive.
+    clip: after each step, every weight of D is clipped to [−clip, clip]. None: no clipping, for use with a penalty that
+    bounds D's gradient. Raises ValueError when `clip` is not positive.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class Wasserstein(AdversarialLoss):
     ) -> None:
         super().__init__(penalties, discriminator_steps)
         if clip is not None and clip <= 0:
-            raise ValueError(f"loss.clip={clip}, but weights are kept in [-clip, clip]: use a positive number or null")
+            raise ValueError(
+                f"loss.clip={clip}: weights are clipped to [-clip, clip], so use a positive number or null"
+            )
         self.clip = clip
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -105,26 +108,26 @@ class Wasserstein(AdversarialLoss):
     def remarks(self, optimizer: Optimizer) -> list[str]:
         """Section 4 of the paper: with clipped weights, momentum (Adam with β1 above 0) makes training unstable."""
         if self.clip is None and not len(self.penalties):
-            return ["loss.clip=null without penalties: nothing bounds the discriminator, as wgan and wgan_gp do"]
+            return ["loss.clip=null without penalties: nothing bounds the discriminator; use loss=wgan or loss=wgan_gp"]
         momentum = momentum_of(optimizer)
         if self.clip is None or not momentum:
             return []
         name = type(optimizer).__name__
         return [
             f"the WGAN paper advises against momentum for clipped weights, and {name} has {momentum:g}: "
-            "optimizer=paper/wgan"
+            "use optimizer=paper/wgan"
         ]
 
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
         return (real.mean() + fake.mean()) / 2  # the loss ignores a constant added to D, so 0 is no boundary
 
     def monitors(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Adds "gap", D's estimate of the Wasserstein distance, up to D's Lipschitz constant."""
+        """Adds "gap", E D(x) − E D(G(z)): an estimate of the Wasserstein distance times D's Lipschitz constant."""
         return {**super().monitors(real, fake), "gap": real.mean() - fake.mean()}
 
 
 def momentum_of(optimizer: Optimizer) -> float:
-    """Adam's β1, or the momentum of SGD and RMSprop; 0 for optimizers that have neither."""
+    """Adam's β1, or the momentum of SGD or RMSprop; 0 for an optimizer that has neither."""
     group = optimizer.param_groups[0]
     betas = group.get("betas")
     return float(betas[0] if betas else group.get("momentum", 0.0))

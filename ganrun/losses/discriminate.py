@@ -1,4 +1,4 @@
-"""Discriminate: the discriminator as losses and penalties call it."""
+"""Discriminate: the discriminator as a function from images to logits, which losses and penalties call."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Discriminate = Callable[[Tensor], Tensor]  # (N, C, H, W) images -> (N,) logits,
 
 
 class OnePass:
-    """A discriminator that does not couple the images of a batch, so reals and fakes may share one forward pass.
+    """Marks a discriminator in which the logit of an image does not depend on the other images of the batch.
 
-    One larger matrix product is quicker than two, and the logits are the same.
+    Reals and fakes can then share one forward pass. The logits are the same, and one pass is faster than two.
     """
 
     def __init__(self, discriminate: Discriminate) -> None:
@@ -23,6 +23,6 @@ class OnePass:
         return self.discriminate(images)
 
     def both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) reals and (M, C, H, W) fakes -> the logits of each."""
+        """(N, C, H, W) reals and (M, C, H, W) fakes -> (N,) and (M,) logits, or maps of logits."""
         logits = self.discriminate(torch.cat([real, fake.to(real.dtype)]))
         return logits[: len(real)], logits[len(real) :]

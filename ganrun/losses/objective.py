@@ -1,4 +1,4 @@
-"""Objective: what a player's turn returns."""
+"""Objective: the result of a player's turn, which the trainer minimises."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from torch import Tensor
 
 @dataclass
 class Objective:
-    """`terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged."""
+    """`terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged.
+
+    `real_logits` are (N,) the discriminator's logits of reals, in its own turns, for an augmentation that adapts.
+    """
 
     terms: dict[str, Tensor]
     monitors: dict[str, Tensor] = field(default_factory=dict)
+    real_logits: Tensor | None = None
 
     @property
     def total(self) -> Tensor:
-        """() the sum of the terms: the number this turn minimises."""
+        """() the sum of the terms, which is minimised."""
         terms = list(self.terms.values())
         return sum(terms[1:], start=terms[0])
 
 
 def side_by_side(objectives: Mapping[str, Objective]) -> Objective:
-    """The terms and monitors of several objectives as adversarial_a, adversarial_b, ..."""
+    """One objective with the terms and monitors of several: {"a": ..., "b": ...} gives adversarial_a, adversarial_b."""
     joint = Objective({})
-    for of, objective in objectives.items():
-        joint.terms |= {f"{name}_{of}": term for name, term in objective.terms.items()}
-        joint.monitors |= {f"{name}_{of}": value for name, value in objective.monitors.items()}
+    for suffix, objective in objectives.items():
+        joint.terms |= {f"{name}_{suffix}": term for name, term in objective.terms.items()}
+        joint.monitors |= {f"{name}_{suffix}": value for name, value in objective.monitors.items()}
     return joint

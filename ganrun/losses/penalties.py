@@ -1,4 +1,4 @@
-"""Penalties: terms of the discriminator besides its loss. Each works with any loss."""
+"""Penalties: terms that are added to the discriminator's loss. Each penalty works with any loss."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from torch import Tensor, nn
 
 from ganrun.common.bounds import Decay, Setting, Weight
 from ganrun.common.renamed import add_earlier_names
+from ganrun.common.schedules import half_cosine
 from ganrun.losses.discriminate import Discriminate
 
-Score = Discriminate  # its name in earlier versions
+Score = Discriminate  # the earlier name, which classes of users may import
 
 
 class Scored(NamedTuple):
-    """What a penalty may look at: the discriminator, with labels bound, and the two forward passes just made."""
+    """The input of a penalty: the discriminator, the images of the turn, and their logits."""
 
     discriminate: Discriminate
     real: Tensor  # (N, C, H, W)
-    fake: Tensor  # (N, C, H, W), cut from the generator
+    fake: Tensor  # (N, C, H, W), detached from the generator
     real_logits: Tensor  # (N,) float32
     fake_logits: Tensor  # (N,) float32
 
@@ -31,40 +32,62 @@ class Scored(NamedTuple):
 
 
 class Penalty(nn.Module):
-    """`weight` times a measure of the discriminator. At every `every`-th step it is `every` times as strong.
+    """`weight` times `measure`, a property of the discriminator that the subclass defines.
 
-    Lazy regularisation (Karras et al., 2020): the mean over `every` steps stays the same.
-    Raises ValueError when `every` is below 1 or `weight` negative.
+    every: lazy regularization (Karras et al., 2020). The penalty acts only at every `every`-th step, and there it is
+    multiplied by `every`, so that its mean over the steps stays the same.
+    weight_end: the weight follows half a cosine to this value while the run's progress goes from 0 to 1.
+    Raises ValueError when `every` is below 1 or a weight is negative.
     """
 
-    refuses_coupling = True  # it needs each image's own gradient, differentiable: BatchNorm would mix the images
+    refuses_coupling = True  # it needs the gradient of each single image: BatchNorm would mix the images
     autocast = False  # see `compute_in_autocast`
-    differentiates: tuple[str, ...] = ()  # "real", "fake": the images whose forward pass is reused for their gradient
+    differentiates: tuple[str, ...] = ()  # "real", "fake": it reuses their forward pass to differentiate by the images
+    weight_end: float | None = None
+    weight_now: Tensor  # () float32, where there is a weight_end: on the device, so that a recorded step reads it
 
-    def __init__(self, weight: Weight, every: Setting = 1) -> None:
+    def __init__(self, weight: Weight, every: Setting = 1, weight_end: Weight | None = None) -> None:
         super().__init__()
         if every < 1:
-            raise ValueError(f"{type(self).__name__}: every={every}, but a penalty acts at every 1st, 2nd, … step")
-        if weight < 0:
-            raise ValueError(
-                f"{type(self).__name__}: a weight of {weight} rewards what it should punish; use 0 or more"
-            )
-        self.weight, self.every = weight, every
+            raise ValueError(f"{type(self).__name__}: every={every}, but it counts steps: use 1 or more")
+        for given in (weight, weight_end or 0):
+            if given < 0:
+                raise ValueError(
+                    f"{type(self).__name__}: a weight of {given} would reward what it should penalise; use 0 or more"
+                )
+        self.weight, self.every, self.weight_end = weight, every, weight_end
+        if weight_end is not None:  # not saved: a function of the run's progress
+            self.register_buffer("weight_now", torch.tensor(float(weight)), persistent=False)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
         add_earlier_names(cls, {"per_image": "refuses_coupling"})
 
     def compute_in_autocast(self, yes: bool) -> None:
-        """Whether the discriminator computes as autocast says, or in float32. Squares and means are always float32."""
+        """Sets whether the penalty runs the discriminator under autocast, or in float32 (the default).
+
+        Squares and means are always computed in float32.
+        """
         self.autocast = yes
 
     def active(self, step: int) -> bool:
+        """Whether the penalty acts at `step`; steps count from 0."""
         return step % self.every == 0
+
+    @property
+    def needs_an_end(self) -> bool:
+        """Whether it follows the run's progress."""
+        return self.weight_end is not None
+
+    def at_progress(self, progress: float) -> None:
+        """Called before each step, 0 at the run's start and 1 at the end of its schedules."""
+        if self.weight_end is not None:
+            self.weight_now.fill_(half_cosine(progress, self.weight, self.weight_end))
 
     def forward(self, scored: Scored) -> Tensor:
         """() the term that is added to the discriminator's loss at an active step."""
-        return self.weight * self.every * self.measure(scored)
+        weight = self.weight if self.weight_end is None else self.weight_now
+        return weight * self.every * self.measure(scored)
 
     def measure(self, scored: Scored) -> Tensor:
         """() the paper's expression, without its weight."""
@@ -72,28 +95,29 @@ class Penalty(nn.Module):
 
 
 def autocasting(images: Tensor) -> bool:
-    """Whether autocast is on for the device of the images. False on meta, where nothing is computed."""
+    """Whether autocast is on for the device of the images. False on the meta device, where nothing is computed."""
     return not images.is_meta and torch.is_autocast_enabled(images.device.type)
 
 
 def gradients(discriminate: Discriminate, images: Tensor, logits: Tensor | None = None, keep: bool = False) -> Tensor:
-    """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32, with a graph.
+    """(N, C, H, W) images -> (N, C·H·W) ∇D(x) of each image, float32; it can be differentiated again.
 
-    Reuses the forward pass that made `logits`. Under autocast the discriminator judges the images once more, in
-    float32, unless `keep` is true: then ∇D has bfloat16's 1 % of noise, as all other gradients have there.
+    logits: the discriminator's output for the images; their forward pass is reused. None: a new forward pass.
+    Under autocast, the discriminator runs again in float32, because ∇D in bfloat16 has an error of about 1 %.
+    keep: stay under autocast and accept this error.
     """
     exact = autocasting(images) and not keep
     with torch.autocast(images.device.type, enabled=False) if exact else contextlib.nullcontext():
         if logits is None or exact:
             images = images.detach().float().requires_grad_()
             logits = discriminate(images)
-        # an image's D(x) is the mean of its map of logits, where the discriminator gives a map
+        # when the discriminator returns a map of logits, D(x) of an image is the mean of its map
         (gradient,) = torch.autograd.grad(logits.mean() * len(images), images, create_graph=True)
     return gradient.flatten(1).float()
 
 
 class GradientPenalty(Penalty):
-    """E (|∇D(x̂)| − center)², x̂ anywhere between a real and a fake (Gulrajani et al., 2017, equation 3)."""
+    """E (|∇D(x̂)| − center)², x̂ uniform on the line between a real and a fake (Gulrajani et al., 2017, equation 3)."""
 
     def __init__(self, weight: Weight = 10.0, every: Setting = 1, center: Weight = 1.0) -> None:
         super().__init__(weight, every)
@@ -106,7 +130,10 @@ class GradientPenalty(Penalty):
 
 
 class Dragan(Penalty):
-    """E (|∇D(x + αδ)| − 1)², x real (Kodali et al., 2017); α ~ U[0, 1] per image, δ = std(x)/2 · U[0, 1] per pixel."""
+    """E (|∇D(x + αδ)| − 1)² on noisy reals x + αδ (Kodali et al., 2017).
+
+    α ~ U[0, 1] for each image; δ = std(x)/2 · U[0, 1] for each pixel, with the standard deviation of the batch.
+    """
 
     def __init__(self, weight: Weight = 10.0, every: Setting = 1) -> None:
         super().__init__(weight, every)
@@ -123,8 +150,8 @@ class R1(Penalty):
 
     differentiates = ("real",)
 
-    def __init__(self, gamma: Weight, every: Setting = 1) -> None:
-        super().__init__(gamma, every)
+    def __init__(self, gamma: Weight, every: Setting = 1, gamma_end: Weight | None = None) -> None:
+        super().__init__(gamma, every, gamma_end)
 
     def measure(self, scored: Scored) -> Tensor:
         return gradients(scored.discriminate, scored.real, scored.real_logits, self.autocast).square().sum(1).mean() / 2
@@ -135,17 +162,19 @@ class R2(Penalty):
 
     differentiates = ("fake",)
 
-    def __init__(self, gamma: Weight, every: Setting = 1) -> None:
-        super().__init__(gamma, every)
+    def __init__(self, gamma: Weight, every: Setting = 1, gamma_end: Weight | None = None) -> None:
+        super().__init__(gamma, every, gamma_end)
 
     def measure(self, scored: Scored) -> Tensor:
         return gradients(scored.discriminate, scored.fake, scored.fake_logits, self.autocast).square().sum(1).mean() / 2
 
 
 class LeCam(Penalty):
-    """E (D(x) − α_F)² + E (D(G(z)) − α_R)², α the running means of D's logits (Tseng et al., 2021).
+    """E (D(x) − α_F)² + E (D(G(z)) − α_R)² (Tseng et al., 2021).
 
-    The means start at 0, where an untrained discriminator's logits are, and are saved with the loss.
+    α_R and α_F are the running means of D's logits of reals and of fakes. They start at 0, because the logits of an
+    untrained discriminator are near 0. Checkpoints contain them.
+    decay: the factor by which the running means decay at each active step. Raises ValueError when it is not in [0, 1).
     """
 
     refuses_coupling = False
@@ -155,7 +184,7 @@ class LeCam(Penalty):
     def __init__(self, weight: Weight = 0.3, every: Setting = 1, decay: Decay = 0.99) -> None:
         super().__init__(weight, every)
         if not 0 <= decay < 1:
-            raise ValueError(f"LeCam: decay={decay}, but a running mean decays by 0 or more and less than 1")
+            raise ValueError(f"LeCam: decay={decay}, but a running mean needs a decay of at least 0 and below 1")
         self.decay = decay
         self.register_buffer("average_real", torch.zeros(()))
         self.register_buffer("average_fake", torch.zeros(()))
@@ -165,3 +194,21 @@ class LeCam(Penalty):
         self.average_real.lerp_(real.detach().mean(), 1 - self.decay)
         self.average_fake.lerp_(fake.detach().mean(), 1 - self.decay)
         return (real - self.average_fake).square().mean() + (fake - self.average_real).square().mean()
+
+
+class Consistency(Penalty):
+    """E (D(x) − D(T(x)))² + E (D(G(z)) − D(T(G(z))))²: bCR (Zhao et al., 2021, algorithm 1); `augmentation` is T.
+
+    Both weights of the paper are this one (its own are 10 and 10). Reals alone would push T into the samples.
+    """
+
+    refuses_coupling = False
+
+    def __init__(self, augmentation: nn.Module, weight: Weight = 10.0, every: Setting = 1) -> None:
+        super().__init__(weight, every)
+        self.augmentation = augmentation
+
+    def measure(self, scored: Scored) -> Tensor:
+        pairs = (scored.real, scored.real_logits), (scored.fake, scored.fake_logits)
+        changes = [logits - scored.discriminate(self.augmentation(images.detach())).float() for images, logits in pairs]
+        return changes[0].square().mean() + changes[1].square().mean()

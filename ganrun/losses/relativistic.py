@@ -1,4 +1,4 @@
-"""Relativistic losses: they compare the logits of reals and fakes (Jolicoeur-Martineau, 2018)."""
+"""Relativistic losses, which compare the logits of reals with those of fakes (Jolicoeur-Martineau, 2018)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ganrun.losses.objective import Objective
 
 
 class Relativistic(AdversarialLoss):
-    """The generator minimises the discriminator's formula with reals and fakes exchanged: it needs both logits."""
+    """The generator minimises the discriminator's formula with reals and fakes exchanged, so it needs both logits."""
 
     def generator_objective(self, discriminate: Discriminate, fake: Tensor, real: Tensor) -> Objective:
         with torch.no_grad():  # the reals' logits do not depend on the generator
@@ -24,14 +24,14 @@ class Relativistic(AdversarialLoss):
 
 
 class RelativisticLogistic(Relativistic):
-    """RpGAN: −E log σ(D(x) − D(G(z))); −E log σ(D(G(z)) − D(x))."""
+    """RpGAN. D: −E log σ(D(x) − D(G(z))); G: −E log σ(D(G(z)) − D(x))."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(-(real - fake)).mean()
 
 
 class RelativisticAverage(Relativistic):
-    """RaGAN: −E log σ(D(x) − E D(G(z))) − E log(1 − σ(D(G(z)) − E D(x)))."""
+    """RaGAN. D: −E log σ(D(x) − E D(G(z))) − E log(1 − σ(D(G(z)) − E D(x))); G: reals and fakes exchanged."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(-(real - fake.mean())).mean() + F.softplus(fake - real.mean()).mean()

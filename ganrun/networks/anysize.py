@@ -6,23 +6,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def padded(images: Tensor, stride: int) -> Tensor:
-    """(N, C, H, W) -> (N, C, H', W'), sides the next multiple of `stride` and at least two of them.
+def padded(images: Tensor, stride: int, least: int = 2) -> Tensor:
+    """(N, C, H, W) -> (N, C, H', W'), sides the next multiple of `stride` and at least `least` strides.
 
-    Two, because a norm of a single pixel is no norm. The picture goes on as its mirror below and to the right, or
-    as its last row and column where it is too small for that.
+    Two by default, because a norm of a single pixel has nothing to normalise. The padding mirrors the picture below
+    and to the right. It repeats the last row and column where the picture is too small for a mirror.
     """
     height, width = images.shape[2:]
-    below, right = missing(height, stride), missing(width, stride)
+    below, right = missing(height, stride, least), missing(width, stride, least)
     if not below and not right:
         return images
     mode = "reflect" if below < height and right < width else "replicate"
     return F.pad(images, (0, right, 0, below), mode=mode)
 
 
-def missing(side: int, stride: int) -> int:
+def missing(side: int, stride: int, least: int = 2) -> int:
     """5 pixels at stride 4 -> 3."""
-    return max(2, -(-side // stride)) * stride - side
+    return max(least, -(-side // stride)) * stride - side
 
 
 def cut_back(images: Tensor, like: Tensor) -> Tensor:

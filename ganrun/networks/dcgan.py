@@ -13,14 +13,14 @@ from ganrun.networks.norms import find_norm
 from ganrun.networks.sizes import Grid, Size, as_size, require
 
 
-def start_grid(image_size: Size) -> tuple[Grid, int]:
+def start_grid(image_size: Size, network: str = "DCGAN") -> tuple[Grid, int]:
     """((height, width) of the smallest feature map, how often it doubles on its way to the image).
 
     The short side starts at 4 to 7 and doubles at least once: 28 = 7·2², 32 = 4·2³, [32, 48] = [4, 6]·2³.
     Raises ValueError when there is no such start.
     """
     height, width = as_size(image_size)
-    require((height, width), _fits, "DCGAN doubles a grid with a short side of 4 to 7 until it has the image")
+    require((height, width), _fits, f"{network} doubles a grid with a short side of 4 to 7 until it has the image")
     doublings = _doublings(height, width)
     return (height >> doublings, width >> doublings), doublings
 

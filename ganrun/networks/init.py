@@ -35,3 +35,20 @@ def init_he_(network: nn.Module, slope: float = 0.2) -> None:
             nn.init.kaiming_normal_(module.weight, slope)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def init_residual_(network: nn.Module) -> None:
+    """Glorot's weights, those of 3×3 kernels times √2 for the ReLU before them, biases 0 (Gulrajani et al., 2017)."""
+    init_glorot_(network)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+            nn.init.xavier_uniform_(module.weight, gain=2**0.5)
+
+
+def init_orthogonal_(network: nn.Module) -> None:
+    """Orthogonal weights, also of tables, biases 0 (Saxe et al., 2014; Brock et al., 2019)."""
+    for module in network.modules():
+        if isinstance(module, (*WEIGHTED, nn.Embedding)):
+            nn.init.orthogonal_(module.weight)
+        if isinstance(module, WEIGHTED) and module.bias is not None:
+            nn.init.zeros_(module.bias)

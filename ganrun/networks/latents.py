@@ -23,12 +23,33 @@ class Latent(nn.Module, ABC):
     def sample(self, count: int, device: torch.device | str) -> Tensor:
         """-> (count, Z) on the device, drawn from torch's random state there."""
 
+    def truncated(self, latents: Tensor, threshold: float) -> Tensor:
+        """(N, Z) latents -> (N, Z) within ±threshold of the middle. Raises ValueError for latents without tails."""
+        raise ValueError(
+            f"truncation={threshold}: {type(self).__name__} latents have no tails to cut off, only normal ones have"
+        )
+
 
 class Normal(Latent):
     """z ~ N(0, 1)."""
 
     def sample(self, count: int, device: torch.device | str) -> Tensor:
         return torch.randn(count, self.size, device=device)
+
+    def truncated(self, latents: Tensor, threshold: float) -> Tensor:
+        """BigGAN's truncation trick (Brock et al., 2019, section 3.1): normal, given that |z| ≤ threshold.
+
+        The paper draws values beyond it anew. Here each value moves to the truncated distribution's quantile of the
+        same rank: the same distribution, and a seed's picture changes smoothly with the threshold.
+        Raises ValueError for a threshold that is not above 0.
+        """
+        if not threshold > 0:
+            raise ValueError(f"truncation={threshold}: normal latents are cut off at ±truncation, so it is above 0")
+        z = latents.double()
+        beyond = torch.special.ndtr(torch.tensor(-threshold, dtype=torch.double))  # what lies below -threshold
+        rank = torch.special.ndtr(-z.abs())  # in the lower half, where doubles are dense
+        cut = torch.special.ndtri(beyond + rank * (1 - 2 * beyond)).clamp(min=-threshold)
+        return (-cut * z.sign()).to(latents.dtype)
 
 
 class Uniform(Latent):

@@ -15,15 +15,23 @@ from ganrun.networks.sizes import Grid
 class MinibatchStddev(nn.Module):
     """One more channel: the standard deviation over the batch, averaged over features and places (Karras et al., 2018).
 
-    The whole batch is compared.
+    With a `group`, over so many images of the batch at a time; over the next smaller number that divides the batch,
+    where that one does not. None: the whole batch is compared.
     """
+
+    def __init__(self, group: int | None = None) -> None:
+        super().__init__()
+        self.group = group
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C + 1, H, W)"""
+        images = len(features)
+        size = next(size for size in range(min(self.group or images, images), 0, -1) if images % size == 0)
+        groups = features.float().unflatten(0, (size, images // size))  # image i is in group i % (N / size)
         # 1e-8 keeps the root's gradient finite where all images are alike
-        deviation = (features.float().var(0, correction=0) + 1e-8).sqrt().mean()
-        one_more = deviation.to(features.dtype).expand(len(features), 1, *features.shape[2:])
-        return torch.cat([features, one_more], dim=1)
+        deviation = (groups.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))  # (N / size,)
+        one_more = deviation.to(features.dtype).repeat(size)[:, None, None, None]
+        return torch.cat([features, one_more.expand(-1, 1, *features.shape[2:])], dim=1)
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -52,15 +60,15 @@ class Comparison(NamedTuple):
     channels: int
 
 
-def none(channels: int, grid: Grid) -> Comparison:
+def none(channels: int, grid: Grid, group: int | None = None) -> Comparison:
     return Comparison([], 0)
 
 
-def stddev(channels: int, grid: Grid) -> Comparison:
-    return Comparison([MinibatchStddev()], 1)
+def stddev(channels: int, grid: Grid, group: int | None = None) -> Comparison:
+    return Comparison([MinibatchStddev(group)], 1)
 
 
-def discrimination(channels: int, grid: Grid) -> Comparison:
+def discrimination(channels: int, grid: Grid, group: int | None = None) -> Comparison:
     layer = MinibatchDiscrimination(channels, grid)
     return Comparison([layer], layer.kernels)
 
@@ -68,8 +76,8 @@ def discrimination(channels: int, grid: Grid) -> Comparison:
 MINIBATCH = {"none": none, "stddev": stddev, "discrimination": discrimination}
 
 
-def find_minibatch(name: str) -> Callable[[int, Grid], Comparison]:
-    """Takes the channels and the grid of the features. Raises ValueError with the names there are."""
+def find_minibatch(name: str) -> Callable[..., Comparison]:
+    """A function of channels, grid and the group of stddev. Raises ValueError with the names there are."""
     if name not in MINIBATCH:
         raise ValueError(f"minibatch={name!r} is none of: {', '.join(MINIBATCH)}")
     return MINIBATCH[name]

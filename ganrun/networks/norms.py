@@ -7,9 +7,9 @@ from functools import partial
 from typing import NamedTuple
 
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from ganrun.networks.init import WEIGHTED, init_he_, init_normal_
+from ganrun.networks.spectral import spectral_norm
 
 
 class Norm(NamedTuple):
@@ -27,10 +27,11 @@ class Norm(NamedTuple):
         """Whether the convolution before the layer needs a bias: a norm subtracts it and adds its own."""
         return self.layer is nn.Identity
 
-    def bound_(self, network: nn.Module) -> None:
+    def bound_(self, network: nn.Module, embeddings: bool = False) -> None:
         """Bounds every weight of the network, if this norm does. Last: it remembers the weights it finds."""
+        bounded = (*WEIGHTED, nn.Embedding) if embeddings else WEIGHTED
         for module in list(network.modules()):
-            if self.weight is not None and isinstance(module, WEIGHTED):
+            if self.weight is not None and isinstance(module, bounded):
                 self.weight(module)
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
-from ganrun.common.bounds import Setting, Share
+from ganrun.common.bounds import At, Setting, Share
 from ganrun.networks.anysize import cut_back, padded
 from ganrun.networks.init import init_normal_
 from ganrun.networks.norms import Norm, find_norm
-from ganrun.networks.sizes import Size, as_size
+from ganrun.networks.sizes import Size, as_size, levels_of_unet
 
-LEVELS = 8  # the paper's, for 256 px
 WIDEST = 8  # times base_channels
 NOISY = 3  # levels with dropout, from the bottom
 
@@ -19,11 +20,13 @@ NOISY = 3  # levels with dropout, from the bottom
 class UNetGenerator(nn.Module):
     """A convolution of 4×4, stride 2, for every halving, a transposed one for every way back, bridges between them.
 
-    The short side is halved down to 2 or 3 pixels, at most eight times; channels double to 8·base_channels. Pictures of
-    other sizes than `image_size` are padded to whole strides and cut back. Dropout of the three innermost levels
-    is the paper's noise; in eval mode it is off, and the same picture gives the same answer. `norm` names one of
-    `ganrun.networks.norms.NORMS`. With `residual` the network draws the difference to its input, for answers that
-    are nearly the question: noise, blur. Raises ValueError for a side below 4.
+    `levels` says how often the sides are halved: 8 for 256 pixels in the paper. None: the short side is halved down
+    to 2 or 3 pixels, at most 8 times. Channels double from level to level, up to 8·base_channels. Pictures of other
+    sizes than `image_size` are padded to a multiple of 2^levels, and the result is cropped to the picture's size.
+
+    Dropout of the three innermost levels is the paper's noise; in eval mode it is off, and the same picture gives the
+    same answer. `norm` names one of `ganrun.networks.norms.NORMS`. With `residual` the network draws the difference
+    to its input, for restoration, where the output is close to the input. Raises ValueError for a side below 4.
     """
 
     def __init__(
@@ -34,12 +37,15 @@ class UNetGenerator(nn.Module):
         dropout: Share = 0.5,
         norm: str = "batch",
         residual: bool = False,
+        levels: Annotated[int, At(2, 14)] | None = None,
     ) -> None:
         super().__init__()
-        levels = levels_for(image_size)
+        levels = levels_of_unet(image_size) if levels is None else levels
         widths = [base_channels * min(2**level, WIDEST) for level in range(levels)]
         normalise = find_norm(norm)
         self.stride, self.residual = 2**levels, residual
+        # one pixel is left at the bottom where the sides are one stride: there is no norm at the bottom
+        self.least = 1 if min(as_size(image_size)) <= self.stride else 2
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, outputs in enumerate(widths):
             plain = level in (0, levels - 1)  # at the picture, and at the bottom where few pixels are left
@@ -54,7 +60,7 @@ class UNetGenerator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W) images in [-1, 1], any H and W."""
-        features = padded(images, self.stride)
+        features = padded(images, self.stride, self.least)
         bridges: list[Tensor] = []
         for down in self.down:
             features = down(features)
@@ -64,14 +70,6 @@ class UNetGenerator(nn.Module):
             features = torch.cat([up(features), bridges.pop()], dim=1)
         drawn = cut_back(self.last(features), images)
         return (images + drawn).clamp(-1, 1) if self.residual else drawn
-
-
-def levels_for(image_size: Size) -> int:
-    """How often the short side can be halved until 2 or 3 pixels are left: 16 -> 3, 256 -> 7, at most 8."""
-    short = min(as_size(image_size))
-    if short < 4:
-        raise ValueError(f"image_size={image_size}: UNetGenerator needs sides of at least 4 pixels")
-    return min(LEVELS, short.bit_length() - 2)
 
 
 def halving(inputs: int, outputs: int, normalise: Norm, active: bool, plain: bool) -> nn.Sequential:

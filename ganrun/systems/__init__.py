@@ -1,1 +1,1 @@
-"""Systems: one file for each kind of GAN. A system holds networks and says whose turn it is."""
+"""Systems: one file for each kind of GAN. A system has the networks and defines the turns of a training step."""

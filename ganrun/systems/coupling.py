@@ -1,4 +1,4 @@
-"""Whether a network couples the images of a batch: whether an image's output depends on the other images."""
+"""Coupling: whether the output of a network for an image depends on the other images of the batch."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from torch.nn.utils.parametrize import is_parametrized
 
 
 def couples_images(network: nn.Module) -> bool:
-    """False only where every part is known not to: torch's layers, and classes that declare `couples_images = False`.
+    """False only when no part of the network couples images.
 
-    BatchNorm couples. A layer with spectral normalization counts too: each forward pass moves its estimate, so one
-    pass over reals and fakes is not the two passes.
+    These parts do not: the layers of torch, except BatchNorm, and classes that declare `couples_images = False`.
+    Spectral normalization counts as coupling: each forward pass updates its power iteration, so one forward pass over
+    reals and fakes gives another result than two passes.
     """
-    return not all(_known_not_to(part) for part in network.modules())
+    return not all(_is_independent(part) for part in network.modules())
 
 
-def _known_not_to(part: nn.Module) -> bool:
+def _is_independent(part: nn.Module) -> bool:
+    """Whether the part, without its submodules, treats each image of the batch by itself."""
     if type(part).__module__.startswith("torch.nn."):
         return not isinstance(part, nn.modules.batchnorm._BatchNorm) and not is_parametrized(part)
-    # image_by_image: what networks of users declared in earlier versions
+    # image_by_image: the earlier name, which networks of users may still declare
     return not getattr(part, "couples_images", not getattr(part, "image_by_image", False))

@@ -1,4 +1,4 @@
-"""CycleGAN: two translators and two discriminators, no paired pictures (Zhu et al., 2017)."""
+"""CycleGAN: image-to-image translation between two domains without paired images (Zhu et al., 2017)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ from ganrun.systems.pool import ImagePool
 from ganrun.systems.system import ALWAYS, Batch, Turn
 from ganrun.systems.translation import PictureToPicture, take
 
-Pair = tuple[Tensor, Tensor]  # fakes of domain a, made from b, and of domain b, made from a
+Pair = tuple[Tensor, Tensor]  # fakes of domain a, translated from b, and fakes of domain b, translated from a
 
 
 class CycleGAN(PictureToPicture):
     """L_GAN(G, D_b) + L_GAN(F, D_a) + λ (|F(G(a)) − a| + |G(F(b)) − b|) (equation 3), G: a -> b, F: b -> a.
 
-    `identity_weight` times |G(b) − b| + |F(a) − a| keeps colours (section 5.2). Each discriminator has its own copy of
-    the loss, because some losses keep running means, and its own pool of `pool_size` fakes.
+    cycle_weight: λ, the weight of the cycle-consistency loss. adversarial_weight: the weight of the L_GAN terms.
+    identity_weight: the weight of |G(b) − b| + |F(a) − a|, which preserves colours (section 5.2).
+    pool_size: the number of earlier fakes that each discriminator's image pool stores.
+    channels, image_size: of the images in the pools, in pixels.
+    Each discriminator has its own copy of the loss, because some losses have running means.
+    Raises ValueError when a penalty of the loss cannot be used with BatchNorm in a discriminator.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class CycleGAN(PictureToPicture):
         self.discriminators = nn.ModuleDict({"a": discriminator_a, "b": discriminator_b})
         refuse_batchnorm(self.discriminators, loss, "discriminator_{}")
         self.losses = {"a": loss, "b": copy.deepcopy(loss)}
-        self.loss = nn.ModuleDict(self.losses)  # checkpoints have the loss of every system under this name
+        self.loss = nn.ModuleDict(self.losses)  # in checkpoints, the loss of every system has the name "loss"
         self.pool_a, self.pool_b = (ImagePool(pool_size, channels, image_size) for _ in range(2))
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.adversarial_weight = adversarial_weight
@@ -96,7 +100,7 @@ class CycleGAN(PictureToPicture):
             self.losses["a"].constrain(self.discriminators)
 
     def fakes(self, batch: Batch) -> Pair:
-        """(N, C, H, W) each. Raises ValueError for data without two domains."""
+        """(N, C, H, W) fakes of domain a and of domain b. Raises ValueError for data without two domains."""
         pictures = take(batch, "a", "b")
         return self.generators["ba"](pictures["b"]), self.generators["ab"](pictures["a"])
 
@@ -107,22 +111,23 @@ class CycleGAN(PictureToPicture):
         return {name: images[:count] for name, images in take(batch, "a", "b").items()}
 
     def render(self, examples: Batch) -> Tensor:
-        """a -> b."""
+        """Translates the examples of domain a: (N, C, H, W) -> (N, C, H, W) images of domain b."""
         return self.generators["ab"](examples["a"])
 
     def panels(self, examples: Batch) -> list[Tensor]:
-        """a, a -> b, b, b -> a."""
+        """Four batches: images of a, their translations to b, images of b, their translations to a."""
         return [examples["a"], self.render(examples), examples["b"], self.generators["ba"](examples["b"])]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
         return self.discriminators["b"](images).view(len(images), -1).mean(1)
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
-        """`direction` is ab, also when none is given, or ba."""
+        """direction: "ab" (the default, also for None) or "ba". Raises ValueError for any other."""
         if direction not in (None, *self.generators):
             raise ValueError(f"direction={direction}: this model knows {' and '.join(self.generators)}")
         return self.generators[direction or "ab"](images)
 
 
 def l1(images: Tensor, targets: Tensor) -> Tensor:
+    """() the mean absolute difference, in float32."""
     return F.l1_loss(images.float(), targets)

@@ -1,4 +1,4 @@
-"""Draws pictures from a system: a seed gives the same pictures on any device."""
+"""Draws pictures from a system. Their random inputs depend only on the seed, not on device or batch size."""
 
 from __future__ import annotations
 
@@ -14,24 +14,34 @@ from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.systems.system import System
 
 
-def draw(system: System, count: int, seed: int, labels: list[int] | None = None) -> dict[str, Tensor]:
-    """All inputs at once, so that neither batch size nor device changes what a seed draws. Raises UserError."""
+def draw(
+    system: System, count: int, seed: int, labels: list[int] | None = None, truncation: float | None = None
+) -> dict[str, Tensor]:
+    """{name: (count, ...)} random inputs for `render`.
+
+    All inputs are drawn in one call, so that the batch size does not change them. labels: for a class-conditional
+    system, the classes to draw. The pictures of a seed with `truncation` are those without it, moved towards the
+    middle (see `System.truncated`). Raises UserError for labels or a truncation that the system does not have, and
+    when the inputs do not fit into memory.
+    """
     reseed(mix(seed, Purpose.SAMPLES))
     try:
-        return system.draw(count, labels)
+        drawn = system.draw(count, labels)
+        return drawn if truncation is None else system.truncated(drawn, truncation)
     except ValueError as error:
         raise UserError(str(error).splitlines()[0]) from None
-    except RuntimeError:  # torch: more numbers than fit into memory, or than it can count
+    except RuntimeError:  # from torch: the inputs do not fit into memory, or their number is beyond 64 bits
         raise UserError(f"{count} pictures do not fit into memory: ask for fewer with n= or per_class=") from None
 
 
 def render(
     system: System, inputs: Mapping[str, Tensor], batch_size: int, world: World | None = None
 ) -> Iterator[Tensor]:
-    """Inputs -> (batch, C, H, W) uint8 on the CPU, a batch at a time, in order.
+    """{name: (N, ...)} inputs -> (batch, C, H, W) uint8 pictures on the CPU, batch by batch, in order.
 
-    The ranks of `world` take turns and draw the batches that one process would. The first rank gets all of them, the
-    others none (see `help_to_draw`).
+    The batches are distributed over the ranks of `world`; they are the same as with a single process. Rank 0 receives
+    all batches, and every other rank receives none: it calls `help_to_draw`.
+    Raises UserError when the system does not render one picture (C, H, W) for each input.
     """
     world = world or World()
     count = len(next(iter(inputs.values())))
@@ -41,7 +51,7 @@ def render(
 
 
 def help_to_draw(pictures: Iterator[Tensor]) -> str:
-    """For ranks that write nothing: draw the rank's share for the first rank. Returns "", the rank's answer."""
+    """Called on every rank except rank 0: draws this rank's batches, which `render` sends to rank 0. Returns ""."""
     for _ in pictures:
         pass
     return ""
@@ -51,11 +61,16 @@ def help_to_draw(pictures: Iterator[Tensor]) -> str:
 def render_batches(
     system: System, inputs: Mapping[str, Tensor], batch_size: int, starts: Iterable[int]
 ) -> Iterator[Tensor]:
+    """The (batch, C, H, W) uint8 pictures of the batches that begin at `starts`."""
     device = device_of(system)
     for start in starts:
         part = {name: tensor[start : start + batch_size] for name, tensor in inputs.items()}
-        drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
         count = len(next(iter(part.values())))
+        if count == 1:  # libraries have kernels for one picture, which add in another order: two of it, one is kept
+            part = {name: tensor.repeat(2, *[1] * (tensor.ndim - 1)) for name, tensor in part.items()}
+        drawn = system.render({name: tensor.to(device) for name, tensor in part.items()})
+        if count == 1 and isinstance(drawn, Tensor) and len(drawn) == 2:
+            drawn = drawn[:1]
         if not isinstance(drawn, Tensor) or drawn.ndim != 4 or len(drawn) != count or 0 in drawn.shape:
             what = list(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
             raise UserError(f"ckpt: its model makes {what} of {count} inputs, not as many pictures (N, C, H, W)")
@@ -63,4 +78,5 @@ def render_batches(
 
 
 def device_of(system: System) -> torch.device:
+    """The device of the system's weights; the CPU for a system without weights."""
     return next((weight.device for weight in system.parameters()), torch.device("cpu"))

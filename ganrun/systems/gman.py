@@ -1,4 +1,4 @@
-"""GMAN: one generator against several discriminators, a remedy against mode collapse (Durugkar et al., 2017)."""
+"""GMAN: one generator and several discriminators, which reduces mode collapse (Durugkar et al., 2017)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ganrun.systems.system import Batch, Turn
 
 
 class GMAN(GAN):
-    """Moves like `GAN`; the generator minimises Σ w_i L_i, w = softmax(λ L), L_i its loss against discriminator i.
+    """A `GAN` whose generator minimises Σ w_i L_i, w = softmax(λ L), where L_i is its loss against discriminator i.
 
-    λ is `hardness`: 0 is the mean (the paper's GMAN-0), 1 its GMAN-1; the larger it is, the more the hardest
-    discriminator alone counts (section 4). No gradient goes through the weights w: it would also reward losses that
-    differ. Discriminators share fakes but not weights, and each has its own copy of the loss, because some losses keep
-    running means.
+    hardness: λ. 0 gives the mean (GMAN-0 in the paper), 1 gives GMAN-1. The larger λ is, the more weight has the
+    discriminator with the largest loss (section 4).
+    No gradient flows through the weights w, because it would also reward losses that differ from each other. All
+    discriminators get the same fakes. Each has its own copy of the loss, because some losses have running means.
 
-    Raises ValueError for fewer than two discriminators, a negative `hardness`, or what `GAN` refuses.
+    Raises ValueError when there are fewer than two discriminators or `hardness` is negative, and where `GAN` does.
     """
 
     def __init__(
@@ -40,19 +40,19 @@ class GMAN(GAN):
         if len(discriminators) < 2:
             raise ValueError(f"discriminators has only {list(discriminators)}: give two or more, or use model=dcgan")
         if hardness < 0:
-            raise ValueError(f"hardness={hardness}, but it is 0 (the mean) or more (towards the hardest)")
-        all_of_them = nn.ModuleDict(dict(discriminators))
-        super().__init__(generator, all_of_them, latent, loss, **options)
-        self.loss = Losses({name: copy.deepcopy(loss) for name in all_of_them})  # type: ignore[assignment]
+            raise ValueError(f"hardness={hardness}: use 0 (the mean over the discriminators) or more")
+        networks = nn.ModuleDict(dict(discriminators))
+        super().__init__(generator, networks, latent, loss, **options)
+        self.loss = Losses({name: copy.deepcopy(loss) for name in networks})  # type: ignore[assignment]
         self.hardness = hardness
 
     def discriminator_of(self, one: nn.Module) -> Discriminate:
-        """One of the discriminators as its loss calls it."""
+        """One of the discriminators, as its loss calls it."""
         discriminate = self.augmented(one)
         return OnePass(discriminate) if self.one_pass else discriminate
 
     def panel(self) -> Iterator[tuple[str, nn.Module, AdversarialLoss]]:
-        """Each discriminator's name, itself, and its loss."""
+        """For each discriminator: its name, the network, and its loss."""
         for name, discriminator in cast(nn.ModuleDict, self.discriminator).items():
             yield name, discriminator, cast(AdversarialLoss, cast(Losses, self.loss)[name])
 
@@ -70,7 +70,7 @@ class GMAN(GAN):
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         real, fake = batch["image"], fakes(batch).detach()
         each = {
-            name: loss.discriminator_objective(self.discriminator_of(discriminator), real, fake, step)
+            name: self.observed(loss.discriminator_objective(self.discriminator_of(discriminator), real, fake, step))
             for name, discriminator, loss in self.panel()
         }
         objective = side_by_side(each)
@@ -90,7 +90,7 @@ class GMAN(GAN):
         return side_by_side(each)
 
     def weights(self, losses: Tensor) -> Tensor:
-        """(D,) the generator's losses -> (D,) softmax(λ L), no gradients."""
+        """(D,) the generator's loss against each of D discriminators -> (D,) softmax(λ L), without gradients."""
         return (self.hardness * losses.detach()).softmax(0)
 
     def after_turn(self, player: str) -> None:
@@ -101,13 +101,16 @@ class GMAN(GAN):
                 self.augmentation.after_turn()
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
-        """The mean of the discriminators'."""
+        """(N, C, H, W) -> (N,) the mean of the logits of all discriminators."""
         of_each = [discriminator(images).view(len(images), -1).mean(1) for _, discriminator, _ in self.panel()]
         return torch.stack(of_each).mean(0)
 
 
 class Losses(nn.ModuleDict):
-    """Copies of one loss. Named `loss`, because `ganrun sample` needs nothing that a checkpoint has there."""
+    """Copies of one loss, one for each discriminator.
+
+    They are the attribute `loss` of the system, because `ganrun sample` does not load what a checkpoint has under it.
+    """
 
     @property
     def discriminator_steps(self) -> int:

@@ -1,4 +1,4 @@
-"""pix2pix: a translator trained on pairs, a discriminator that sees both pictures of a pair (Isola et al., 2017)."""
+"""pix2pix: paired image-to-image translation with a conditional discriminator (Isola et al., 2017)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from ganrun.systems.translation import Translation
 
 
 class Pix2Pix(Translation):
-    """G* = arg min_G max_D L_cGAN(G, D) + λ L_L1(G), λ = 100 (equation 4).
+    """G* = arg min_G max_D L_cGAN(G, D) + λ L_L1(G) (equation 4).
 
-    Any adversarial loss stands for the first term. The discriminator takes the channels of source and target.
+    l1_weight: λ, 100 in the paper. `loss`, which may be any adversarial loss, is the first term. The discriminator gets
+    source and target concatenated along the channels.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Restoration: the damaged picture is the generator's input, the clean one its target."""
+"""Restoration: the generator restores damaged images; the clean images are its targets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ganrun.systems.translation import Translation, enlarged, psnr
 
 
 class Restoration(Translation):
-    """min_G max_D  w (E log D(x) + E log(1 − D(G(x_bad)))) + λ E |x − G(x_bad)|, or any other adversarial loss.
+    """min_G max_D  w (E log D(x) + E log(1 − D(G(x_bad)))) + λ E |x − G(x_bad)|, or with another adversarial loss.
 
-    The discriminator judges pictures by themselves, or beside the damaged ones when it is `conditional`.
-    "psnr_gain" in the logs is what the generator adds to the damaged picture's PSNR, in decibels.
+    x_bad is the damaged image of x. l1_weight: λ. adversarial_weight: w.
+    conditional: the discriminator also gets the damaged image; otherwise it gets only the clean or restored image.
+    The logs have "psnr_gain": the PSNR of the restored image minus that of the damaged image, in decibels.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Role: what a player of a system is for. Nothing depends on the player's name."""
+"""Role: what a player of a system is for. Other code asks for the role, so a player may have any name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from enum import Enum
 
 
 class Role(Enum):
+    """The role of a player."""
+
     GENERATOR = "generator"  # pictures are drawn with it
-    DISCRIMINATOR = "discriminator"  # it tells real pictures from drawn ones, and the loss's penalties are its own
-    OTHER = "other"  # an encoder, a classifier
+    DISCRIMINATOR = "discriminator"  # it distinguishes real from fake pictures; the penalties of the loss apply to it
+    OTHER = "other"  # for example an encoder or a classifier

@@ -1,4 +1,4 @@
-"""SRGAN: super-resolution, trained first on content alone, then against a discriminator (Ledig et al., 2017)."""
+"""SRGAN: super-resolution, trained on the content loss alone first, then also adversarially (Ledig et al., 2017)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from ganrun.systems.translation import Translation, psnr
 
 
 class SRGAN(Translation):
-    """l_content + 10⁻³ l_adversarial (equation 3), after `pretrain_steps` steps of l_content alone.
+    """l_content + `adversarial_weight` · l_adversarial (equation 3; the weight is 10⁻³ in the paper).
 
-    `content` measures the distance of two batches of pictures: torch.nn.L1Loss or MSELoss. With `perceptual`, a frozen
-    module (images, images) -> () that was trained elsewhere, the second phase adds `perceptual_weight` times its
-    distance (the paper's VGG loss, equation 5). ganrun has no such weights of its own.
-    "psnr_gain" in the logs is the PSNR over a bicubic enlargement's, in decibels.
+    pretrain_steps: for this number of steps, only the generator moves and only l_content is minimised.
+    content: a module (images, images) -> () distance, such as torch.nn.L1Loss or torch.nn.MSELoss.
+    perceptual: a pretrained module (images, images) -> () distance, which stays frozen. After the pretraining,
+    `perceptual_weight` times this distance is added (the VGG loss of the paper, equation 5). ganrun itself has no
+    pretrained weights.
+    The logs have "psnr_gain": the PSNR of the output minus that of bicubic interpolation, in decibels.
     """
 
     def __init__(
@@ -42,7 +44,10 @@ class SRGAN(Translation):
 
     def remarks(self, steps: int | None) -> list[str]:
         if steps is not None and steps <= self.pretrain_steps:
-            return [f"all {steps} steps are model.pretrain_steps={self.pretrain_steps} of content: loss= has no effect"]
+            return [
+                f"all {steps} steps are pretraining on the content loss (model.pretrain_steps={self.pretrain_steps}): "
+                "loss= has no effect"
+            ]
         return super().remarks(steps)
 
     def turns(self, step: int) -> Iterator[Turn]:

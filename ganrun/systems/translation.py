@@ -1,4 +1,4 @@
-"""Image-to-image translation: a generator, a discriminator, and the distance to the target picture."""
+"""Paired image-to-image translation: an adversarial loss and the distance to the target image."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
 
 class PictureToPicture(System):
-    """A system whose inputs are pictures of any size, not noise."""
+    """Base class of image-to-image translation: the inputs are images of any size, not noise."""
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
-        raise ValueError("this model draws from pictures: it has no samples of its own, give it pictures to work on")
+        raise ValueError("this model translates pictures and cannot draw from noise: give it pictures to work on")
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
         """(N, C, h, w) images in [-1, 1] of any size -> (N, C, H, W) their translations.
@@ -32,10 +32,13 @@ class PictureToPicture(System):
 
 
 class Translation(PictureToPicture):
-    """Moves like `GAN`; the fakes are G(source), and the generator also pays `l1_weight` times |target − G(source)|.
+    """The players move as in `GAN`. The fakes are G(source), the reals are the targets.
 
-    A `conditional` discriminator sees the source, enlarged to the target's size, beside the picture it judges.
-    Penalties and their points between real and fake concern the judged picture alone.
+    l1_weight: the weight of |target − G(source)|, a further term of the generator.
+    adversarial_weight: the weight of the generator's adversarial loss.
+    conditional: the discriminator also gets the source, enlarged to the target's size and concatenated along the
+    channels. Gradient penalties differentiate only by the real or fake image, not by the source.
+    Raises ValueError when a penalty of the loss cannot be used with BatchNorm in the discriminator.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class Translation(PictureToPicture):
         return {"discriminator": self.discriminator, "generator": self.generator}
 
     def remarks(self, steps: int | None) -> list[str]:
-        unplayed = ["model.adversarial_weight=0: the generator does not play, so loss= has no effect on what it draws"]
-        return [*never_moving(self.loss.discriminator_steps, steps), *(unplayed if not self.adversarial_weight else [])]
+        unused = [
+            "model.adversarial_weight=0: the generator has no adversarial term, so loss= does not change its pictures"
+        ]
+        return [*never_moving(self.loss.discriminator_steps, steps), *(unused if not self.adversarial_weight else [])]
 
     def turns(self, step: int) -> Iterator[Turn]:
         generator_moves = (step + 1) % self.loss.discriminator_steps == 0
@@ -86,19 +91,19 @@ class Translation(PictureToPicture):
             self.loss.constrain(self.discriminator)
 
     def distances(self, fake: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The generator's terms besides the adversarial loss: distances to the target."""
+        """{name: () term} of the generator besides the adversarial loss: distances to the target."""
         return {"l1": self.l1_weight * F.l1_loss(fake.float(), target)}
 
     def quality(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """How near the outputs are to the targets, for the logs."""
+        """{name: () value} for the logs: how close the outputs are to the targets."""
         return {"psnr": psnr(fake, batch["target"])}
 
     def discriminator_for(self, batch: Batch) -> Discriminate:
-        """The discriminator as the loss calls it; a conditional one sees the batch's sources too."""
+        """The discriminator as the loss calls it; a conditional one already has the batch's sources."""
         return Beside(self.discriminator, batch["source"]) if self.conditional else self.discriminator
 
     def fakes(self, batch: Batch) -> Tensor:
-        """(N, C, H, W) the batch's sources translated. Raises ValueError for data without them."""
+        """(N, C, H, W) translations of the batch's sources. Raises ValueError for data without pairs."""
         return self.generator(take(batch, "source", "target")["source"])
 
     def ema_module(self) -> nn.Module:
@@ -111,7 +116,7 @@ class Translation(PictureToPicture):
         return self.generator(examples["source"])
 
     def panels(self, examples: Batch) -> list[Tensor]:
-        """The source, enlarged to the target's size; its translation; the target."""
+        """Three batches: the sources, enlarged to the targets' size, their translations, and the targets."""
         return [enlarged(examples["source"], examples["target"]), self.render(examples), examples["target"]]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
@@ -119,23 +124,23 @@ class Translation(PictureToPicture):
 
     def translate(self, images: Tensor, direction: str | None = None) -> Tensor:
         if direction is not None:
-            raise ValueError(f"direction={direction}: this model knows only the way from source to target")
+            raise ValueError(f"direction={direction}: this model translates only from source to target")
         return self.generator(images)
 
 
 class Beside:
-    """A discriminator as a loss calls it, with the source bound: images -> D(source, images)."""
+    """A conditional discriminator as a loss calls it: a function of images alone, images -> D(source, images)."""
 
     def __init__(self, discriminator: nn.Module, source: Tensor) -> None:
         self.discriminator, self.source = discriminator, source
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, 1, h, w)"""
+        """(N, C, H, W) images -> (N,) logits, or (N, 1, h, w) a map of logits."""
         return self.discriminator(torch.cat([enlarged(self.source, images), images], dim=1))
 
 
 def take(batch: Batch, *names: str) -> Batch:
-    """These entries of a batch. Raises ValueError where the data set has no such entries."""
+    """The named entries of a batch. Raises ValueError when one is missing: the data set is of another kind."""
     if missing := [name for name in names if name not in batch]:
         given, use = ", ".join(batch), "unpaired" if "a" in names else "damaged or dataset=paired"
         raise ValueError(f"this model needs {' and '.join(missing)}, but the data give {given}: use dataset={use}")
@@ -143,12 +148,15 @@ def take(batch: Batch, *names: str) -> Batch:
 
 
 def enlarged(images: Tensor, like: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, C, H, W), the size of `like`, each pixel a block."""
+    """(N, C, h, w) -> (N, C, H, W), enlarged to the size of `like` with nearest-neighbour interpolation."""
     same = images.shape[2:] == like.shape[2:]
     return images if same else F.interpolate(images, size=like.shape[2:], mode="nearest")
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """() decibels, the mean over the pictures: 10 log10(2² / mse) on the scale from -1 to 1."""
+    """Twice (N, C, H, W) in [-1, 1] -> () decibels, the mean of 10 log10(2² / mse) over the images.
+
+    mse is at least 1e-10, so that equal images have a finite PSNR (106 dB).
+    """
     mse = (images.float().clamp(-1, 1) - targets).square().flatten(1).mean(1).clamp_min(1e-10)
     return (10 * torch.log10(4 / mse)).mean()

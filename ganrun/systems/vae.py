@@ -1,4 +1,4 @@
-"""VAE: a variational autoencoder, an encoder and a generator without a game (Kingma and Welling, 2014)."""
+"""VAE: a variational autoencoder, which has no discriminator (Kingma and Welling, 2014)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from ganrun.common.bounds import Weight
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.system import ALWAYS, Batch, System, Turn
+from ganrun.systems.truncation import truncated_latents
 
 
 class VAE(System):
-    """min KL(q(z|x) ‖ N(0, 1)) − E log p(x|z), in nats for each picture, p a Gaussian of variance 1.
+    """min KL(q(z|x) ‖ N(0, 1)) − E log p(x|z), in nats per picture, where p is a Gaussian with variance 1.
 
-    The encoder gives (N, 2·Z), means and log variances of q; `latent` is the prior, N(0, 1). One player, `autoencoder`,
-    trains both networks. `loss` is not used: the VAE is here to compare VAE-GAN with.
+    encoder: (N, C, H, W) -> (N, 2·Z), the means and log variances of q. latent: the prior N(0, 1).
+    kl_weight: the weight of the first term. loss: not used; every system takes it.
+    The only player, `autoencoder`, trains both networks. The VAE serves as a baseline for VAE-GAN.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class VAE(System):
         return {"autoencoder": self.autoencoder}
 
     def remarks(self, steps: int | None) -> list[str]:
-        return ["a VAE plays no game: loss= has no effect, its penalties neither"]
+        return ["a VAE has no discriminator: loss= and its penalties have no effect"]
 
     def turns(self, step: int) -> Iterator[Turn]:
         yield Turn("autoencoder", self.autoencoder_turn, ALWAYS)
@@ -46,7 +48,10 @@ class VAE(System):
         return self.evidence(batch["image"], mean, log_variance, self.decode(sampled(mean, log_variance)))
 
     def evidence(self, images: Tensor, mean: Tensor, log_variance: Tensor, reconstructed: Tensor) -> Objective:
-        """The two terms of the evidence lower bound, negated."""
+        """The two terms of the negative evidence lower bound (ELBO).
+
+        images, reconstructed: (N, C, H, W); mean, log_variance: (N, Z).
+        """
         terms = {
             "reconstruction": self.distance(images, reconstructed),
             "kl": self.kl_weight * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2,
@@ -54,7 +59,7 @@ class VAE(System):
         return Objective(terms, {"mse": (images - reconstructed.detach()).square().mean()})
 
     def distance(self, images: Tensor, reconstructed: Tensor) -> Tensor:
-        """() −log p(x|z) but for a constant: half the squared distance of a picture to its reconstruction."""
+        """() −log p(x|z) without its constant: half the squared distance from a picture to its reconstruction."""
         return half_square(images, reconstructed)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +68,7 @@ class VAE(System):
         return mean, log_variance
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(N, Z) -> (N, C, H, W)"""
+        """(N, Z) latents -> (N, C, H, W) images in [-1, 1]."""
         return self.autoencoder["generator"](latents)
 
     def ema_module(self) -> nn.Module:
@@ -73,6 +78,9 @@ class VAE(System):
         if labels is not None:
             raise ValueError(f"labels={list(labels)}: this model is unconditional and cannot be asked for a class")
         return {"latent": self.prior(count, torch.device("cpu"))}
+
+    def truncated(self, drawn: Batch, truncation: float) -> Batch:
+        return {**drawn, "latent": truncated_latents(self.latent, drawn["latent"], truncation)}
 
     def prior(self, count: int, device: torch.device) -> Tensor:
         """(count, Z) noise."""
@@ -86,19 +94,19 @@ class VAE(System):
         return self.decode(examples["latent"])
 
     def panels(self, examples: Batch) -> list[Tensor]:
-        """A picture, its reconstruction, and a sample of the prior, unrelated to them."""
+        """Three batches: pictures, their reconstructions, and samples from the prior, unrelated to the pictures."""
         return [examples["image"], self.reconstruct(examples["image"]), self.render(examples)]
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W) from the mean of q(z|x)."""
+        """(N, C, H, W) -> (N, C, H, W), decoded from the mean of q(z|x)."""
         return self.decode(self.encode(images)[0])
 
 
 def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """z = μ + σ ε, ε ~ N(0, 1): a gradient reaches μ and σ."""
+    """(N, Z), (N, Z) -> (N, Z) z = μ + σ ε, ε ~ N(0, 1): the reparameterization trick, so gradients reach μ and σ."""
     return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
 
 def half_square(one: Tensor, other: Tensor) -> Tensor:
-    """() ½ |one − other|², the sum over an item, the mean over the batch."""
+    """Twice (N, ...) -> () ½ |one − other|², summed over each item and averaged over the batch."""
     return (one.float() - other.float()).square().flatten(1).sum(1).mean() / 2

@@ -1,4 +1,4 @@
-"""VAE-GAN: a VAE with a discriminator, in whose features reconstructions are compared (Larsen et al., 2016)."""
+"""VAE-GAN: a VAE with a discriminator, whose features measure the reconstruction error (Larsen et al., 2016)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from ganrun.systems.vae import VAE, half_square, sampled
 
 
 class VAEGAN(VAE):
-    """L_prior + L_llike^Dis_l + `adversarial_weight` L_GAN (equation 8), the weight is the paper's 1/γ.
+    """L_prior + L_llike^Dis_l + `adversarial_weight` · L_GAN (equation 8).
 
-    Reconstructions are compared by the output of the discriminator's module `feature_layer`, the paper's Dis_l; null
-    compares pixels. Half of the fakes are reconstructions, half come from the prior, and no gradient of L_GAN reaches
-    the encoder (algorithm 1). Raises ValueError where the discriminator has no such module.
+    kl_weight: the weight of L_prior. adversarial_weight: 1/γ in the paper.
+    feature_layer: the name of a module of the discriminator, Dis_l in the paper. The reconstruction error is measured
+    in the output of this module; None measures it in pixels.
+    Half of the fakes are reconstructions, the other half are drawn from the prior. No gradient of L_GAN reaches the
+    encoder (algorithm 1).
+    Raises ValueError when the discriminator has no module of this name, or when a penalty of the loss cannot be used
+    with BatchNorm in the discriminator.
     """
 
     def __init__(
@@ -40,7 +44,7 @@ class VAEGAN(VAE):
         known = [name for name, _ in discriminator.named_modules() if name]
         if feature_layer is not None and feature_layer not in known:
             raise ValueError(
-                f"feature_layer={feature_layer} is none of the discriminator's: {', '.join(known)}; or null"
+                f"feature_layer={feature_layer} is not a module of the discriminator: use null or {', '.join(known)}"
             )
         self.discriminator, self.feature_layer = discriminator, feature_layer
         self.adversarial_weight = adversarial_weight
@@ -63,8 +67,9 @@ class VAEGAN(VAE):
         mean, log_variance = self.encode(images)
         latents = sampled(mean, log_variance)
         objective = self.evidence(images, mean, log_variance, self.decode(latents))
-        game = self.loss.generator_objective(self.discriminator, self.fakes(latents.detach()), images)
-        objective.terms |= {name: self.adversarial_weight * term for name, term in game.terms.items()}
+        # detached latents: L_GAN does not train the encoder (algorithm 1)
+        adversarial = self.loss.generator_objective(self.discriminator, self.fakes(latents.detach()), images)
+        objective.terms |= {name: self.adversarial_weight * term for name, term in adversarial.terms.items()}
         return objective
 
     def after_turn(self, player: str) -> None:
@@ -72,7 +77,7 @@ class VAEGAN(VAE):
             self.loss.constrain(self.discriminator)
 
     def fakes(self, latents: Tensor) -> Tensor:
-        """(N, Z) of the batch -> (N, C, H, W), the second half from the prior instead."""
+        """(N, Z) latents of the batch -> (N, C, H, W) fakes: one half from these latents, one from the prior."""
         half = len(latents) // 2
         return self.decode(torch.cat([latents[:half], self.prior(len(latents) - half, latents.device)]))
 
@@ -80,8 +85,8 @@ class VAEGAN(VAE):
         if self.feature_layer is None:
             return super().distance(images, reconstructed)
         with torch.no_grad():
-            wanted = self.features(images)
-        return half_square(wanted, self.features(reconstructed))
+            target = self.features(images)
+        return half_square(target, self.features(reconstructed))
 
     def features(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> the output of the discriminator's feature layer."""

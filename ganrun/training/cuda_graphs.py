@@ -177,6 +177,8 @@ def refusal(trainer: Trainer) -> str | None:
         return "non_finite.policy=skip looks at each turn's gradients"
     for player, optimizer in trainer.optimizers.items():
         name = type(optimizer).__name__
+        if trainer.rates.schedules[player].moves_beta2:  # a number that the recorded kernels would keep
+            return f"the schedule of {player} moves beta2"
         if "capturable" in optimizer.defaults:
             continue
         if type(optimizer) is not torch.optim.SGD:  # SGD has no step count

@@ -1,4 +1,4 @@
-"""The learning rate of each player, at every step of a run."""
+"""The learning rate of each player, and its betas, at every step of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ganrun.common.schedules import Schedule
 class LearningRates:
     """A player's first learning rate times its schedule's factor, halved once for each setback.
 
-    A setback is a return to an earlier checkpoint.
+    A setback is a return to an earlier checkpoint. A schedule may also move the second of Adam's betas.
     """
 
     def __init__(self, optimizers: Mapping[str, Optimizer], schedules: Mapping[str, Schedule]) -> None:
@@ -27,7 +27,10 @@ class LearningRates:
             if not schedule.needs_an_end and not self.setbacks:
                 continue  # constant: nothing to write
             rate = self.first[player] * schedule.factor(progress) * 0.5**self.setbacks
+            beta2 = schedule.beta2(progress)
             for group in self.optimizers[player].param_groups:
+                if beta2 is not None:
+                    group["betas"] = (group["betas"][0], beta2)
                 if isinstance(group["lr"], Tensor):  # CUDA graphs read it from there
                     group["lr"].fill_(rate)
                 else:

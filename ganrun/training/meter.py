@@ -10,14 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganrun.training.nonfinite import remedies
+
 
 class Meter:
     """Sums of scalar tensors by name. Adding never waits for the device; reading does, once.
 
-    Clearing keeps the memory of the sums: a CUDA graph adds to the same addresses at each replay.
+    Clearing keeps the memory of the sums: a CUDA graph adds to the same addresses at each replay. `bf16`: the run uses
+    bf16.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bf16: bool = False) -> None:
+        self.bf16 = bf16
         self.sums: dict[str, Tensor] = {}
         self.counts: Counter[str] = Counter()
 
@@ -41,9 +45,7 @@ class Meter:
             torch._foreach_zero_(sums)
         for name, value in means.items():
             if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"{name} is {value} at step {step}: try a lower optimizer.lr, or precision=fp32 if it was bf16"
-                )
+                raise FloatingPointError(f"{name} is {value} at step {step}: try {remedies(self.bf16)}")
         return means
 
     def state_dict(self) -> dict[str, Any]:

@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("ganrun")
 
 
+def remedies(bf16: bool) -> str:
+    """Overrides that may help against numbers that are not finite. float32 helps only a run that uses bf16."""
+    return "a lower optimizer.lr" + (", or precision=fp32" if bf16 else "")
+
+
 class SkipGuard:
     """Skips a turn whose gradients are not finite numbers, at most `limit` turns in a row.
 
-    0: gradients are not checked each step; a NaN is noticed at the next log or save.
+    0: gradients are not checked each step; a NaN is noticed at the next log or save. `bf16`: the run uses bf16.
     """
 
-    def __init__(self, limit: int = 0) -> None:
-        self.limit = limit
+    def __init__(self, limit: int = 0, bf16: bool = False) -> None:
+        self.limit, self.bf16 = limit, bf16
         self.in_a_row = 0
 
     def must_skip(self, player: str, optimizer: Optimizer, step: int) -> bool:
@@ -35,11 +40,11 @@ class SkipGuard:
             self.in_a_row = 0
             return False
         self.in_a_row += 1
-        log.warning("step %d: a gradient of %s is no finite number: that turn is left out", step, player)
+        log.warning("step %d: a gradient of %s is not a finite number: this turn is skipped", step, player)
         if self.in_a_row >= self.limit:
             raise FloatingPointError(
-                f"gradients of {player} were no finite numbers {self.in_a_row} times in a row, at step {step}: "
-                "try a lower optimizer.lr, precision=fp32 if it was bf16, or a larger non_finite.limit"
+                f"gradients of {player} were not finite numbers {self.in_a_row} times in a row, at step {step}: "
+                f"try {remedies(self.bf16)}, or a larger non_finite.limit"
             )
         return True
 
@@ -50,11 +55,11 @@ def has_broken_weights(trainer: Trainer) -> bool:
 
 
 def refuse_broken_weights(trainer: Trainer) -> None:
-    """Raises FloatingPointError where a weight or running mean is not a finite number. Waits for the device."""
+    """Raises FloatingPointError if a weight or running mean is not a finite number. Waits for the device."""
     if not has_broken_weights(trainer):
         return
     of = [player for player, module in trainer.system.players().items() if not finite(module.state_dict())]
     raise FloatingPointError(
-        f"a weight of {(of or ['the average'])[0]} is no finite number at step {trainer.step}, which is not saved: "
-        "try a lower optimizer.lr, or precision=fp32 if it was bf16"
+        f"a weight of {(of or ['the average'])[0]} is not a finite number at step {trainer.step}, which is not saved: "
+        f"try {remedies(trainer.settings.bf16)}"
     )

@@ -42,7 +42,17 @@ def build_optimizers(
         cls = resolve(node, Optimizer, "optimizer", trust)
         fit(cls, {k: v for k, v in (own.get(name) or {}).items() if k != "clip_norm"}, f"optimizer.players.{name}")
         optimizers[name] = _build_optimizer(node, cls, module, trust)
+        refuse_without_betas(optimizers[name], schedules[name])
     return optimizers, schedules
+
+
+def refuse_without_betas(optimizer: Optimizer, schedule: Schedule) -> None:
+    """Raises UserError where the schedule moves Adam's second beta and the optimizer has none."""
+    if schedule.moves_beta2 and len(optimizer.defaults.get("betas", ())) != 2:
+        raise UserError(
+            f"optimizer.schedule.beta2: {type(optimizer).__name__} has no betas; "
+            "use optimizer=adam, or optimizer.schedule.beta2=null"
+        )
 
 
 def clip_norms(config: Config, system: System) -> dict[str, float]:

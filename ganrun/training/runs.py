@@ -1,4 +1,4 @@
-"""runs: a trainer with its hooks in a folder, from its first step or from a checkpoint."""
+"""Builds a trainer with its hooks, and trains it in a folder, from step 0 or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ganrun.common.atomic import make_folder
 from ganrun.common.device import pick_device, set_threads
 from ganrun.common.distributed import RanksError, World, lost
 from ganrun.common.errors import UserError
+from ganrun.common.plurals import plural
 from ganrun.common.precision import set_precision
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
@@ -30,10 +31,11 @@ from ganrun.config.schema import AUTO, LENGTHS, NEWER, WITH_RESUME, is_place
 from ganrun.data.loading.stream import Stream
 from ganrun.losses.penalties import Penalty
 from ganrun.networks.synced import synchronise_
+from ganrun.systems.system import System
 from ganrun.training.compile import Proved, compile_networks
 from ganrun.training.control import GoBack
 from ganrun.training.cuda_graphs import Graphs
-from ganrun.training.ema import Average
+from ganrun.training.ema import average_of
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.hooks.status import write_status
 from ganrun.training.length import length_of
@@ -45,8 +47,8 @@ from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
-UNCAPPED = ".max_channels"  # of a network; a run of before it was there goes on without it
-STOP = {"policy": "stop", "limit": 0}  # of runs that were saved before there was a choice
+UNCAPPED = ".max_channels"  # a key of networks; runs that were saved before it existed continue without it
+STOP = {"policy": "stop", "limit": 0}  # for runs that were saved before `non_finite` existed
 
 
 def assemble(
@@ -56,16 +58,18 @@ def assemble(
     world: World | None = None,
     systems: Systems | None = None,
 ) -> Trainer:
-    """A trainer at step 0 with all its hooks, for a checked config. It gets the real system that `systems` holds."""
+    """A trainer at step 0 with all its hooks, for a checked config. It takes the real system out of `systems`.
+
+    `trust` None: the config is the user's own. Otherwise only classes of these packages are built. Raises UserError for
+    parts that do not fit each other.
+    """
     systems = systems or Systems(config, trust)
     world = world or World()
-    if config["precision"] == AUTO:  # `training` has settled it already, and told the user
+    if config["precision"] == AUTO:  # `ganrun train` has chosen it before and told the user; other callers have not
         config, _ = settled(config, trust, world, systems=systems)
     if world.first:
         make_folder(folder)
-    device = pick_device(config["device"])
-    if device.index is not None and device.type == "cuda":
-        torch.cuda.set_device(device)  # streams, generators and recordings are those of the current device
+    device = current_device(config)
     dataset = load_dataset(config, trust).to(device)
     set_threads(config["threads"], math.prod(dataset.image_size))
     set_precision(config["precision"], device)
@@ -73,12 +77,8 @@ def assemble(
     if world.size > 1 and config.get("ranks", {}).get("batchnorm") == "synchronised":
         synchronise_(system)
     optimizers, schedules = build_optimizers(config, system, trust)
-    for part in system.modules():
-        if isinstance(part, Penalty):
-            part.compute_in_autocast(config["precision"] == "bf16_all")
-    if config.get("compile"):
-        compile_networks(system)
-    average = Average(system.ema_module(), config["average"]["half_life"], config["batch_size"])
+    prepare_networks(system, config)
+    average = average_of(config, system.ema_module())
     when_broken = config.get("non_finite", STOP)
     return Trainer(
         system,
@@ -87,7 +87,7 @@ def assemble(
         schedules,
         average,
         length_of(config, dataset),
-        here(build_hooks(config, folder, trust), world),
+        hooks_of_rank(build_hooks(config, folder, trust), world),
         seed=config["seed"],
         device=device,
         bf16=config["precision"].startswith("bf16"),
@@ -98,18 +98,42 @@ def assemble(
         world=world,
         accumulate=config.get("accumulate", 1),
         clips=clip_norms(config, system),
+        burn_in=config.get("burn_in", 1.0),  # runs of earlier versions lack it
     )
 
 
+def current_device(config: Config) -> torch.device:
+    """The device of the run, made the current one: CUDA streams, random generators and graphs belong to that."""
+    device = pick_device(config["device"])
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def prepare_networks(system: System, config: Config) -> None:
+    """Tells the penalties in which precision they compute, and compiles the networks of a run with compile=true."""
+    for part in system.modules():
+        if isinstance(part, Penalty):
+            part.compute_in_autocast(config["precision"] == "bf16_all")
+    if config.get("compile"):
+        compile_networks(system)
+
+
 def recorder_of(config: Config, device: torch.device, compiles: bool) -> Callable[[Trainer], StepRunner] | None:
-    """What plays the steps in place of the trainer's own `play_step`, if anything does."""
+    """A function that makes the object that runs each step instead of `play_step`: recorded, compiled or both.
+
+    None: the trainer runs its steps itself. `compiles`: the system has networks that can be compiled.
+    """
     graphs = Graphs if device.type == "cuda" and config.get("graphs", "auto") else None
     return partial(Proved, inner=graphs) if config.get("compile") and compiles else graphs
 
 
-def here(hooks: list[Hook], world: World) -> list[Hook]:
-    """All hooks on the first rank; on the others what they leave there, so that all ranks fail in the same step."""
-    return hooks if world.first else [left for hook in hooks if (left := hook.elsewhere()) is not None]
+def hooks_of_rank(hooks: list[Hook], world: World) -> list[Hook]:
+    """All hooks on the first rank. On other ranks, only their replacements (`Hook.elsewhere`).
+
+    The replacements make the same checks, so that all ranks fail in the same step.
+    """
+    return hooks if world.first else [other for hook in hooks if (other := hook.elsewhere()) is not None]
 
 
 def train(
@@ -120,55 +144,59 @@ def train(
     world: World | None = None,
     systems: Systems | None = None,
 ) -> Trainer:
-    """Train in `folder`, from the start or on from a checkpoint's state. Returns the trainer at its end.
+    """Train in `folder`, from step 0 or from the `state` of a checkpoint. Returns the trainer after its last step.
 
-    `state` is emptied once it is restored: its tensors would lie in memory beside the trainer's for the whole run.
-    The caller holds the folder's lock. Raises FloatingPointError when the numbers went wrong.
+    `state` is emptied after it is loaded, because its tensors would stay in memory for the whole run. The caller must
+    hold the lock of the folder. Raises FloatingPointError if a number is not finite, UserError if the state does not
+    fit, OSError in one line if the folder is gone or full, and RanksError if another rank has stopped.
     """
     trainer = assemble(config, folder, trust, world, systems)
     if state is not None:
-        restore(trainer, state)
+        load_trainer_state(trainer, state)
         state.clear()
     elif config["init_from"] is not None:
         load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
-        trainer.average = Average(trainer.system.ema_module(), config["average"]["half_life"], config["batch_size"])
+        trainer.average = average_of(config, trainer.system.ema_module())
     try:
         with finishing_on_signals(trainer):
             fit(trainer, folder, config.get("non_finite", STOP))
     except BaseException as error:
-        gone = lost(error) if trainer.world.size > 1 else None
-        if gone:
-            error = RanksError(f"lost another rank at step {trainer.step}: {gone}; go on with resume={folder}")
+        reason = lost(error) if trainer.world.size > 1 else None
+        if reason:
+            error = RanksError(f"lost another rank at step {trainer.step}: {reason}; continue with resume={folder}")
         if trainer.world.first:
-            with contextlib.suppress(OSError):  # a full disk is being reported already
+            with contextlib.suppress(OSError):  # on a full disk, `error` says so
                 write_status(folder, "failed", trainer.step, str(error) or type(error).__name__, trainer.control.alarms)
-        if gone:
+        if reason:
             raise error from None
-        if isinstance(error, OSError) and (line := wrong_with(folder, error)):
+        if isinstance(error, OSError) and (line := folder_problem(folder, error)):
             raise OSError(line) from None
         raise
     return trainer
 
 
-def wrong_with(folder: Path, error: OSError) -> str | None:
-    """A line for a run's folder that is gone or full; None where the error speaks for itself."""
+def folder_problem(folder: Path, error: OSError) -> str | None:
+    """A line that says that the run's folder is gone or its disk is full. None for other errors."""
     if not folder.is_dir():
-        return f"{folder} was removed or renamed while its run went on: nothing more is saved"
+        return f"{folder} was removed or renamed during the run: nothing more can be saved"
     if error.errno == errno.ENOSPC:
-        return f"{folder}: {error.strerror}; its checkpoints are whole: make room, then go on with resume={folder}"
+        return (
+            f"{folder}: {error.strerror}; its checkpoints are complete: free some space, then continue with "
+            f"resume={folder}"
+        )
     return None
 
 
-def restore(trainer: Trainer, state: Config) -> None:
-    """Raises UserError where a checkpoint of sound parts does not fit the run that it describes."""
+def load_trainer_state(trainer: Trainer, state: Config) -> None:
+    """Load the state of a checkpoint into a trainer. Raises UserError if it does not fit the config beside it."""
     if (ranks := state["progress"].get("ranks", 1)) != trainer.world.size:
         log.info(
-            "this run was saved by %d ranks and goes on with %d: batch and data order stay, other noise is drawn",
-            ranks, trainer.world.size,
+            "this run was saved by %d %s and continues on %d: the batches stay the same, the noise changes",
+            ranks, plural("rank", ranks), trainer.world.size,
         )  # fmt: skip
     try:
         for player, optimizer in trainer.optimizers.items():
-            check_optimizer(optimizer, state["optimizers"][player])
+            check_optimizer(optimizer, state["optimizers"][player], trainer.rates.schedules[player].moves_beta2)
         trainer.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -176,21 +204,24 @@ def restore(trainer: Trainer, state: Config) -> None:
 
 
 def fit(trainer: Trainer, folder: Path, when_broken: Config) -> None:
-    """To the end; under `rollback`, back to the last checkpoint at half the rate, at most `limit` times in a run.
+    """Train to the end of the run. A rollback loads an earlier checkpoint and halves the learning rates.
 
-    Where the watchdog sends it back: to the last checkpoint from before what it saw, or the oldest that is kept.
+    `when_broken` is the section `non_finite`. With the policy `rollback`, a number that is not finite causes a rollback
+    to the last checkpoint. The watchdog may ask for a rollback to the last checkpoint before its symptom began, or to
+    the oldest one if there is none before. There are at most `limit` rollbacks in a run; the next one raises
+    FloatingPointError.
     """
     while True:
         try:
             return trainer.fit()
         except FloatingPointError as error:
-            trainer.world.wait_for_all()  # until the first rank has written what it had copied
+            trainer.world.wait_for_all()  # the first rank may still be writing the last checkpoint
             setbacks = trainer.rates.setbacks + 1
-            may = when_broken["policy"] == "rollback" or isinstance(error, GoBack)
-            if not may or setbacks > when_broken["limit"] or not newest(folder):
+            allowed = when_broken["policy"] == "rollback" or isinstance(error, GoBack)
+            if not allowed or setbacks > when_broken["limit"] or not newest(folder):
                 raise
-            place = sound(folder, error.since) if isinstance(error, GoBack) else folder
-            seconds = trainer.control.seconds  # what was played in vain counts where the length is in minutes
+            place = checkpoint_before(folder, error.since) if isinstance(error, GoBack) else folder
+            seconds = trainer.control.seconds  # `minutes` also counts the time of the steps that are undone
             trainer.load_state_dict(load_checkpoint(str(place), "resume"))
             trainer.rates.setbacks, trainer.control.seconds = setbacks, seconds
             log.warning(
@@ -199,16 +230,16 @@ def fit(trainer: Trainer, folder: Path, when_broken: Config) -> None:
             )  # fmt: skip
 
 
-def sound(folder: Path, since: int) -> Path:
-    """The newest numbered checkpoint of step `since` or before; the oldest there is, where none is."""
+def checkpoint_before(folder: Path, since: int) -> Path:
+    """The newest numbered checkpoint of step `since` or before. If there is none, the oldest checkpoint."""
     numbered = [path for path in newest(folder) if step_of(path) >= 0]
     return next((path for path in numbered if step_of(path) <= since), (numbered or [folder])[-1])
 
 
 @contextlib.contextmanager
 def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
-    """SIGINT and SIGTERM finish the step and save; a second one acts at once. SIGUSR1 saves and goes on."""
-    if threading.current_thread() is not threading.main_thread():  # some launchers run jobs elsewhere
+    """Handle signals: SIGINT and SIGTERM finish the step and save, a second one stops at once. SIGUSR1 only saves."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield
         return
 
@@ -234,7 +265,7 @@ def finishing_on_signals(trainer: Trainer) -> Iterator[None]:
 
 
 def continued(stored: Config, asked: Config) -> Config:
-    """A stored run's config, with the length, place and threads of the command line that resumes it."""
+    """The config of a stored run, with the length, device, threads and data paths of the command that resumes it."""
     config = with_moved_data(stored, asked)
     if any(asked[name] is not None for name in LENGTHS):
         config.update({name: asked[name] for name in LENGTHS})
@@ -244,20 +275,20 @@ def continued(stored: Config, asked: Config) -> Config:
 
 
 def with_moved_data(stored: Config, asked: Config) -> Config:
-    """A stored run's config with the places of its data that are asked for. Raises what `moved` raises."""
+    """The config of a stored run with the data paths of the command that resumes it. Raises what `moved` raises."""
     places = {key: value for key, value in asked["dataset"].items() if is_place(f"dataset.{key}")}
     return {**stored, "dataset": moved(stored["dataset"], places)}
 
 
 def moved(dataset: Config, places: Config) -> Config:
-    """A data set's config whose files have moved, those of the clean data set behind damaged pictures too.
+    """The config of a data set whose files have moved, and of the clean data set inside of a damaged one.
 
-    Raises UserError for a place that the data set does not have.
+    Raises UserError for a path that the data set does not have.
     """
     for key, value in places.items():
         if value is not None and key not in dataset:
             name = str(dataset.get("_target_")).rpartition(".")[2]
-            raise UserError(f"resume: dataset.{key}={shown(value)}: the data of this run, {name}, have no {key}")
+            raise UserError(f"resume: dataset.{key}={as_text(value)}: the data of this run, {name}, have no {key}")
     new = {**dataset, **{key: value for key, value in places.items() if key in dataset}}
     if isinstance(dataset.get("clean"), dict):
         inner = {key: value for key, value in places.items() if key in dataset["clean"] and value is not None}
@@ -265,29 +296,34 @@ def moved(dataset: Config, places: Config) -> Config:
     return new
 
 
-def agreed(stored: Config, asked: Config, folder: Path) -> Config:
-    """`continued`, for a command that names the whole run again. Raises UserError where it means another run."""
+def continued_if_same(stored: Config, asked: Config, folder: Path) -> Config:
+    """As `continued`, for resume=auto, whose command gives the whole config again.
+
+    Raises UserError if `asked` is not the config of the run in `folder`.
+    """
     stored = with_moved_data(stored, asked)
-    known = {key: value for key, value in asked.items() if key in stored}  # the others are newer than the run
-    measured = ("precision",) if asked["precision"] == AUTO else ()  # when it started
-    for key, before, now in unlike({key: stored[key] for key in known}, known):
+    # without the keys that did not exist when the run was stored
+    known = {key: value for key, value in asked.items() if key in stored}
+    measured = ("precision",) if asked["precision"] == AUTO else ()  # it was measured when the run started
+    for key, before, now in differences({key: stored[key] for key in known}, known):
         newer = key in NEWER or (before is None and key.endswith(UNCAPPED))
         if key not in (*WITH_RESUME, "out", *measured) and not newer:
             raise UserError(
-                f"resume=auto: the run in {folder} has {key}={shown(before)}, this command {key}={shown(now)}: "
-                "choose another out=, or give the same command"
+                f"resume=auto: the run in {folder} has {key}={as_text(before)}, but this command has "
+                f"{key}={as_text(now)}: choose another out=, or give the command of that run"
             )
     return continued(stored, asked)
 
 
-def unlike(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Where two configs differ, and what is there in each; None where one has nothing."""
+def differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key, value in one, value in the other) for each difference of two configs. None: there is no such key."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in {**one, **other}:
-            yield from unlike(one.get(key), other.get(key), f"{place}.{key}" if place else key)
+            yield from differences(one.get(key), other.get(key), f"{place}.{key}" if place else key)
     elif one != other:
         yield place, one, other
 
 
-def shown(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value for a message; a section as {...}."""
     return "{...}" if isinstance(value, dict) else "null" if value is None else str(value)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganrun.common.distributed import World, running_means
-from ganrun.common.errors import UserError
+from ganrun.common.errors import MovedAttribute
 from ganrun.common.schedules import Schedule
 from ganrun.common.seeding import reseed
 from ganrun.data.loading.stream import Batch, Stream, cut, prepare
@@ -47,6 +47,7 @@ class Settings:
     """How a step is computed.
 
     `accumulate`: parts of a batch whose gradients are added up. `clips`: the largest norm of a player's gradient.
+    `burn_in`: the share of the run after which its schedules stand still.
     """
 
     seed: int = 0
@@ -55,6 +56,7 @@ class Settings:
     log_every: int = 50
     accumulate: int = 1
     clips: Mapping[str, float] = field(default_factory=dict)
+    burn_in: float = 1.0
 
 
 class Trainer:
@@ -86,14 +88,15 @@ class Trainer:
         world: World | None = None,
         accumulate: int = 1,
         clips: Mapping[str, float] | None = None,
+        burn_in: float = 1.0,
     ) -> None:
         self.system, self.stream, self.average, self.length = system, stream, average, length
         self.optimizers, self.rates = dict(optimizers), LearningRates(optimizers, schedules)
-        self.settings = Settings(seed, bf16, flip, log_every, accumulate, dict(clips or {}))
+        self.settings = Settings(seed, bf16, flip, log_every, accumulate, dict(clips or {}), burn_in)
         self.device, self.world = device or torch.device("cpu"), world or World()
         self.hooks, self.recorder = in_order(hooks), recorder
         self.control = RunControl(self.world)
-        self.meter, self.guard = Meter(), SkipGuard(skip_limit)
+        self.meter, self.guard = Meter(bf16), SkipGuard(skip_limit, bf16)
         self.step = 0  # steps trained so far
 
     # -- the loop -----------------------------------------------------------------------------------------------
@@ -121,16 +124,21 @@ class Trainer:
         self.control.start_clock()
         while not self.done:
             reseed(self.settings.seed, self.step, self.stream.rank)
-            self.rates.set(self.progress)
+            self.follow_schedules()
             play_step(batches)
             self.average_over_ranks(shared)
-            self.average.update(self.step)
+            self.average.update(self.step, self.schedule_progress)
             self.step += 1
             record = self.record_step(self.control.act(timed=self.length.minutes is not None))
             for on_step in told:
                 on_step(self, record)
         for hook in reversed(self.hooks):  # checkpoints come last in a step, and first here
             hook.on_end(self)
+
+    def follow_schedules(self) -> None:
+        """Before each step: all that follows the run's progress gets its numbers."""
+        self.rates.set(self.schedule_progress)
+        self.system.at_progress(self.schedule_progress)
 
     def play_step(self, batches: Iterator[Batch]) -> None:
         self.play_turns(self.prepare_batch(next(batches)))
@@ -204,6 +212,11 @@ class Trainer:
         return min(1.0, self.control.seconds / (60 * (self.length.minutes or 1)))
 
     @property
+    def schedule_progress(self) -> float:
+        """0 at the start, 1 from the end of the schedules on."""
+        return min(1.0, self.progress / self.settings.burn_in)
+
+    @property
     def done(self) -> bool:
         return self.control.stopped is not None or self.progress >= 1
 
@@ -243,7 +256,7 @@ class Trainer:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Called for a missing attribute. Raises UserError with the new place of one that earlier versions had."""
+            """Called for a missing attribute. The error names the new place of one that earlier versions had."""
             if name in MOVED:
-                raise UserError(f"trainer.{name}, which a hook reads, is now {MOVED[name]}")
+                raise MovedAttribute(f"trainer.{name}, which a hook reads, is now {MOVED[name]}")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -20,6 +20,7 @@ State = dict[str, Any]
 RESNET = {"_target_": "ganrun.networks.resnet.ResNetTranslator", "channels": 1, "image_size": 8, "base_channels": 4}
 CPU_LAYER = {"_target_": "torch.nn.Linear", "in_features": 1000, "out_features": 1000, "device": "cpu"}
 DCGAN = {"_target_": "ganrun.networks.dcgan.DCGANGenerator", "channels": 1, "latent_size": 8}
+PENALTY = {"_target_": "ganrun.losses.penalties.GradientPenalty"}
 
 
 def sealed(data: bytes) -> bytes:
@@ -114,7 +115,7 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
     "a hundred thousand settings": ("config.notes", lambda: list(range(100_000)), "more than 10000 settings"),
     "a latent of 10^12": ("config.model.latent.size", lambda: 10**12, "is a number beyond"),
     "10^9 channels": ("config.model.generator.channels", lambda: 10**9, "is a number beyond"),
-    "channels of 65536": ("config.model.generator.channels", lambda: 2**16, "asks for more"),
+    "channels of 65536": ("config.model.generator.channels", lambda: 2**16, "larger than the weights"),
     "an image_size of 10^9": ("config.model.generator.image_size", lambda: 10**9, "beyond 16384"),
     "sizes that nothing fits": (
         "config.model.generator",
@@ -122,12 +123,12 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
         "DCGAN doubles a grid",
     ),
     "a width of 10^5 digits": ("config.model.generator.widths", lambda: [10**100_000], "cannot be opened safely"),
-    "fifty wide layers": ("config.model.generator.widths", lambda: [2**16] * 50, "asks for more"),
-    "a thousand layers": ("config.model.generator.widths", lambda: [1000] * 1000, "asks for more"),
+    "fifty wide layers": ("config.model.generator.widths", lambda: [2**16] * 50, "larger than the weights"),
+    "a thousand layers": ("config.model.generator.widths", lambda: [1000] * 1000, "larger than the weights"),
     "400 layers that ask for the CPU": (
         "config.model.generator",
         lambda: {"_target_": "torch.nn.ModuleList", "modules": [CPU_LAYER] * 400},
-        "asks for more",
+        "larger than the weights",
     ),
     "10^9 blocks": ("config.model.generator", lambda: {**RESNET, "blocks": 10**9}, "is a number beyond"),
     "65536 blocks": ("config.model.generator", lambda: {**RESNET, "blocks": 2**16}, "from 1 to 1000"),
@@ -135,13 +136,14 @@ GREEDY: dict[str, tuple[str, Callable[[], Any], str]] = {
     "60000 copies of a layer": (
         "config.model.generator",
         lambda: {"_target_": "torch.nn.Transformer", "d_model": 8, "nhead": 1, "num_encoder_layers": 60_000},
-        "asks for more",
+        "larger than the weights",
     ),
     "60000 recurrent layers": (
         "config.model.generator",
         lambda: {"_target_": "torch.nn.GRU", "input_size": 1, "hidden_size": 1, "num_layers": 60_000},
-        "asks for more",
+        "larger than the weights",
     ),
+    "4000 penalties": ("config.loss.penalties", lambda: {f"p{n}": PENALTY for n in range(4000)}, "far larger than"),
     "a deep dataset of huge digits": ("config.dataset.image_size", lambda: 10**6, "beyond 16384"),
     "a grid of 10^9 samples": ("config.grids.count", lambda: 10**9, "beyond 65536"),
 }  # fmt: skip

@@ -86,7 +86,7 @@ def test_a_ten_gigabyte_member_is_never_unfolded(here: Path) -> None:
     found = measured({"train": [*TRAIN, "dataset.root=a.zip", "batch_size=1", "out=run"]}, here)["train"]
     assert found["code"] == 0, found
     assert found["MiB"] < 500, found
-    assert "1 images" in (here / "run/train.log").read_text()
+    assert "1 image of" in (here / "run/train.log").read_text()
 
 
 def test_what_is_no_picture_in_a_zip_is_never_opened(here: Path) -> None:

@@ -60,8 +60,8 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "labels that are objects": ({"labels": npy(labels(0, 1).astype(object), pickled=True)}, "not 6 class numbers"),
     "labels that are too many": ({"labels": np.zeros(7, np.int64)}, "not 6 class numbers"),
     "labels in a square": ({"labels": np.zeros((6, 1), np.int64)}, "not 6 class numbers"),
-    "petabytes": ({"images": claims((10**9, 1000, 1000, 3))}, "would unfold to"),
-    "a shape beyond 64 bits": ({"images": claims((2**70, 8, 8, 1))}, "would unfold to"),
+    "petabytes": ({"images": claims((10**9, 1000, 1000, 3))}, "would decompress to"),
+    "a shape beyond 64 bits": ({"images": claims((2**70, 8, 8, 1))}, "would decompress to"),
     "a negative shape": ({"images": claims((-1, 8, 8, 1))}, "its shape is"),
     "a shape of fractions": ({"images": claims((1.5, 8, 8, 1))}, "header"),
     "a side beyond any": ({"images": claims((1, 10**6, 1, 1))}, "larger than"),
@@ -94,7 +94,7 @@ def test_three_gibibytes_of_zeros_in_three_megabytes_are_not_unpacked(here: Path
     packed(here / "a.npz", images=claims((50, 8192, 8192, 1)) + bytes(2**24))
     found = measured({"eval": EVAL}, here)["eval"]
     assert found["code"] == 2, found
-    assert "would unfold to 3,200 MiB" in found["said"], found
+    assert "would decompress to 3,200 MiB" in found["said"], found
     assert found["MiB"] < 500, found
 
 
@@ -124,7 +124,7 @@ def test_an_archive_that_lies_about_sizes_gets_no_more_than_the_file_has(here: P
     at = data.rfind(b"PK\1\2") + 20
     data[at : at + 4] = struct.pack("<I", 2**31)  # what the table of contents says of the stored size
     (here / "a.npz").write_bytes(data)
-    with npz_files.opened(here / "a.npz") as found, pytest.raises(ValueError, match="would unfold"):
+    with npz_files.opened(here / "a.npz") as found, pytest.raises(ValueError, match="would decompress"):
         found.read("images")
 
 

@@ -261,7 +261,7 @@ def takings(good_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     commands = {}
     for number, (name, (place, make, _)) in enumerate(GREEDY.items()):
         write(changed(good, place, make()), folder / f"{number}.pt")
-        resumes = place.startswith(("config.dataset", "config.grids"))
+        resumes = place.startswith(("config.dataset", "config.grids", "config.loss"))
         commands[name] = (
             ["train", f"resume={number}.pt", "steps=9", "device=cpu"]
             if resumes

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganrun.augmentations.ada import ADA
+from ganrun.augmentations.ada_colour import AdaColour
+from ganrun.augmentations.ada_corruption import AdaCorruption
+from ganrun.augmentations.ada_filter import AdaFilter
+from ganrun.augmentations.ada_geometry import AdaGeometry
 from ganrun.augmentations.affine import Affine
 from ganrun.augmentations.augmentation import Augmentation
 from ganrun.augmentations.colour import Colour
@@ -15,6 +22,11 @@ from ganrun.augmentations.diffaugment import DiffAugment
 from ganrun.augmentations.instance_noise import InstanceNoise
 from ganrun.augmentations.pixels import interpolate, look_up
 from ganrun.augmentations.translation import Translation
+
+
+def every_transform_of_ada(p: float = 1.0) -> ADA:
+    return ADA(AdaGeometry(), AdaColour(), AdaFilter(1, 1, 1, 1), AdaCorruption(1, 1), p=p, kimg=None)
+
 
 TRANSFORMS: dict[str, Augmentation] = {
     "colour": Colour(),
@@ -25,12 +37,14 @@ TRANSFORMS: dict[str, Augmentation] = {
     "noise": InstanceNoise(),
     "all": DiffAugment({"colour": Colour(), "translation": Translation(), "cutout": Cutout()}),
 }
+TRANSFORMS["ada"] = every_transform_of_ada()
 NOTHING: dict[str, Augmentation] = {
     "colour": Colour(0, 0, 0),
     "translation": Translation(0),
     "cutout": Cutout(0),
     "affine": Affine(0, 0, 0),
     "noise": InstanceNoise(0),
+    "ada": ADA(AdaGeometry(*7 * [0]), AdaColour(*5 * [0]), AdaFilter(), AdaCorruption(), p=1),
     "all": DiffAugment({"translation": Translation(0), "cutout": Cutout(0)}),
 }
 every_transform = pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
@@ -86,7 +100,7 @@ def test_strength_0_changes_nothing(transform: Augmentation) -> None:
 @every_transform
 def test_a_plan_needs_no_memory(transform: Augmentation) -> None:
     if not isinstance(transform, InstanceNoise):  # its count of turns would have to be planned with it
-        assert transform(torch.empty(2, 3, 6, 8, device="meta")).shape == (2, 3, 6, 8)
+        assert copy.deepcopy(transform).to("meta")(torch.empty(2, 3, 6, 8, device="meta")).shape == (2, 3, 6, 8)
 
 
 def test_brightness_adds_and_contrast_and_saturation_keep_the_mean() -> None:
@@ -170,7 +184,7 @@ def test_a_strength_that_cannot_be_is_refused_by_its_name() -> None:
         Translation(1.5)
     with pytest.raises(ValueError, match=r"fraction=2: use 0 to 1"):
         Cutout(2)
-    with pytest.raises(ValueError, match=r"scale=1: sizes"):
+    with pytest.raises(ValueError, match=r"scale=1: the factor"):
         Affine(scale=1)
     with pytest.raises(ValueError, match=r"sigma=-0.1"):
         InstanceNoise(-0.1)

@@ -157,7 +157,7 @@ def test_a_run_that_breaks_keeps_its_last_good_checkpoint(tmp_path: Path, capfd:
     words = [word for word in QUICK if not word.startswith(("steps", "log"))]
     broken = ["loss=lsgan", "optimizer=sgd", "optimizer.lr=100", "log.every=1000", "out=run"]
     assert main(["train", *words, *broken, "steps=40", "checkpoint.every=1"]) == 1
-    assert "no finite number" in capfd.readouterr().err
+    assert "not a finite number" in capfd.readouterr().err
     assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"
     state = checkpoint.load(tmp_path / "run/checkpoints/last.pt")
     assert all(torch.isfinite(tensor).all() for tensor in state["system"].values())
@@ -166,7 +166,7 @@ def test_a_run_that_breaks_keeps_its_last_good_checkpoint(tmp_path: Path, capfd:
 def test_resuming_a_run_at_its_end_says_so_and_changes_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert main(["train", f"resume={run}"]) == 0
-    assert "at step 4 already" in capsys.readouterr().out
+    assert "has already reached its end, step 4" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
@@ -426,11 +426,11 @@ MISTAKES = {
     "doctor doctor.steps=0": "doctor.steps=0 must be a whole number",
     "train watchdog.action=shout": "watchdog.action=shout must be warn | stop | rollback",
     "train hooks.watchdog.symptoms.mode_collapse.leest=1": "no such key",
-    "bench resume=last": "bench starts from fresh weights",
-    "bench out=x.txt": "must end in .json",
+    "bench resume=last": "bench starts from new weights",
+    "bench out=x.txt": "must be a file that ends in .json",
     "bench out=nowhere/x.json": "there is no folder nowhere",
     # more of train
-    "info foo": "info takes no more words",
+    "info foo": "info takes no words, but got 'foo': give it none",
     "train resume=auto": "out=FOLDER",
     "train out=taken resume=auto": "holds other files and no run",
     "train non_finite.policy=explode": "must be stop | skip | rollback",
@@ -438,7 +438,7 @@ MISTAKES = {
     "train checkpoint.keep_kimg=0": "checkpoint.keep_kimg=0 must be",
     "train checkpoint.keep_kimg=x": "checkpoint.keep_kimg=x must be",
     "train hydra.run.dir=x": "out=FOLDER",
-    "train augmentation=foo": "there is: diffaugment",
+    "train augmentation=foo": "there is: ada, diffaugment",
     "train model=gman optimizer.players.discriminator.lr=1": "optimizer.players.discriminators.lr=",
     "train model=cyclegan optimizer=adam_ttur": "optimizer.players.discriminators.lr=",
     "train model=gman loss=r1 model.discriminators.first.norm=batch": "model.discriminators.first.norm=none",
@@ -485,7 +485,7 @@ MISTAKES = {
     "augment-study synthetic=flat epochs=3": "epochs: no such key",
     "augment-study synthetic=flat model=mlp": "model: no such key",
     "augment-study synthetic=flat classifier=vgg": "there is: cnn",
-    "augment-study synthetic=flat dataset.split=test": "the very training data",
+    "augment-study synthetic=flat dataset.split=test": "the same as the training data",
     "augment-study synthetic=flat dataset.split=all test.split=test": "share pictures",
     "augment-study synthetic=flat test.split=valid": "test.split=valid must be one of",
     "augment-study synthetic=flat test.root=flat": "this data set has no root",
@@ -527,7 +527,7 @@ DRAWING_MISTAKES = {
     "apply ckpt=run input=run out=x tile=8": "tile=8 must be",
     "apply ckpt=run input=run/grids out=x.jpg": "x.png or a folder",
     "apply ckpt=run input=run/grids out=x direction=up": "must be ab | ba, or null",
-    "apply ckpt=run input=run/grids out=x": "draws from noise",
+    "apply ckpt=run input=run/grids out=x": "draws pictures from noise",
 }
 
 

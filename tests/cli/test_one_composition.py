@@ -82,6 +82,15 @@ def test_the_one_composition_is_what_hydra_itself_would_compose(words: list[str]
     assert sorted(mine.hydra.overrides.task) == sorted(theirs[2])
 
 
+def test_a_line_keeps_the_order_of_its_words() -> None:
+    words = ["seed=1", "loss=hinge", "steps=3", "model=mlp", "optimizer.lr=1e-3"]
+    request = read_command_line("train", words)
+    assert request.overrides[: len(words)] == words
+    (config,) = request.configs()
+    assert (config["seed"], config["loss"]["_target_"].split(".")[-1]) == (1, "Hinge")
+    assert list(request.composition().config.hydra.overrides.task)[: len(words)] == words
+
+
 def test_what_was_composed_is_written_beside_the_run(tmp_path: Path) -> None:
     assert main(["train", *QUICK, "out=run"]) == 0
     written = {path.name: yaml.safe_load(path.read_text()) for path in (tmp_path / "run/.hydra").iterdir()}
@@ -129,15 +138,18 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_run_builds_its_system_once_for_the_plan_and_once_for_real(builds: list[str]) -> None:
-    """Trial steps and measurements play with copies; a resumed run is compared with its file besides, on meta."""
+    """Trial steps and measurements play with copies; a resumed run is planned with what was compared with its file."""
     assert main(["train", *QUICK, "out=run", "precision=auto", "threads=null"]) == 0
     assert builds == ["meta", "cpu"]
     builds.clear()
     assert main(["train", *QUICK, "dry_run=true"]) == 0
     assert builds == ["meta", "cpu"]
-    builds.clear()
-    assert main(["train", "resume=run", "steps=2"]) == 0
-    assert builds == ["meta", "meta", "cpu"]
+    Path("outputs").mkdir()
+    Path("run").rename("outputs/run")
+    for steps, words in enumerate((["resume=outputs/run"], ["resume=last"], ["resume=auto", "out=outputs/run"]), 2):
+        builds.clear()
+        assert main(["train", *(QUICK if "resume=auto" in words else []), *words, f"steps={steps}"]) == 0
+        assert builds == ["meta", "cpu"], words
 
 
 def test_a_checkpoint_that_was_replaced_after_the_check_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

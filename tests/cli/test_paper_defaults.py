@@ -10,7 +10,7 @@ from ganrun.cli.composition import compose_plain
 from ganrun.config.tree import group_choices
 
 LSGAN, DEFAULT = "LeastSquares", "NonSaturating"
-USUAL, OF_MLP = [0.5, 0.999], [0.9, 0.999]
+USUAL, OF_MLP, OF_BIGGAN = [0.5, 0.999], [0.9, 0.999], [0, 0.999]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,10 @@ USUAL, OF_MLP = [0.5, 0.999], [0.9, 0.999]
         (["model=mlp", "loss=wgan_gp"], "Wasserstein", [0, 0.9]),
         (["model=mlp", "optimizer=adam"], DEFAULT, USUAL),
         (["model=mlp", "loss=wgan_gp", "optimizer=adam"], "Wasserstein", USUAL),
+        (["model=wgan_gp_resnet"], "Wasserstein", [0, 0.9]),
+        (["model=sngan"], "Hinge", [0, 0.9]),
+        (["model=sngan", "loss=r3gan"], "RelativisticLogistic", [0, 0.99]),
+        (["model=biggan", "loss=lsgan"], LSGAN, OF_BIGGAN),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else value,
 )
@@ -36,6 +40,22 @@ def test_precedence_is_line_then_experiment_then_paper_then_default(
     config = compose_plain("train", words)
     assert config["loss"]["_target_"].split(".")[-1] == loss
     assert config["optimizer"]["betas"] == betas
+
+
+def test_the_residual_models_bring_the_numbers_of_their_papers() -> None:
+    found = {}
+    for model in ("wgan_gp_resnet", "sngan", "sagan", "biggan"):
+        config = compose_plain("train", [f"model={model}"])
+        discriminator = config["optimizer"]["players"].get("discriminator", {}).get("lr")
+        found[model] = (config["loss"]["discriminator_steps"], config["optimizer"]["lr"], discriminator)
+    assert found == {
+        "wgan_gp_resnet": (5, 2e-4, None),
+        "sngan": (5, 2e-4, None),
+        "sagan": (1, 1e-4, 4e-4),
+        "biggan": (2, 5e-5, 2e-4),
+    }
+    half_life = config["average"]["half_life"]  # 0.9999 for each step of 64 images
+    assert 0.5 ** (64 / (1000 * half_life)) == pytest.approx(0.9999, rel=1e-6)
 
 
 def test_an_experiment_of_the_users_wins_over_the_loss_that_a_model_names(tmp_path: Path) -> None:

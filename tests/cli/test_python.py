@@ -59,7 +59,7 @@ def test_pictures_are_translated() -> None:
     translated = run.translate(images)
     assert translated.shape == images.shape
     assert not translated.requires_grad
-    with pytest.raises(ganrun.UserError, match="draws from pictures"):
+    with pytest.raises(ganrun.UserError, match="translates pictures"):
         run.sample(1)
     with pytest.raises(ganrun.UserError, match="takes no pictures"):
         ganrun.train(**TINY, out="noise").translate(images)
@@ -86,6 +86,21 @@ def test_a_mistake_is_a_user_error_and_leaves_nothing(settings: dict, said: str,
     assert [path.name for path in Path("taken").iterdir()] == ["mine.txt"]
 
 
+def test_a_dict_sets_keys_of_the_choice_that_a_group_has() -> None:
+    own = {"lr": 1e-3, "players": {"generator": {"lr": 5e-4}}}
+    inside = {"generator": {"widths": [4]}, "latent": {"size": 3}}
+    run = ganrun.train(**{**TINY, "model.share_fakes": False}, optimizer=own, out="run")
+    assert run.config["optimizer"]["_target_"] == "torch.optim.Adam"
+    assert run.config["optimizer"]["lr"] == 1e-3
+    assert run.config["optimizer"]["players"] == {"generator": {"lr": 5e-4}}
+    settings = {key: value for key, value in TINY.items() if key != "model"}
+    run = ganrun.train("model=mlp", **settings, model=inside, grids={"count": 4}, out="other")
+    assert run.config["model"]["generator"]["widths"] == [4]
+    assert (run.config["model"]["latent"]["size"], run.config["grids"]["count"]) == (3, 4)
+    with pytest.raises(ganrun.UserError, match=r"optimizer\.lrr: no such key"):
+        ganrun.train(**TINY, optimizer={"lrr": 1})
+
+
 def test_wrong_arguments_are_user_errors() -> None:
     run = ganrun.train(**TINY, out="run")
     for wrong in ({"n": 0}, {"n": 2.5}, {"n": 1, "batch_size": 0}, {"n": 1, "labels": 3}):
@@ -97,6 +112,18 @@ def test_wrong_arguments_are_user_errors() -> None:
         ganrun.train(resume="nowhere")
     with pytest.raises(ganrun.UserError, match="run=nowhere"):
         ganrun.load("nowhere")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no SIGUSR1")
+def test_a_command_line_from_python_puts_the_handler_of_sigusr1_back() -> None:
+    def mine(number, frame) -> None: ...
+
+    before = signal.signal(signal.SIGUSR1, mine)
+    try:
+        assert main(["train", "model=nope"]) == 2
+        assert signal.getsignal(signal.SIGUSR1) is mine
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_nothing_is_left_behind(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,8 +25,8 @@ def test_less_than_what_is_reached_is_said_with_both_lengths_and_what_goes_on() 
     assert half.nothing_left
     assert not half.at_its_end
     assert half.line("RUN") == (
-        "kimg=40 is less than what RUN has reached, 47 of 100 kimg: nothing was done; resume=RUN goes on to 100 kimg, "
-        "and with kimg=200 further"
+        "kimg=40 is less than what RUN has reached, 47 of 100 kimg: nothing was done; resume=RUN continues to 100 "
+        "kimg, and kimg=200 trains longer"
     )
 
 
@@ -52,14 +52,14 @@ def test_less_than_what_is_reached_is_said_with_both_lengths_and_what_goes_on() 
             {"epochs": 3},
             Length(1000),
             Length(30),
-            "47 of 100 epochs: nothing was done; resume=RUN goes on to 100 kimg",
+            "47 of 100 epochs: nothing was done; resume=RUN continues to 100 kimg",
         ),
         (
             {"minutes": 10},
             {"steps": 4},
             Length(minutes=10),
             Length(4),
-            "470 steps: nothing was done; resume=RUN goes on",
+            "470 steps: nothing was done; resume=RUN continues",
         ),
         ({"minutes": 10}, {"minutes": 3}, Length(minutes=10), Length(minutes=3), "reached, 5 of 10 minutes: nothing"),
     ],
@@ -74,16 +74,16 @@ def test_every_kind_of_length_is_compared_in_its_own_unit(stored, asked, before,
 def test_a_run_at_its_end_says_so_and_how_it_goes_on() -> None:
     done = reached({}, {}, Length(1000), Length(1000), 1000)
     assert done.line("RUN") == (
-        "RUN is at step 1000 already, its end (100 of 100 kimg): nothing was done; to train longer add a length, such "
-        "as kimg=200"
+        "RUN has already reached its end, step 1000 (100 of 100 kimg): nothing was done; to train longer, add a length "
+        "such as kimg=200"
     )
     shorter = reached({"kimg": 100}, {"kimg": 40}, Length(1000), Length(400), 1000)
     assert shorter.line("RUN").endswith(
-        "100 of 100 kimg: nothing was done; to train longer give more, such as kimg=200"
+        "100 of 100 kimg: nothing was done; to train longer, give more, such as kimg=200"
     )
     timed = reached({"minutes": 1}, {"minutes": 1}, Length(minutes=1), Length(minutes=1), 50, seconds=60.3)
     assert timed.at_its_end
-    assert "its end (1 of 1 minutes)" in timed.line("RUN").replace("1.00 of", "1 of")
+    assert "its end, step 50 (1 of 1 minutes)" in timed.line("RUN").replace("1.00 of", "1 of")
 
 
 def test_a_shorter_length_neither_trains_nor_marks_the_run_as_finished(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -94,8 +94,8 @@ def test_a_shorter_length_neither_trains_nor_marks_the_run_as_finished(tmp_path:
     capsys.readouterr()
     assert main(["train", "resume=run/checkpoints/step_000004.pt", "steps=3"]) == 0
     assert capsys.readouterr().out == (
-        "steps=3 is less than what run has reached, 4 of 6 steps: nothing was done; resume=run goes on to 6 steps, "
-        "and with steps=12 further\n"
+        "steps=3 is less than what run has reached, 4 of 6 steps: nothing was done; resume=run continues to 6 steps, "
+        "and steps=12 trains longer\n"
     )
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 

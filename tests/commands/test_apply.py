@@ -74,7 +74,7 @@ def test_a_tree_keeps_its_names_and_folders_whatever_sizes_and_modes(
     assert shape(tmp_path / "out/deep/c.png") == ("L", (300, 40))
     lines = said(capsys)
     assert "3 pictures in out" in lines
-    assert "1 colour, given to the model in grey" in lines
+    assert "1 colour, converted to grey" in lines
     assert "1 left out:\n  broken.png: not a PNG" in lines
 
 
@@ -137,7 +137,7 @@ def test_srgan_enlarges_by_its_scale_and_a_grey_picture_is_given_in_colour(
     assert scale in (2, 4)
     assert (mode, width, height) == ("RGB", scale * 21, scale * 13)
     assert shape(tmp_path / "out/strips/grey.png") == ("RGB", (2 * width, height))
-    assert "1 grey, given to the model in colour" in said(capsys)
+    assert "1 grey, converted to colour" in said(capsys)
 
 
 def test_targets_give_a_table_means_and_strips_of_three(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +158,7 @@ def test_targets_give_a_table_means_and_strips_of_three(tmp_path: Path, capsys: 
     assert shape(tmp_path / "out/strips/alone.png") == ("L", (2 * 20, 20))
     lines = said(capsys)
     assert "dB, SSIM" in lines
-    assert "over 3 (the inputs themselves: 48.13 dB" in lines
+    assert "over 3 (of the inputs: 48.13 dB" in lines
     assert "alone.png: no target of this name" in lines
     assert "20x20 pixels, but its target has 20x10" in lines
 
@@ -178,7 +178,7 @@ def test_cyclegan_knows_two_directions_and_the_others_one(tmp_path: Path, capfd:
     assert (tmp_path / "ab.png").read_bytes() != (tmp_path / "ba.png").read_bytes()
     assert main(["apply", "ckpt=pix2pix", "input=x.png", "out=y.png"]) == 0
     assert main(["apply", "ckpt=pix2pix", "input=x.png", "out=z.png", "direction=ba"]) == 2
-    assert "only the way from source to target" in capfd.readouterr().err
+    assert "only from source to target" in capfd.readouterr().err
     assert main(["apply", "ckpt=pix2pix", "input=x.png", "out=z.png", "direction=up"]) == 2
 
 
@@ -212,12 +212,12 @@ def test_a_zip_is_read_in_place_and_its_names_lead_nowhere_else(
     [
         (["input=nowhere", "out=y"], "input=nowhere: there is no such folder"),
         (["input=empty", "out=y"], "input=empty holds no pictures"),
-        (["input=broken", "out=y"], "none could be done, such as b.png: not a PNG"),
+        (["input=broken", "out=y"], "no picture could be done; the first problem: b.png: not a PNG"),
         (["input=in", "out=full"], "overwrite=true"),
-        (["input=in", "out=in/made"], "would mix with what is read"),
+        (["input=in", "out=in/made"], "outputs would mix with the pictures there"),
         (["input=in", "out=y.png"], "out= must be a folder"),
         (["input=in/x.png", "out=y.png", "strips=true"], "out= must be a folder"),
-        (["input=in", "out=y", "target=broken"], "share no name"),
+        (["input=in", "out=y", "target=broken"], "has the name of one of input="),
         (["input=in", "out=y", "target=nowhere"], "target=nowhere: there is no such"),
         (["input=in", "out=y", "overlap=200"], "at most half of tile=256"),
         (["input=in", "out=y", "tile=3"], "tile=3 must be a whole number from 16 up, or null"),
@@ -284,7 +284,7 @@ def test_a_model_that_draws_from_noise_says_what_to_use(tmp_path: Path, capfd: p
     draw(tmp_path / "x.png", (20, 20))
     capfd.readouterr()
     assert main(["apply", "ckpt=run", "input=x.png", "out=y.png"]) == 2
-    assert "this model draws from noise: use ganrun sample" in capfd.readouterr().err
+    assert "this model draws pictures from noise: use ganrun sample" in capfd.readouterr().err
 
 
 def test_names_that_would_become_one_keep_their_suffixes() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from ganrun.cli.main import main
 from ganrun.commands.bench import baseline, bench
 from ganrun.commands.bench.bench import Slice
-from ganrun.commands.bench.report import shown
+from ganrun.commands.bench.report import with_range
 from ganrun.config import builders
 from ganrun.data.folder import Folder
 from ganrun.data.loading import stream
@@ -49,7 +49,7 @@ def test_a_bench_prints_what_it_measured_and_leaves_nothing_but_its_json(
     assert len(told["rounds"]) == 2
     assert told["device_busy"] is None
     assert told["config"]["model"]["generator"]["widths"] == [8]
-    assert f"ratio       {shown(told['ratio'])}, CPU {shown(told['ratio_cpu'])} × the naive loop" in said
+    assert f"ratio       {with_range(told['ratio'])}, CPU {with_range(told['ratio_cpu'])} × the naive loop" in said
     assert main(["bench", *QUICK, *BRIEF, "out=x.json"]) == 2, "it is not overwritten unasked"
 
 
@@ -82,16 +82,16 @@ def test_a_gpu_is_busy_where_at_least_one_kernel_runs() -> None:
 def test_bare_steps_have_no_frame_and_what_was_taken_away_comes_back(tiny, tmp_path: Path) -> None:
     trainer = runs.assemble(tiny("model=mlp", "hooks=quiet"), tmp_path)
     trainer.length = Length(steps=bench.FOREVER)
-    bench.played(trainer, 0.01)
+    bench.run_trainer(trainer, 0.01)
     hooks, average = list(trainer.hooks), {name: tensor.clone() for name, tensor in trainer.average.copy.items()}
     weights = [weight.detach().clone() for weight in trainer.system.parameters()]
-    assert bench.bare(trainer, None, 0.01).steps >= bench.LEAST
+    assert bench.run_bare(trainer, None, 0.01).steps >= bench.LEAST
     assert all(torch.equal(average[name], trainer.average.copy[name]) for name in average)
     assert not any(torch.equal(old, new) for old, new in zip(weights, trainer.system.parameters(), strict=True))
     assert trainer.hooks == hooks
     assert "measure" not in vars(trainer)
     before = trainer.average.copy["layers.0.weight"].clone()
-    bench.played(trainer, 0.01)
+    bench.run_trainer(trainer, 0.01)
     assert not torch.equal(before, trainer.average.copy["layers.0.weight"])
 
 

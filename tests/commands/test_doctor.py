@@ -66,14 +66,14 @@ def test_a_discriminator_that_learns_nothing_fails_with_exit_code_1(tmp_path, mo
     assert main(["doctor", *MLP, "optimizer.players.discriminator.lr=1e-9"]) == 1
     said = capsys.readouterr()
     (line,) = [line for line in said.out.splitlines() if line.startswith("FAIL")]
-    assert "discriminator  alone, tells reals from an untrained generator's: accuracy 0." in line
+    assert "discriminator  trained alone against an untrained generator: accuracy 0." in line
     assert line.endswith("after 20 steps; try optimizer.players.discriminator.lr=5e-09 or another model.discriminator")
     assert said.err == "ganrun: 1 of 13 checks failed: discriminator\n"
 
 
 def test_a_run_that_has_begun_is_no_patient(capsys) -> None:
     assert main(["doctor", "resume=last"]) == 2
-    assert "doctor looks at a run before it starts" in capsys.readouterr().err
+    assert "doctor checks a run before it starts" in capsys.readouterr().err
 
 
 def state(line: Line) -> str:
@@ -94,7 +94,7 @@ def test_pictures_that_use_a_sliver_of_the_range_or_are_blank_are_told() -> None
     (ranged,) = doctor.pictures({"image": blanks})
     blank = doctor.constant("image", blanks, [])
     assert (state(ranged), state(blank)) == (OK, FAIL)
-    assert "100.0% are of one colour; take them out" in blank.seen
+    assert "100.0% are of one colour; remove them" in blank.seen
 
 
 def test_a_solid_colour_is_no_picture_whatever_the_colour_and_neither_is_one_with_noise_or_a_speck() -> None:
@@ -110,7 +110,7 @@ def test_a_solid_colour_is_no_picture_whatever_the_colour_and_neither_is_one_wit
     line = doctor.constant("image", images, [f"{number}.png" for number in range(10)])
     assert state(line) == WARN
     assert "10.0% are of one colour, 20.0% are nearly of one colour" in line.seen
-    assert line.seen.endswith("take them out: '7.png', '8.png', '9.png'")
+    assert line.seen.endswith("remove them: '7.png', '8.png', '9.png'")
     assert state(doctor.constant("image", images[:7], [])) == OK
 
 
@@ -133,7 +133,7 @@ def test_broken_and_solid_files_are_named_a_few_and_then_counted(mode: str, tmp_
     lines = examined(tmp_path, "model=mlp", f"dataset.mode={mode}")
     assert state(lines["files"]) == state(lines["constant"]) == WARN
     assert "'bad" in lines["files"].seen
-    assert lines["files"].seen.endswith("; and 9 more; mend them or take them out")
+    assert lines["files"].seen.endswith("; and 9 more; repair or remove them")
     assert lines["files"].seen.count("is broken") == doctor.NAMED
     assert "'teal.png'" in lines["constant"].seen
     assert capfd.readouterr().err == "", "all is in the lines"
@@ -154,13 +154,13 @@ def test_pictures_that_are_there_twice_are_counted() -> None:
     twice = torch.cat([batch["image"], batch["image"][:1]])
     line = doctor.duplicates([twice], batch)
     assert state(line) == WARN
-    assert line.seen.startswith("20.0% of 5 pictures are there already")
+    assert line.seen.startswith("20.0% of 5 pictures are duplicates")
 
 
 def test_all_pictures_in_memory_are_looked_at_not_only_those_of_a_batch(tmp_path: Path) -> None:
     trainer, made = patient(tmp_path, "model=mlp", "doctor.images=16")
     lines = {line.about: line for _, line in zip(range(4), doctor.lines_of(trainer, made), strict=False)}
-    assert lines["duplicates"].seen.endswith("of 256 pictures are there already")
+    assert lines["duplicates"].seen.endswith("of 256 pictures are duplicates")
 
 
 def test_a_class_without_pictures_fails_and_a_rare_one_is_a_warning() -> None:
@@ -168,7 +168,7 @@ def test_a_class_without_pictures_fails_and_a_rare_one_is_a_warning() -> None:
     assert state(doctor.balance(torch.tensor([0, 1, 2] * 5), names)) == OK
     line = doctor.balance(torch.tensor([0, 1] * 5), names)
     assert state(line) == FAIL
-    assert "3 classes, owl has 0 pictures, cat 5" in line.seen
+    assert "3 classes, owl has 0 pictures, cat has 5" in line.seen
     assert state(doctor.balance(torch.tensor([0, 1] * 50 + [2]), names)) == WARN
 
 
@@ -179,7 +179,7 @@ def test_labels_that_belong_to_other_pictures_are_a_warning(tmp_path: Path) -> N
     batch["label"] = batch["label"][torch.randperm(256, generator=torch.Generator().manual_seed(0))]
     line = doctor.visible(batch)
     assert state(line) == WARN
-    assert "do dataset.labels belong to these pictures?" in line.seen
+    assert "does dataset.labels belong to these pictures?" in line.seen
 
 
 def test_a_generator_that_ignores_its_latents_fails(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_generator_that_ignores_its_latents_fails(tmp_path: Path) -> None:
     trainer.system.generator.layers[0].weight.data.zero_()
     *_, line = doctor.drawing(trainer)
     assert state(line) == FAIL
-    assert "the generator does not look at its input" in line.seen
+    assert "the generator ignores its input" in line.seen
 
 
 def test_weights_that_one_step_does_not_move_fail_and_a_wild_step_is_a_warning(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_weights_that_one_step_does_not_move_fail_and_a_wild_step_is_a_warning(t
     trainer.optimizers["generator"].param_groups[0]["lr"] = 0.0
     line = doctor.moving(trainer, made, "generator")
     assert state(line) == FAIL
-    assert "one step moves its weights by 0.00%" in line.seen
+    assert "one step changes its weights by 0.00%" in line.seen
 
 
 def test_gradients_that_are_no_numbers_fail(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_several_runs_stand_side_by_side_and_unlike_protocols_do_not(capsys: pyt
     assert len(row.split()) == 4
     assert main(["eval", "ckpt=sweep/0-mlp-non_saturating", *QUICK, "scores=[kid]", "weights=raw", "out=raw.json"]) == 0
     assert main(["eval", "compare=[both.json,raw.json]"]) == 2
-    assert 'kid does not compare: weights is "ema" for' in capsys.readouterr().err
+    assert 'kid cannot be compared: weights is "ema" for' in capsys.readouterr().err
     assert main(["eval", "compare=both.json"]) == 0
 
 
@@ -204,7 +204,7 @@ def test_few_pictures_get_the_scores_that_they_can_have_and_hear_what_the_others
     assert "fid" not in scored("s.json")
     said = capsys.readouterr().out
     assert "note: no fid: a covariance of 8 features (datasetcnn) needs more than 8 pictures, and there are 8" in said
-    assert "note: no is: 8 pictures cannot be parted into 10 splits" in said
+    assert "note: no is: 8 pictures cannot be divided into 10 splits" in said
     assert main([*words, "n=3", "scores=[kid,prdc]", "out=t.json"]) == 0
     assert scored("t.json").keys() == {"kid"}
     assert "no prdc: 6 neighbours cannot be found among 3 pictures" in capsys.readouterr().out
@@ -235,7 +235,7 @@ def test_a_class_of_one_picture_costs_only_its_own_distance(config: dict, capsys
         ),
         (
             ["real=a.npz", "fake=a.npz", "n=3", "scores=[prdc,fid]"],
-            "6 neighbours cannot be found among 3 pictures; nor is",
+            "6 neighbours cannot be found among 3 pictures; fid cannot be computed either",
         ),
         (["real=a.npz", "fake=empty"], "fake=empty holds no images"),
         (["real=a.npz", "fake=junk.npz"], "fake=junk.npz: it has no table of contents"),
@@ -331,5 +331,5 @@ def test_names_carry_the_network_and_the_number_of_pictures() -> None:
 def test_only_like_protocols_are_put_side_by_side() -> None:
     assert table([result(), result()])[-1].split() == ["fid_mnistcnn@10k", "12.3", "12.3", "1"]
     for other in ({"n_fake": 5000}, {"network_hash": "f00"}, {"network_about": {"accuracy": 0.5}}):
-        with pytest.raises(UserError, match=f"fid does not compare: {next(iter(other))}"):
+        with pytest.raises(UserError, match=f"fid cannot be compared: {next(iter(other))}"):
             refuse_unlike([result(), result(**other)])

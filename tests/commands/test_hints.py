@@ -81,9 +81,17 @@ def test_a_class_of_ones_own_is_trusted_and_found_by_what_is_printed(
     assert main(["sample", "ckpt=run", "n=1", "device=cpu"]) == 2, "the hint's other words are needed"
 
 
+def test_a_run_that_saved_nothing_is_not_drawn_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *QUICK, *SMALL, "hooks.checkpoints=null", "out=run"]) == 0
+    said = capsys.readouterr().out
+    assert "nothing was saved: none of its hooks saves checkpoints; hooks=default and hooks=quiet do" in said
+    assert "ganrun sample" not in said
+
+
 def test_a_translator_is_applied_and_a_grid_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "a b/grids").mkdir(parents=True)
     (tmp_path / "a b/grids/step_000003.png").touch()
+    (tmp_path / "a b/last.pt").touch()
     config = {"model": {"_target_": "mine.Model", "x": [{"_target_": "yours.Layer"}, {"_target_": "torch.nn.ReLU"}]}}
     look, apply = hints(tmp_path / "a b", config, 3, True, Path("/etc/x"))
     assert look == "look at    'a b/grids/step_000003.png'"

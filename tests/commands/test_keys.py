@@ -17,13 +17,16 @@ from ganrun.cli.main import main
         ("lr_d", ["optimizer.players.discriminator.lr=", "a number above 0", "train, bench, doctor"]),
         ("amp", ["precision=auto", "auto | fp32 | tf32 | bf16 | bf16_all", "mixed precision is precision="]),
         ("imgsz", ["dataset.image_size=16", "a number of pixels, or [height, width]", "dataset=digits"]),
-        ("ema", ["average.half_life=10", "kimg of the weight average", "weights=ema", "sample, synthesize"]),
+        ("ema", ["average.half_life=10", "average (EMA) of the weights, in kimg", "weights=ema", "sample, synthesize"]),
         ("label smoothing", ["loss.smoothing=0", "a number from 0 to below 1", "loss=non_saturating"]),
         ("label_smoothing", ["loss.smoothing=0"]),
         ("spectral", ["model.discriminator.norm=", "paper.discriminator_norm=batch"]),
-        ("batch_size", ["batch_size=64", "pictures drawn at a time", "of all ranks together"]),
+        ("batch_size", ["batch_size=64", "pictures in one forward pass", "of all ranks together"]),
         ("batch-size=32", ["batch_size=64"]),
-        ("gradient penalty", ["loss.penalties.gradient.weight=10", "loss=wgan_gp  WGAN with a gradient penalty"]),
+        (
+            "gradient penalty",
+            ["loss.penalties.gradient.weight=10", "loss=wgan_gp  WGAN-GP: WGAN with a gradient penalty"],
+        ),
         ("per_class", ["per_class=100", "pictures of each class", "synthesize"]),
         ("loss=wgan clip", ["loss.clip=0.01", "with loss=wgan"]),
         ("loss=wgan_gp", ["loss.discriminator_steps=5", "with loss=wgan_gp"]),
@@ -31,7 +34,7 @@ from ganrun.cli.main import main
         ("share_fakes", ["true or false", "with model=dcgan|"]),
         ("amp imgsz", ["precision=auto", "dataset.image_size="]),
         ("dropout", ["ganrun has no setting for dropout of all networks", "model.discriminator.dropout="]),
-        ("", ["train: steps epochs", "loss= dragan | hinge", "bench: keys of train"]),
+        ("", ["train: steps epochs", "loss= bcr | dragan | hinge", "bench: keys of train"]),
     ],
 )
 def test_a_word_finds_its_keys(line: str, told: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,6 +42,14 @@ def test_a_word_finds_its_keys(line: str, told: list[str], capsys: pytest.Captur
     out = capsys.readouterr().out
     for text in told:
         assert text in out
+
+
+def test_a_choice_without_a_default_has_no_empty_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    """optimizer=adam_ttur has a group of keys where the other optimizers have `players: {}`."""
+    assert main(["keys", "lr"]) == 0
+    out = capsys.readouterr().out
+    assert "optimizer=adam_ttur|" in out
+    assert "()" not in out
 
 
 @pytest.mark.parametrize(
@@ -86,9 +97,9 @@ def test_it_needs_neither_torch_nor_hydra() -> None:
             ["model.generator.widths=", "loss.clip=0.01", "optimizer.alpha"],
             ["cycle_weight"],
         ),
-        ("train hooks=scores", ["hooks.scores.batch_size=64"], ["often used beside"]),
+        ("train hooks=scores", ["hooks.scores.batch_size=64"], ["also useful, not listed"]),
         ("doctor model=gman", ["model.hardness=1", "keys of every doctor"], ["cycle_weight"]),
-        ("train", ["often used beside the keys below", "batch_size: 64"], ["model.pool_size"]),
+        ("train", ["also useful, not listed below", "batch_size: 64"], ["model.pool_size"]),
     ],
 )
 def test_help_of_a_composition_shows_its_own_keys(

@@ -51,7 +51,7 @@ def test_a_run_that_died_without_grids_or_a_whole_last_line_is_drawn_too(tmp_pat
         (["run=nowhere"], "nowhere does not exist"),
         (["run=."], "holds no numbers in metrics.jsonl"),
         ([], "run is needed"),
-        (["run=good", "out=x.jpg"], "must be x.png, x.pdf, x.svg"),
+        (["run=good", "out=x.jpg"], "must be a file that ends in .png or .pdf or .svg"),
         (["run=good", "times=1"], "times=1"),
     ],
 )
@@ -76,7 +76,7 @@ def test_numbers_of_one_kind_share_a_panel_and_logits_have_none() -> None:
         "losses": ["discriminator/adversarial"],
         "gradient norms": ["generator/gradient_norm"],
         "accuracy": ["discriminator/accuracy"],
-        "samples, of what reals have": ["samples/diversity"],
+        "samples, relative to real pictures": ["samples/diversity"],
         "score: fid": ["score/fid_a@1k", "score/fid_b@1k"],
     }
     assert shown["losses"]["discriminator/adversarial"] == [(2.0, 1.0)]

@@ -73,7 +73,7 @@ def test_a_study_of_a_run_leaves_rows_a_table_and_the_whole_protocol(run: Path, 
     assert len(protocol["synthetic"]["checkpoint_sha256"]) == 64
     assert protocol["test"]["split"] == "test"
     assert [len(arm["accuracies"]) for arm in protocol["arms"]] == [2] * 5
-    assert "the run learnt from dataset.limit=64 (here 40)" in said
+    assert "the GAN was trained with dataset.limit=64 (here 40)" in said
     assert said.count("seed 1") == 5
     assert (table := [line for line in said.splitlines() if line.startswith("| real+1x ")])
     assert table[0] in Path("s/study.md").read_text()
@@ -141,7 +141,7 @@ def test_transforms_fill_with_black_and_touch_only_classic_arms() -> None:
 @pytest.mark.parametrize("choice", sorted(group_choices(page="augment_study")["classifier"]))
 def test_every_classifier_builds(choice: str) -> None:
     config = compose_plain("augment_study", [f"classifier={choice}"])
-    study.rehearse(config, Digits(), torch.device("cpu"))
+    study.try_classifier(config, Digits(), torch.device("cpu"))
 
 
 def test_flips_are_classic_only_where_the_data_allow_them() -> None:
@@ -194,7 +194,7 @@ def test_an_interrupted_study_keeps_its_rows(synthetic: Path, monkeypatch, capsy
     monkeypatch.setattr(study, "tested", stopped)
     assert main(["augment-study", f"synthetic={synthetic}", *QUICK, "ratios=[1]", "out=s"]) == 130
     assert [row["arm"] for row in rows(Path("s"))] == NAMES[:2]
-    assert "stopped: 2 results are in s/study.csv" in capsys.readouterr().out
+    assert "stopped: 2 results in s/study.csv" in capsys.readouterr().out
 
 
 def test_a_plot_is_drawn_or_its_install_command_is_said(synthetic: Path, monkeypatch, capsys) -> None:
@@ -235,7 +235,7 @@ REFUSED = {
     "classifier._target_=torchvision.models.resnet18": "is a function, not a class",
     "classifier._target_=torch.nn.Linear": "classifier.",
     "classifier.classes=3": "not [2, 10] logits",
-    "classifier.channels=3": "does not take these pictures",
+    "classifier.channels=3": "cannot process these pictures",
     "ratios=[5]": "holds 60 pictures, but ratios=[5] needs 200",
     "batch_size=41": "try batch_size=40",
     "dataset.image_size=16": "grey 8×8",
@@ -273,7 +273,7 @@ def test_a_run_without_classes_and_one_of_other_pictures_are_refused(
     assert main(["augment-study", "ckpt=plain", *QUICK, "out=s"]) == 2
     assert "unconditional" in capfd.readouterr().err
     assert main(["augment-study", "ckpt=run", *QUICK, "dataset.image_size=16", "out=s"]) == 2
-    assert "grey 8×8, the data's grey 16×16" in capfd.readouterr().err
+    assert "grey 8×8, those of the training data are grey 16×16" in capfd.readouterr().err
 
 
 def test_folders_of_ones_own_with_a_test_folder_beside_them(synthetic: Path, tmp_path: Path, capfd) -> None:
@@ -286,7 +286,7 @@ def test_folders_of_ones_own_with_a_test_folder_beside_them(synthetic: Path, tmp
         "the limit is not the test's"
     )
     assert main([*words, "out=t"]) == 2
-    assert "very training data" in capfd.readouterr().err
+    assert "the same as the training data" in capfd.readouterr().err
     assert main([*words, f"test.root={tmp_path}/./pics", "out=t"]) == 2, "the same place, written otherwise"
 
 

@@ -30,7 +30,7 @@ from ganrun.config.build import build
 from ganrun.config.schema import check
 from ganrun.training.hooks.grids import EARLY, Grids
 from ganrun.training.length import length_of
-from ganrun.training.planning.estimates import drawn
+from ganrun.training.planning.estimates import count_grids
 
 NAN, INF = float("nan"), float("inf")
 REFUSED: list[tuple[Any, Any, str]] = [
@@ -128,7 +128,7 @@ def test_the_setting_itself_is_named_before_what_was_computed_from_it() -> None:
         ("optimizer.betas=[1]", "optimizer.betas=[1] must be a list of 2"),
         ("optimizer.players.generator.betas=[0,x]", "optimizer.players.generator.betas=[0, 'x'] must be a list of 2"),
         ("dataset.image_size=[8,8,8]", "dataset.image_size=[8, 8, 8] must be"),
-        ("dataset.image_size=16384", "dataset.image_size=[16384, 16384]: 1797 images take"),
+        ("dataset.image_size=16384", "dataset.image_size=[16384, 16384]: 1797 images need"),
         ("model.share_fakes=1", "model.share_fakes=1 must be true or false"),
         ("model.latent.size=true", "model.latent.size=true must be a whole number"),
         ("model=null", "model=null: no such choice"),
@@ -177,7 +177,7 @@ def test_the_longest_run_is_planned_at_once() -> None:
     check("train", config)
     length = length_of(config, [0] * 64)  # type: ignore[arg-type]
     assert length.steps == round(1e17 / 64)
-    assert drawn(Grids(Path(), {}), length.steps) > 10**12
+    assert count_grids(Grids(Path(), {}), length.steps) > 10**12
     for every, steps in ((7, 50), (50, 50), (50, 51), (1, 3), (500, 501), (3, 1)):
         counted = {steps, *(step for step in EARLY if step < steps), *range(every, steps, every)}
-        assert drawn(Grids(Path(), {}, every), steps) == len(counted)
+        assert count_grids(Grids(Path(), {}, every), steps) == len(counted)

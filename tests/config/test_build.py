@@ -31,6 +31,15 @@ def test_an_unknown_setting_is_named_with_its_neighbours() -> None:
         build({"_target_": "ganrun.losses.adversarial.Wasserstein", "clipp": 1}, AdversarialLoss, "loss")
 
 
+def test_a_class_that_is_not_there_is_looked_for_among_those_of_its_own_module() -> None:
+    with pytest.raises(UserError, match=r"best has no Bset; nearest: Best$"):
+        build({"_target_": "ganrun.training.hooks.best.Bset"}, object, "hooks.x")
+    with pytest.raises(UserError, match=r"grids has no Zq; there is: Grids$"):
+        build({"_target_": "ganrun.training.hooks.grids.Zq"}, object, "hooks.x")
+    with pytest.raises(UserError, match="nearest: Linear"):
+        build({"_target_": "torch.nn.Linaer"}, nn.Module, "x")
+
+
 def test_a_missing_setting_is_named() -> None:
     with pytest.raises(UserError, match=r"p\.gamma is missing: R1 needs it"):
         build({"_target_": "ganrun.losses.penalties.R1"}, nn.Module, "p")

@@ -75,9 +75,11 @@ def test_the_choices_of_a_line_are_those_that_hydra_finds(page: str, picked: dic
 def test_a_default_and_a_comment_are_read_as_the_file_has_them() -> None:
     entries = choice_entries("model", "srgan_vgg")
     assert entries["model.pretrain_steps"].default == "1000"
-    assert entries["model.pretrain_steps"].words.startswith("steps of content alone")
+    assert entries["model.pretrain_steps"].words.startswith("steps of pretraining on the content loss")
     assert entries["model.perceptual.weights"].default == "???"  # its own, beside those of srgan
-    assert "of each picture go to out/results.csv" in page_entries("apply")["target"].words  # two lines of comment
+    assert (
+        "of each picture are written to out/results.csv" in page_entries("apply")["target"].words
+    )  # two lines of comment
 
 
 @pytest.mark.parametrize(

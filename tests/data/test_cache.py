@@ -175,7 +175,7 @@ def test_what_is_in_use_stays_and_the_newcomer_is_streamed(tree, tmp_path, caplo
     assert kept(tmp_path / "cache") == ["a"]
     assert second.workers is not None
     (line,) = caplog.messages
-    assert "what is in use fills" in line
+    assert "entries in use fill" in line
     assert len(first) == 100
 
 

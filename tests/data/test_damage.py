@@ -170,7 +170,7 @@ def test_a_mixture_gives_each_image_one_of_its_parts_and_a_chain_gives_all():
         (lambda: Mask("star"), r"mask\.shape=star must be one of centre, box, stroke"),
         (lambda: Mask(size=0), r"mask\.size=0"),
         (lambda: Mixture([]), r"mixture\.parts is empty"),
-        (lambda: Mixture([LowResolution()]), r"low resolution needs enlarge=true"),
+        (lambda: Mixture([LowResolution()]), r"low_res needs enlarge=true"),
     ],
 )
 def test_wrong_settings_are_named(make, message):

@@ -75,10 +75,10 @@ def test_low_resolution_leaves_the_source_small_and_says_so():
     [
         (lambda: damaged("rust"), r"dataset\.damage=rust must be one of noise, mask, low_res"),
         (lambda: damaged("low_res", size=[15, 16]), r"image_size=\[15, 16\] .* try dataset\.image_size=\[14, 16\]"),
-        (lambda: damaged(scale=2), r"dataset\.scale=2, but noise makes it 1"),
+        (lambda: damaged(scale=2), r"dataset\.scale=2, but the scale of noise is 1"),
         (
             lambda: Damaged(Paired(limit=4), DAMAGES, source="paired"),
-            r"dataset\.source=paired holds no single pictures",
+            r"dataset\.source=paired has pairs of pictures",
         ),
     ],
 )

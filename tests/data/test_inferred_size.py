@@ -66,8 +66,8 @@ def test_the_plan_says_what_was_chosen_and_how_to_choose_otherwise(tmp_path):
     lines = planned(pictures(tmp_path / "a", (24, 32), (24, 33), (36, 48)))
     assert lines[0].startswith("data        3 images of 24×32, 3 channels")
     (note,) = [line for line in lines if line.startswith("note")]
-    assert "pictures of 24×32 to 36×48 are brought to 24×32 (height×width), the median short side" in note
-    assert note.endswith("dataset.image_size=[24,32] unless you say otherwise")
+    assert "pictures of 24×32 to 36×48 are resized to 24×32 (height×width), the median short side" in note
+    assert note.endswith("dataset.image_size=[24,32] unless you set another")
 
 
 def test_a_size_that_is_asked_for_or_is_the_pictures_own_needs_no_word(tmp_path):
@@ -86,7 +86,7 @@ def test_a_size_that_is_asked_for_or_is_the_pictures_own_needs_no_word(tmp_path)
 def test_pairs_and_domains_say_it_too(words, size, tmp_path):
     root = pictures(tmp_path / "c", (21, 42), (21, 42))
     (note,) = load_dataset(compose_plain("train", [word.format(root=root) for word in words])).notes
-    assert f"are brought to {size} (height×width), the next smaller size that the networks can make" in note
+    assert f"are resized to {size} (height×width), the next smaller size that the networks can make" in note
 
 
 def test_a_picture_that_lies_on_its_side_is_measured_as_it_is_shown(tmp_path):

@@ -82,7 +82,7 @@ def test_the_split_still_applies(tree, tmp_path):
     ("rows", "message"),
     [
         (["0.png,cat", "b/1.png,dog"], r"'0\.png' may be 'a/0\.png' and 'b/0\.png': give its path"),
-        (["a/0.png,cat", "a/0.png,dog"], r"'a/0\.png' is of two classes, 'cat' and 'dog'"),
+        (["a/0.png,cat", "a/0.png,dog"], r"'a/0\.png' has two classes, 'cat' and 'dog'"),
         (["a/0.png"], r"row 1 needs an image's name, a comma and its class, not 'a/0\.png'"),
         (["a/0.png,cat", "b/1.png,"], r"row 2 needs an image's name"),
         (["x.png,cat", "y.png,cat"], r"no row names an image of .*: the rows name 'y\.png', the images 'a/0\.png'"),

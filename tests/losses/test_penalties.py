@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.losses.adversarial import Hinge, NonSaturating
-from ganrun.losses.penalties import R1, R2, Dragan, GradientPenalty, LeCam, Penalty, Score, Scored
+from ganrun.losses.penalties import R1, R2, Consistency, Dragan, GradientPenalty, LeCam, Penalty, Score, Scored
 
 W = torch.tensor([1.0, 2.0, 2.0, 4.0])  # |w| = 5
 PER_IMAGE = [R1(3.0), R2(3.0), GradientPenalty(), Dragan()]
@@ -235,3 +235,13 @@ def test_a_penalty_with_the_earlier_names_counts_as_before() -> None:
     assert not loss.per_image
     objective = loss.discriminator_objective(lambda x: x.flatten(1).sum(1), images(), images())
     assert objective.terms["own"].item() == pytest.approx(2 * images().flatten(1).sum(1).mean().item())
+
+
+class Brighter(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.5
+
+
+def test_consistency_is_the_squared_change_of_the_logits_of_reals_and_of_fakes() -> None:
+    """A linear D changes by 0.5 Σ w = 4.5 for each image."""
+    assert term(Consistency(Brighter(), weight=10), linear, images(), images()).item() == pytest.approx(10 * 2 * 4.5**2)

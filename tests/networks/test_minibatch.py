@@ -63,3 +63,11 @@ def test_a_verdict_depends_on_the_other_images(name: str, couples: bool) -> None
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="minibatch='std' is none of: none, stddev, discrimination"):
         DCGANDiscriminator(1, 16, minibatch="std")
+
+
+def test_stddev_of_groups_compares_the_images_of_a_group_alone():
+    images = torch.tensor([0.0, 5.0, 2.0, 5.0]).view(4, 1, 1, 1)  # groups of two: images 0 and 2, images 1 and 3
+    more = MinibatchStddev(2)(images)[:, 1].flatten()
+    torch.testing.assert_close(more, torch.tensor([1.0, 1e-4, 1.0, 1e-4]))
+    torch.testing.assert_close(MinibatchStddev(3)(images), MinibatchStddev(2)(images))  # 3 does not divide 4
+    torch.testing.assert_close(MinibatchStddev(8)(images), MinibatchStddev()(images))

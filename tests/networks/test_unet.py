@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.networks.unet import UNetGenerator, levels_for
+from ganrun.networks.sizes import levels_of_unet
+from ganrun.networks.unet import UNetGenerator
 
 
 def kinds(network, *types):
@@ -14,8 +15,22 @@ def kinds(network, *types):
 @pytest.mark.parametrize(
     ("size", "levels"), [(4, 1), (7, 1), (8, 2), (16, 3), (28, 3), (32, 4), (64, 5), ([32, 48], 4), (256, 7), (2048, 8)]
 )
-def test_the_short_side_is_halved_to_two_or_three_pixels_and_at_most_eight_times(size, levels):
-    assert levels_for(size) == levels
+def test_without_levels_the_short_side_is_halved_to_two_or_three_pixels_and_at_most_eight_times(size, levels):
+    assert levels_of_unet(size) == levels, "checkpoints from before the key `levels` were made by this rule"
+
+
+@pytest.mark.parametrize(("size", "levels"), [(64, 6), (128, 7), (256, 8), (512, 8), (96, 5), ([64, 100], 6)])
+def test_the_papers_network_halves_a_power_of_two_to_one_pixel(size, levels):
+    assert levels_of_unet(size, to_one_pixel=True) == levels
+
+
+@pytest.mark.parametrize("size", [(16, 16), (8, 24), (40, 16)])
+def test_a_network_that_halves_to_one_pixel_pads_no_picture_of_whole_strides(size):
+    network = UNetGenerator(3, 16, 4, levels=4, dropout=0).eval()
+    seen = []
+    network.down[0].register_forward_hook(lambda _, images, __: seen.append(images[0].shape[2:]))
+    assert network(torch.randn(2, 3, *size)).shape == (2, 3, *size)
+    assert seen == [(-(-size[0] // 16) * 16, -(-size[1] // 16) * 16)]
 
 
 def test_a_side_below_four_is_refused():
@@ -25,12 +40,12 @@ def test_a_side_below_four_is_refused():
 
 def test_channels_are_the_papers_at_256():
     with torch.device("meta"):
-        network = UNetGenerator(3, 256)
-    assert [c.out_channels for c in kinds(network, nn.Conv2d)] == [64, 128, 256, 512, 512, 512, 512]
-    assert [c.in_channels for c in kinds(network, nn.ConvTranspose2d)] == [512, 1024, 1024, 1024, 512, 256, 128]
-    assert [c.out_channels for c in kinds(network, nn.ConvTranspose2d)] == [512, 512, 512, 256, 128, 64, 3]
+        network = UNetGenerator(3, 256, levels=8)
+    assert [c.out_channels for c in kinds(network, nn.Conv2d)] == [64, 128, 256, 512, 512, 512, 512, 512]
+    assert [c.in_channels for c in kinds(network, nn.ConvTranspose2d)] == [512, 1024, 1024, 1024, 1024, 512, 256, 128]
+    assert [c.out_channels for c in kinds(network, nn.ConvTranspose2d)] == [512, 512, 512, 512, 256, 128, 64, 3]
     assert len(kinds(network, nn.Dropout)) == 3, "the three innermost levels"
-    assert len(kinds(network, nn.BatchNorm2d)) == 5 + 6, "neither at the picture nor at the bottom"
+    assert len(kinds(network, nn.BatchNorm2d)) == 6 + 7, "neither at the picture nor at the bottom"
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])

@@ -19,7 +19,7 @@ from ganrun.networks.mlp import MLPDiscriminator, MLPGenerator
 from ganrun.systems.roles import Role
 from ganrun.training import runs
 from ganrun.training.cuda_graphs import Graphs
-from ganrun.training.planning.notes import of_losses
+from ganrun.training.planning.notes import loss_remarks
 from ganrun.training.trainer import Trainer
 from ganrun.training.watch.gradients import GradientVanishes
 from tests.same import differences
@@ -76,8 +76,8 @@ def test_roles_are_known_without_names(game, tmp_path: Path) -> None:
     trainer = runs.assemble(game(), tmp_path)
     roles = {player: trainer.system.role(player) for player in trainer.system.players()}
     assert roles == {"judge": Role.DISCRIMINATOR, "painter": Role.GENERATOR, "encoder": Role.OTHER}
-    said = list(of_losses(small(Wasserstein(clip=None)), trainer.optimizers))
-    assert said == ["loss.clip=null without penalties: nothing bounds the discriminator, as wgan and wgan_gp do"]
+    said = list(loss_remarks(small(Wasserstein(clip=None)), trainer.optimizers))
+    assert said == ["loss.clip=null without penalties: nothing bounds the discriminator; use loss=wgan or loss=wgan_gp"]
 
 
 def small(loss) -> EncodedGAN:
@@ -108,7 +108,7 @@ def test_doctor_looks_at_all_three(game, capsys) -> None:
     config = {**game("batch_size=16"), "doctor": {"images": 32, "steps": 20}}
     doctor.examine(config)
     lines = capsys.readouterr().out
-    assert "alone, tells reals from an untrained generator's" in lines
+    assert "trained alone against an untrained generator" in lines
     about = {line[6:20].strip() for line in lines.splitlines()}
     assert {"painter", "encoder", "discriminator"} <= about
     assert "judge" not in about

@@ -114,7 +114,7 @@ def test_the_judge_gives_one_number_for_each_picture() -> None:
 
 
 def test_there_are_no_samples_from_nothing() -> None:
-    with pytest.raises(ValueError, match="this model draws from pictures"):
+    with pytest.raises(ValueError, match="this model translates pictures"):
         Pix2Pix(Times(), Weigh(1.0), LeastSquares()).draw(4)
 
 

@@ -67,7 +67,7 @@ def test_errors_are_measured_in_the_discriminators_features_where_a_layer_is_nam
 
 
 def test_a_layer_that_there_is_not_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="feature_layer=7 is none of the discriminator's: 0, 1; or null"):
+    with pytest.raises(ValueError, match="feature_layer=7 is not a module of the discriminator: use null or 0, 1"):
         vaegan(feature_layer="7")
 
 

@@ -274,7 +274,7 @@ def test_a_killed_rank_costs_nothing_and_one_process_can_go_on(tmp_path: Path, m
     assert state["progress"] | {"seconds": 0} == {"step": 9, "images": 72, "seconds": 0, "setbacks": 0, "ranks": 2}
     with caplog.at_level("INFO", "ganrun"):
         trainer = runs.train({**state["config"], "steps": 10}, tmp_path / "whole", state=state)
-    assert "saved by 2 ranks and goes on with 1" in caplog.text
+    assert "saved by 2 ranks and continues on 1" in caplog.text
     assert (trainer.step, trainer.images) == (10, 80)
 
 

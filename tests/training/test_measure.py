@@ -14,10 +14,12 @@ from ganrun.checkpoints import checkpoint
 from ganrun.cli import overrides
 from ganrun.cli.main import main
 from ganrun.common import precision
+from ganrun.common.command_line import begin_line
 from ganrun.common.errors import UserError
 from ganrun.config.builders import build_system, load_dataset
 from ganrun.training.planning import measure
 from ganrun.training.planning.measure import Passes, choose
+from ganrun.training.planning.passes import rounds_of
 
 FASTEST, WHOLE_STEP = Passes.fastest, Passes.whole_step  # before a fixture stops the clock
 MLP = ["model=mlp", "model.generator.widths=[8]", "model.discriminator.widths=[8]", "dataset.limit=64", "batch_size=8"]
@@ -252,6 +254,23 @@ def test_jobs_that_get_unlike_values_are_told(machine, tiny, monkeypatch) -> Non
     first, second = choose(config), choose({**config, "batch_size": 16})
     assert "jobs" not in first.reasons
     assert second.lines()[-1] == (
-        "note        an earlier job has precision=bf16 and this one precision=fp32: to compare them, give one value "
-        "for all jobs"
+        "note        an earlier job has precision=bf16, this job has precision=fp32: to compare jobs, give one value "
+        "for all of them"
     )
+
+
+def test_runs_of_other_command_lines_are_no_jobs_of_this_sweep(machine, tiny, monkeypatch) -> None:
+    machine(lambda low, threads: 0.01)
+    times = iter([{"fp32": 2.0, "bf16": 1.0}, {"fp32": 1.0, "bf16": 1.0}])
+    monkeypatch.setattr(Passes, "fastest", lambda passes, candidates, apply: next(times))
+    config = {**tiny(*MLP, "steps=1"), "precision": "auto"}
+    choose(config)
+    begin_line()
+    assert "jobs" not in choose({**config, "batch_size": 16}).reasons
+    assert "jobs" in choose(config).reasons
+    begin_line()
+    assert "jobs" not in choose(config).reasons, "a note is of one sweep, and not kept with what was measured"
+
+
+def test_a_pass_of_many_seconds_is_played_once_for_each_candidate():
+    assert [rounds_of(seconds) for seconds in (0.001, 0.03, 0.5, 2.0, 30.0)] == [8, 5, 2, 2, 0]

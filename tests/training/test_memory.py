@@ -54,13 +54,13 @@ def test_a_step_is_counted_tensor_by_tensor() -> None:
     """1000 items of 10 floats are 40,000 bytes: the batch, its product with the weight, the exponential. On the way
     back the product has gone, and the exponential's gradient takes its place. Two scalars are the sum and its gradient.
     """
-    assert activations.most_of_a_step(squares(), SHAPE, 1000) == 3 * 40_000 + 2 * 4
-    assert activations.most_of_a_step(squares(), SHAPE, 2000) == 3 * 80_000 + 2 * 4
+    assert activations.peak_of_a_step(squares(), SHAPE, 1000) == 3 * 40_000 + 2 * 4
+    assert activations.peak_of_a_step(squares(), SHAPE, 2000) == 3 * 80_000 + 2 * 4
 
 
 def test_a_batch_in_parts_takes_less() -> None:
     """The whole batch stays; the two tensors that are made of it are those of a quarter."""
-    assert activations.most_of_a_step(squares(), SHAPE, 1000, accumulate=4) == 40_000 + 2 * 10_000 + 12 * 4
+    assert activations.peak_of_a_step(squares(), SHAPE, 1000, accumulate=4) == 40_000 + 2 * 10_000 + 12 * 4
 
 
 def test_bf16_takes_less(tiny) -> None:
@@ -72,7 +72,7 @@ def test_bf16_takes_less(tiny) -> None:
 def test_a_game_that_looks_at_numbers_is_told_by_what_real_turns_keep(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny("model=dcgan", "batch_size=64", "hooks=quiet", "steps=1")
     told = plan(config).memory.activations
-    monkeypatch.setattr(trial_steps, "most_of_a_step", lambda *args: None)
+    monkeypatch.setattr(trial_steps, "peak_of_a_step", lambda *args: None)
     kept = plan(config).memory.activations
     assert told / 2 < kept < told * 2
 
@@ -83,7 +83,7 @@ class Nosy(Squares):
 
 
 def test_what_cannot_be_played_without_numbers_is_unknown_and_no_error() -> None:
-    assert activations.most_of_a_step(squares(Nosy), SHAPE, 10) is None
+    assert activations.peak_of_a_step(squares(Nosy), SHAPE, 10) is None
 
 
 @functools.lru_cache
@@ -114,8 +114,8 @@ def test_a_users_network_may_keep_tensors_outside_of_itself(tiny, tmp_path: Path
 def test_networks_too_large_to_be_rehearsed_have_a_number_all_the_same(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny("model=dcgan", "hooks=quiet", "steps=1")
     told = plan(config).memory.activations
-    monkeypatch.setattr(trial_steps, "REHEARSABLE", 0)
-    monkeypatch.setattr(trial_steps, "saved", lambda *args: pytest.fail("that would take too long"))
+    monkeypatch.setattr(trial_steps, "MOST_WEIGHTS", 0)
+    monkeypatch.setattr(trial_steps, "bytes_of_real_turns", lambda *args: pytest.fail("that would take too long"))
     assert plan(config).memory.activations == told
 
 
@@ -172,9 +172,9 @@ def test_pictures_in_a_mapped_file_count_as_far_as_they_are_looked_at(tmp_path: 
     shape = (1000, 3, 64, 64)
     np.lib.format.open_memmap(tmp_path / "a.npy", mode="w+", dtype=np.uint8, shape=shape).flush()
     data = Dataset(torch.from_numpy(np.load(tmp_path / "a.npy", mmap_mode="c")))
-    assert memory.looked_at(data, images=None) == (data.nbytes, True)
-    assert memory.looked_at(data, images=10) == (10 * (3 * 64 * 64 + memory.AROUND), True)
-    assert memory.looked_at(Dataset(torch.zeros(shape, dtype=torch.uint8)), images=10) == (data.nbytes, False)
+    assert memory.data_in_memory(data, images=None) == (data.nbytes, True)
+    assert memory.data_in_memory(data, images=10) == (10 * (3 * 64 * 64 + memory.AROUND), True)
+    assert memory.data_in_memory(Dataset(torch.zeros(shape, dtype=torch.uint8)), images=10) == (data.nbytes, False)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives back what was freed when asked")
@@ -182,9 +182,9 @@ def test_what_a_rehearsal_has_freed_does_not_count() -> None:
     taken = [torch.ones(25_000) for _ in range(1000)]  # 100 KB each: too small to be given back one by one
     last = taken.pop()
     del taken
-    before = memory.resident()
-    memory.give_back()
-    assert before - memory.resident() > 50 * MIB
+    before = memory.resident_bytes()
+    memory.release_freed_memory()
+    assert before - memory.resident_bytes() > 50 * MIB
     del last
 
 
@@ -222,8 +222,8 @@ def test_on_a_gpu_its_own_memory_is_asked_for(tiny, monkeypatch: pytest.MonkeyPa
 
 def test_the_ways_out_begin_with_what_takes_most(tiny) -> None:
     config = tiny("model=dcgan", "batch_size=64", "accumulate=2")
-    assert memory.ways_out(config, larger=True)[:2] == ["batch_size=32", "accumulate=4"]
-    assert memory.ways_out(config, larger=False)[0] == "model.generator.base_channels=2"
+    assert memory.overrides_for_less_memory(config, larger=True)[:2] == ["batch_size=32", "accumulate=4"]
+    assert memory.overrides_for_less_memory(config, larger=False)[0] == "model.generator.base_channels=2"
     assert list(memory.smaller_batch({"batch_size": 6, "accumulate": 3})) == ["batch_size=3", "accumulate=6"]
     assert list(memory.smaller_batch({"batch_size": 1})) == []
 
@@ -232,7 +232,9 @@ def test_a_warning_without_a_way_out_does_not_end_in_try(tiny, monkeypatch: pyte
     found = plan(tiny("model=mlp", "steps=9")).memory
     monkeypatch.setattr(memory, "free_memory", lambda: 0)
     config = {"batch_size": 1, "accumulate": 1, "precision": "bf16", "dataset": {}, "model": {}}
-    assert found.warning(torch.device("cpu"), config)[0].endswith("no key of this run takes less; close other programs")
+    assert found.warning(torch.device("cpu"), config)[0].endswith(
+        "no setting of this run needs less memory; close other programs"
+    )
 
 
 @pytest.mark.parametrize("units", [True, False])

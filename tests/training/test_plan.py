@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from ganrun.cli.main import main
 from ganrun.training import runs
-from ganrun.training.planning import estimates
+from ganrun.training.planning import estimates, trial_steps
 from ganrun.training.planning.estimates import SavedTensors
 from ganrun.training.planning.memory import mebi
 from ganrun.training.planning.plan import plan
@@ -72,8 +75,37 @@ def test_what_is_saved_twice_counts_once_weights_do_not_and_a_graph_that_is_gone
 
 
 def test_some_memory_grows_with_the_batch_and_some_does_not() -> None:
-    assert estimates.extrapolated(two=120, four=140, batch_size=64) == 100 + 64 * 10
+    assert estimates.extrapolate(two=120, four=140, batch_size=64) == 100 + 64 * 10
+
+
+def test_one_of_a_thing_is_singular(tiny) -> None:
+    said = "\n".join(plan(tiny("model=mlp", "steps=1", "hooks=quiet", "threads=1")).lines())
+    assert "1 step = " in said
+    assert "1 channel" in said
+    assert not re.findall(r"\b1 (?:steps|images|channels|classes|threads)\b", said)
 
 
 def test_sizes_are_told_in_units_that_people_read() -> None:
     assert [mebi(n * 2**20) for n in (1.5, 150, 20480)] == ["1.5 MiB", "150 MiB", "20.0 GiB"]
+
+
+def test_trial_steps_are_played_once_for_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is planned twice: what is measured, and all of its data, are known only once it may start."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ganrun"])
+    seen: list[str] = []
+    play = trial_steps.bytes_of_real_turns
+    monkeypatch.setattr(
+        trial_steps,
+        "bytes_of_real_turns",
+        lambda config, *rest: seen.append(config["precision"]) or play(config, *rest),
+    )
+    quick = ["model=mlp", "steps=1", "dataset.limit=64", "batch_size=8", "hooks=quiet", "device=cpu"]
+    for words, precision in (
+        ([*quick, "out=run"], "auto"),
+        (["resume=run", "steps=2"], "fp32"),
+        ([*quick, "out=low", "precision=bf16"], "bf16"),
+    ):
+        seen.clear()
+        assert main(["train", *words]) == 0
+        assert seen == [precision]

@@ -63,23 +63,23 @@ def test_the_same_command_starts_goes_on_and_says_when_it_is_done(tmp_path: Path
     assert metrics[0] == metrics[1]
     capsys.readouterr()
     assert main([*AUTO, "steps=8", "checkpoint.every=4"]) == 0
-    assert "at step 8 already" in capsys.readouterr().out
+    assert "has already reached its end, step 8" in capsys.readouterr().out
 
 
 def test_another_command_is_no_continuation(tmp_path: Path, capfd) -> None:
     assert main([*AUTO, "steps=4"]) == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert main([*AUTO, "steps=8", "loss=hinge", "optimizer.lr=0.5"]) == 2
-    assert "has optimizer.lr=0.0002, this command optimizer.lr=0.5" in capfd.readouterr().err
+    assert "has optimizer.lr=0.0002, but this command has optimizer.lr=0.5" in capfd.readouterr().err
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("augmentation=diffaugment", "model.augmentation=null, this command model.augmentation={...}"),
+        ("augmentation=diffaugment", "model.augmentation=null, but this command has model.augmentation={...}"),
         ("optimizer.players.generator.lr=0.1", "optimizer.players.generator=null"),
-        ("hooks.grids=null", "hooks.grids={...}, this command hooks.grids=null"),
+        ("hooks.grids=null", "hooks.grids={...}, but this command has hooks.grids=null"),
     ],
 )
 def test_a_part_that_comes_or_goes_makes_another_run(words: str, named: str, capfd) -> None:
@@ -213,7 +213,7 @@ def test_curves_that_cannot_be_written_cost_a_warning_not_the_run(tmp_path: Path
     monkeypatch.setattr(SummaryWriter, "add_scalar", full)
     words = [word for word in QUICK if "tensorboard" not in word]
     assert main(["train", *words, "steps=4", "out=run"]) == 0
-    assert (tmp_path / "run/train.log").read_text().count("goes on without its curves") == 1
+    assert (tmp_path / "run/train.log").read_text().count("continues without its curves") == 1
 
 
 # -- numbers gone wrong ----------------------------------------------------------------------------------------------

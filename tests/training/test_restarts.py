@@ -78,7 +78,7 @@ def test_a_run_whose_folder_is_renamed_says_so_and_does_not_bring_half_of_it_bac
     run = tmp_path / "run"
     config = tiny("model=mlp", "steps=20", "checkpoint.every=5", "log.every=50", also)
     config["hooks"]["away"] = {"_target_": f"{__name__}.Mover"}
-    with pytest.raises(OSError, match="run was removed or renamed while its run went on"):
+    with pytest.raises(OSError, match="run was removed or renamed during the run"):
         runs.train(config, run)
     assert not run.exists()
     assert (tmp_path / "away/status.json").exists()
@@ -118,9 +118,9 @@ def test_a_run_of_before_the_cap_on_channels_goes_on_without_one(tiny, tmp_path:
     runs.train({**before, "steps": 2}, tmp_path / "run")
     state = load.load_checkpoint(str(tmp_path / "run"), "resume")
     stored = state["config"]  # a run lets the state go that it goes on from
-    agreed = runs.agreed({**stored, "steps": 4}, now, tmp_path / "run")
+    agreed = runs.continued_if_same({**stored, "steps": 4}, now, tmp_path / "run")
     assert "max_channels" not in agreed["model"]["generator"]
     assert runs.train(agreed, tmp_path / "run", state=state).step == 4
     now["model"]["generator"]["base_channels"] = 8
-    with pytest.raises(UserError, match=r"has model\.generator\.base_channels=4, this command"):
-        runs.agreed(stored, now, tmp_path)
+    with pytest.raises(UserError, match=r"has model\.generator\.base_channels=4, but this command has"):
+        runs.continued_if_same(stored, now, tmp_path)

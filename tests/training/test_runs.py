@@ -80,6 +80,6 @@ def test_the_place_of_the_data_may_change_also_behind_damage() -> None:
     config = runs.continued(stored, {**asked, "dataset": there})
     assert config["dataset"] == {**stored["dataset"], "root": "new", "clean": {**clean, "root": "new"}}
     again = {**stored["dataset"], "root": "new", "clean": {**clean, "root": "new"}}
-    assert runs.agreed(stored, {**asked, "dataset": again}, Path("run"))["dataset"] == again
+    assert runs.continued_if_same(stored, {**asked, "dataset": again}, Path("run"))["dataset"] == again
     with pytest.raises(UserError, match=r"dataset\.root_a=new: the data of this run, Damaged, have no root_a"):
         runs.continued(stored, {**asked, "dataset": {"root_a": "new"}})

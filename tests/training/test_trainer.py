@@ -130,6 +130,15 @@ def test_a_number_that_is_none_stops_the_run_by_name() -> None:
         trainer.fit()
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("skip_limit", [0, 1])
+def test_float32_is_a_remedy_only_for_a_run_in_bf16(bf16: bool, skip_limit: int) -> None:
+    trainer = make(steps=3, lr=float("inf"), log_every=3, bf16=bf16, skip_limit=skip_limit)
+    with pytest.raises(FloatingPointError, match=r"try a lower optimizer\.lr") as caught:
+        trainer.fit()
+    assert ("precision=fp32" in str(caught.value)) == bf16
+
+
 def test_a_schedule_moves_the_rate_and_a_resumed_run_follows_it() -> None:
     trainer = make(steps=4, schedule=Linear(), lr=0.1)
     rates = []

@@ -1,1 +1,1 @@
-"""`ganrun apply`: a trained network, used on pictures."""
+"""`ganrun apply`: a trained network, applied to pictures."""

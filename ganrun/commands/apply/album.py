@@ -1,4 +1,4 @@
-"""album: the user's pictures, which belong together, and what will be called how. Trusts no name that is read."""
+"""Finds the pictures of `input` and `target`, pairs them, and names the outputs. Names are not trusted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ganrun.data.sources import Picture, Source, Tree, is_picture, open_source
 
 
 class Pictures(NamedTuple):
-    """What `input` or `target` holds."""
+    """The pictures of `input` or `target`."""
 
     source: Source
     listed: list[Picture]
-    single: bool  # one file was named, not a place of files
+    single: bool  # the user named one picture, not a folder or .zip
 
 
 def find_pictures(place: object, key: str) -> Pictures:
@@ -37,32 +37,32 @@ def find_pictures(place: object, key: str) -> Pictures:
 
 
 def stem(name: str) -> str:
-    """The path without the suffix: what inputs and targets share."""
+    """The path without the suffix. An input and its target have the same stem."""
     folder, slash, last = name.rpartition("/")
     return folder + slash + (last.rpartition(".")[0] or last)
 
 
 def partners(given: Pictures, found: Pictures) -> dict[str, Picture]:
-    """{name of an input: its target}. Raises UserError when no two names match."""
+    """{name of an input: its target}. Raises UserError if no input has a target of the same name."""
     if given.single and found.single:
         return {given.listed[0].name: found.listed[0]}
     by_stem = {stem(picture.name): picture for picture in found.listed}
     matched = {x.name: by_stem[stem(x.name)] for x in given.listed if stem(x.name) in by_stem}
     if not matched:
         mine, theirs = (printable(pictures.listed[0].name) for pictures in (given, found))
-        raise UserError(f"target= and input= share no name: {theirs!r} and {mine!r}, for example")
+        raise UserError(f"no picture of target= has the name of one of input=; for example {theirs!r} and {mine!r}")
     return matched
 
 
 def output_names(names: list[str]) -> dict[str, str]:
-    """a/b.jpg -> a/b.png; where two would become one they keep their suffixes: b.jpg.png, b.bmp.png."""
+    """{input: output}: a/b.jpg -> a/b.png. Inputs with equal stems keep their suffixes: b.jpg.png and b.bmp.png."""
     stems = [stem(name) for name in names]
     twins = {name for name in stems if stems.count(name) > 1} if len(set(stems)) < len(stems) else set()
     return {name: f"{name if short in twins else short}.png" for name, short in zip(names, stems, strict=True)}
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Where `name` lies in `folder`. Raises ValueError for a name, out of a .zip, that leads elsewhere."""
+    """The path of `name` in `folder`. Raises ValueError for a name, as in a hostile .zip, that leaves the folder."""
     path = folder / name
     if ".." in name.replace("\\", "/").split("/") or not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError("its name leads out of the folder")
@@ -74,6 +74,8 @@ def is_file(out: Path) -> bool:
 
 
 def keep_apart(out: Path, key: str, place: Path) -> None:
-    """Raises UserError where pictures would be written over, or among, those that are read."""
+    """Raises UserError if `out` lies in the folder of the inputs or targets: outputs would mix with them."""
     if out.resolve().is_relative_to(place.resolve()):
-        raise UserError(f"out={out} lies in {key}={place}: what is made would mix with what is read")
+        raise UserError(
+            f"out={out} is inside {key}={place}: the outputs would mix with the pictures there; choose another folder"
+        )

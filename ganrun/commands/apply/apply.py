@@ -1,4 +1,4 @@
-"""applying: a trained picture-to-picture run on pictures of the user's own."""
+"""`ganrun apply`: applies an image-to-image model to pictures of the user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system
 from ganrun.commands.apply.album import Pictures, find_pictures, inside, is_file, keep_apart, output_names, partners
 from ganrun.commands.apply.tiling import in_tiles
@@ -22,8 +23,10 @@ from ganrun.common import images
 from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_writable, refuse_suffix
+from ganrun.common.folders import check_writable
 from ganrun.common.images import enlarged_to
+from ganrun.common.output_places import check_free, refuse_suffix
+from ganrun.common.plurals import plural
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
@@ -39,7 +42,7 @@ COLUMNS = ("psnr", "ssim", "input_psnr", "input_ssim")
 
 @dataclass
 class Report:
-    """What happened, for the line that is printed at the end."""
+    """Counts and notes for the lines at the end."""
 
     done: int = 0
     left_out: list[str] = field(default_factory=list)
@@ -49,7 +52,7 @@ class Report:
 
 
 def check(config: Config) -> Path:
-    """Before anything is drawn: checkpoint, device and pictures are there, the place is free. Raises UserError."""
+    """Check the device, the checkpoint, the pictures and the output place. Returns the place. Raises UserError."""
     pick_device(config["device"])
     load_checkpoint(str(config["ckpt"]), "ckpt")
     given = find_pictures(config["input"], "input")
@@ -66,39 +69,41 @@ def check(config: Config) -> Path:
         if config[key] is not None:
             keep_apart(out, key, Path(str(config[key])).expanduser())
     if config["strips"] and any(picture.name.startswith(f"{STRIPS}/") for picture in given.listed):
-        raise UserError(f"input={config['input']} has a folder {STRIPS}, where strips=true would put its own")
+        raise UserError(
+            f"input={config['input']} has a folder {STRIPS}, where strips=true writes: leave out strips=true"
+        )
     if out.exists() and not out.is_dir() and not is_file(out):
         raise UserError(f"out={out} is a file: choose a folder, or x.png for one picture")
-    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if occupied and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
+    check_free(out, config["overwrite"])
     check_writable(out)
     return out
 
 
 def apply(config: Config) -> str:
-    """Translate every picture of `input`. Returns lines that say what is where. Raises UserError when none was done."""
+    """Translate every picture of `input`. Returns lines for the user. Raises UserError if no picture could be done."""
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
     set_threads(threads_for(config["threads"], state))
     system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     if not isinstance(system, PictureToPicture):
-        raise UserError(f"ckpt={path}: this model draws from noise: use ganrun sample")
+        raise UserError(f"ckpt={path}: this model draws pictures from noise: use ganrun sample")
     channels = state["config"].get("dataset", {}).get("channels")
     if channels not in (1, 3):
-        raise UserError(f"ckpt={path}: its data have {channels} channels, and only grey and colour pictures are read")
+        raise UserError(
+            f"ckpt={path}: its data have {channels} channels, but ganrun apply reads only grey and colour pictures"
+        )
     check_direction(system, channels, config["direction"])
     given = find_pictures(config["input"], "input")
     found = None if config["target"] is None else find_pictures(config["target"], "target")
     work = Work(system, channels, config, given, found, {"step": state["progress"]["step"]})
     report = work.do()
     if not report.done:
-        raise UserError(f"input={config['input']}: none could be done, such as {report.left_out[0]}")
+        raise UserError(f"input={config['input']}: no picture could be done; the first problem: {report.left_out[0]}")
     return "\n".join(lines(report, channels, work.out))
 
 
 class Work:
-    """One command's pictures on their way through the model, one at a time."""
+    """Translates the pictures of one command, one at a time."""
 
     def __init__(
         self,
@@ -118,7 +123,7 @@ class Work:
         self.report = Report(left_out=[printable(note) for note in given.source.notes])
 
     def do(self) -> Report:
-        """Every picture; what is wrong with one stops no other."""
+        """Translate all pictures. A picture that cannot be done is left out and reported."""
         names = output_names([picture.name for picture in self.given.listed])
         for picture in bar(self.given.listed, unit="picture", disable=None, leave=False):
             try:
@@ -128,7 +133,7 @@ class Work:
                 continue
             try:
                 self.one(picture, names[picture.name], *read)
-            except (ValueError, OSError) as error:  # a name that cannot be, a size that the model refuses
+            except (ValueError, OSError) as error:  # an impossible name, or a size that the model refuses
                 self.report.left_out.append(f"{printable(picture.name)}: {in_one_line(error)}")
         if self.found is not None and self.report.results:
             try:
@@ -141,8 +146,8 @@ class Work:
         file = self.out if is_file(self.out) else inside(self.out, name)
         before = torch.from_numpy(pixels.copy())[None]
         if file.resolve() in self.read:
-            raise ValueError("out= would write over a picture that is read")
-        after = self.translated(before)
+            raise ValueError("its output would overwrite a picture of input= or target=")
+        after = self.translate(before)
         root = None if file == self.out else self.out
         images.save_png(after[0], file, self.about, root)
         self.report.done += 1
@@ -155,7 +160,7 @@ class Work:
             images.save_png(strip(before, after, target), strips, self.about, self.out)
 
     @torch.inference_mode()
-    def translated(self, before: Tensor) -> Tensor:
+    def translate(self, before: Tensor) -> Tensor:
         """(1, C, h, w) -> (1, C, H, W), both uint8 on the CPU."""
         device = device_of(self.system)
 
@@ -165,7 +170,7 @@ class Work:
         return images.to_uint8(in_tiles(network, before, self.config["tile"], self.config["overlap"]))
 
     def target(self, picture: Picture) -> Tensor | None:
-        """(1, C, H, W) uint8, or None where there is none to read, which is noted."""
+        """The target, (1, C, H, W) uint8. None, and a note in the report, if there is none or it cannot be read."""
         if self.found is None:
             return None
         if picture.name not in self.targets:
@@ -174,7 +179,7 @@ class Work:
         try:
             data = self.found.source.read(self.targets[picture.name])
             return torch.from_numpy(decode_whole(data, self.channels)[0].copy())[None]
-        except Exception as error:  # as above
+        except Exception as error:  # a damaged or hostile file, as in `do`
             self.report.unmeasured.append(f"{printable(picture.name)}: its target: {in_one_line(error)}")
             return None
 
@@ -189,7 +194,7 @@ class Work:
 
 
 def check_direction(system: PictureToPicture, channels: int, direction: str | None) -> None:
-    """Raises UserError for a direction that the model has not."""
+    """Raises UserError for a direction that the model does not have."""
     if direction is None:
         return
     try:
@@ -199,11 +204,11 @@ def check_direction(system: PictureToPicture, channels: int, direction: str | No
         raise UserError(str(error)) from None
 
 
-# -- how near it came ---------------------------------------------------------------------------------------------
+# -- how close the outputs are to their targets -------------------------------------------------------------------
 
 
 def fidelity(picture: Tensor, target: Tensor) -> dict[str, float | None]:
-    """Of two pictures (1, C, H, W) uint8; None for the SSIM of one that is smaller than its window."""
+    """PSNR in dB and SSIM of two pictures, (1, C, H, W) uint8. SSIM is None if they are smaller than its window."""
     x, y = (image.float() / 127.5 - 1 for image in (picture, target))
     try:
         similarity: float | None = ssim(x, y).item()
@@ -229,18 +234,18 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def lines(report: Report, channels: int, out: Path) -> Iterator[str]:
-    """What is said at the end."""
-    yield f"{report.done} picture{'s' if report.done > 1 else ''} in {printable(str(out))}"
+    """The lines at the end."""
+    yield f"{report.done} {plural('picture', report.done)} in {printable(str(out))}"
     if report.converted:
         was, now = ("grey", "colour") if channels == 3 else ("colour", "grey")
-        yield f"{report.converted} {was}, given to the model in {now}, as it was trained"
+        yield f"{report.converted} {was}, converted to {now}, because the model was trained on {now} pictures"
     if report.results:
         decibels, likeness, *as_given = (mean(report.results, key) for key in COLUMNS)
-        yield f"PSNR {decibels:.2f} dB, SSIM {likeness:.4f} over {len(report.results)} (the inputs themselves: " + (
+        yield f"PSNR {decibels:.2f} dB, SSIM {likeness:.4f} over {len(report.results)} (of the inputs: " + (
             f"{as_given[0]:.2f} dB, {as_given[1]:.4f}); each in {printable(str(out / RESULTS))}"
         )
-    yield from counted("not measured", report.unmeasured)
-    yield from counted("left out", report.left_out)
+    yield from listed("not measured", report.unmeasured)
+    yield from listed("left out", report.left_out)
 
 
 def in_one_line(error: Exception) -> str:
@@ -250,12 +255,13 @@ def in_one_line(error: Exception) -> str:
 
 
 def mean(results: list[dict[str, Any]], key: str) -> float:
-    """Over the pictures that have it; nan when none has. The PSNR of a picture that equals its target is left out."""
+    """The mean over the pictures that have a finite value; NaN if none has. The PSNR of equal pictures is infinite."""
     values = [result[key] for result in results if result[key] is not None and math.isfinite(result[key])]
     return sum(values) / len(values) if values else float("nan")
 
 
-def counted(what: str, which: list[str]) -> Iterator[str]:
+def listed(what: str, which: list[str]) -> Iterator[str]:
+    """How many pictures there are, then the first of them."""
     if which:
         yield f"{len(which)} {what}:"
         yield from (f"  {line}" for line in which[:IN_FULL])

@@ -1,4 +1,4 @@
-"""tiling: a large picture through a network in overlapping tiles, blended so that no seam shows."""
+"""Applies a network to a large picture in overlapping tiles, and blends them so that no seam is visible."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-ALIGNED = 32  # tiles start at multiples of a power of two up to this, so that a network's halvings fall as in the whole
+# Tiles start at multiples of a power of two, at most this one. So the strided layers of a network sample a tile at the
+# same pixels as the whole picture.
+ALIGNED = 32
 
 Network = Callable[[Tensor], Tensor]
 
 
 def in_tiles(network: Network, picture: Tensor, tile: int | None, overlap: int) -> Tensor:
-    """(1, C, H, W) -> (1, C', s·H, s·W) on the CPU: what a fully convolutional `network` that enlarges s times makes.
+    """(1, C, H, W) -> (1, C', s·H, s·W) on the CPU, by a fully convolutional `network` that enlarges s times.
 
-    No tile is larger than `tile`; one after the other goes to the network, so that memory does not grow with the
-    picture. With null, or where the picture is small enough, it goes through whole. Neighbours share `overlap` pixels:
-    a quarter at each end is dropped, where a network feels the tile's border, and over the half between one fades
-    linearly into the other. Raises ValueError for a network that does not enlarge by a whole factor.
+    Tiles have at most `tile` × `tile` pixels. The network gets one at a time, so that memory does not grow with the
+    picture. If `tile` is None or the picture is small enough, it is not cut. Two neighbouring tiles share `overlap`
+    pixels. A quarter of these is dropped at each end, because a network's output is wrong near the border of a tile. In
+    the half between, one tile fades linearly into the other. Raises ValueError for a network that does not enlarge by a
+    whole factor.
     """
     height, width = picture.shape[2:]
     if tile is None or max(height, width) <= tile:
@@ -37,12 +40,12 @@ def in_tiles(network: Network, picture: Tensor, tile: int | None, overlap: int) 
 
 
 def enlarged_by(network: Network, picture: Tensor) -> tuple[Tensor, int]:
-    """What the network makes of a picture, and how many times larger it is."""
+    """(output of the network for a picture, s: how many times larger it is). Raises ValueError for no whole s."""
     drawn = network(picture)
     (height, width), made = picture.shape[2:], tuple(drawn.shape[2:])
     s = made[0] // height
     if made != (s * height, s * width) or not s:
-        raise ValueError(f"the model makes {made[1]}x{made[0]} pixels of {width}x{height}: no whole factor")
+        raise ValueError(f"the model makes {made[1]}x{made[0]} pixels from {width}x{height}, which is no whole factor")
     return drawn, s
 
 
@@ -50,12 +53,12 @@ def spans(side: int, tile: int, overlap: int) -> list[tuple[int, int]]:
     """[start, end) of the tiles along one side: 100 in tiles of 40 that share 8 -> (0, 40), (32, 72), (64, 100)."""
     step = tile - overlap
     aligned = min(step & -step, ALIGNED)
-    last = max(0, -(-(side - tile) // aligned) * aligned)  # the last tile is a little shorter rather than off the beat
+    last = max(0, -(-(side - tile) // aligned) * aligned)  # the last tile may be shorter, but it is aligned, too
     return [*((start, start + tile) for start in range(0, last, step)), (last, side)]
 
 
 def shares(tiles: list[tuple[int, int]], side: int, overlap: int) -> list[Tensor]:
-    """How much each tile says about each of its pixels; over all tiles it adds up to 1 at every pixel."""
+    """The weight of each tile at each of its pixels. At every pixel, the weights of all tiles add up to 1."""
     ramp = ((torch.arange(overlap) + 0.5 - overlap / 4) / max(overlap / 2, 1)).clamp(0, 1)
     weights = [torch.ones(end - start) for start, end in tiles]
     for weight in weights[1:]:

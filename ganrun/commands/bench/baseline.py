@@ -1,8 +1,8 @@
-"""NaiveLoop: the training loop of the usual tutorial, for any system and loss: what `ganrun bench` compares with.
+"""NaiveLoop: the training loop of a usual tutorial, for any system and loss. `ganrun bench` compares with it.
 
-Each picture goes through Pillow, ToTensor and Normalize on its own, in a DataLoader; optimizers are torch's default
-ones; float32 in torch's own memory layout; each backward pass computes everybody's gradients; every term is fetched and
-printed at every step. Networks, batch and mathematics are the run's own: it shares fakes where the config says so.
+In a DataLoader, each picture goes through Pillow, ToTensor and Normalize. The optimizers have torch's default settings.
+Numbers are float32 in torch's default memory layout. Each backward pass computes the gradients of all players. Every
+term of a loss is copied from the device and printed at every step. Networks, batch size and losses are the run's own.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from ganrun.training.optimizers import build_optimizers
 
 Item = dict[str, Tensor]
 PATIENCE = 120  # seconds for one batch
-WORKERS = 2 if (os.cpu_count() or 1) > 1 else 0  # of the DataLoader, as tutorials have it
+WORKERS = 2 if (os.cpu_count() or 1) > 1 else 0  # processes of the DataLoader, as in tutorials
 
 
 class Pictures(data.Dataset[Item]):
-    """The items of a data set that lies in memory, each made a Pillow image first, as torchvision's MNIST does."""
+    """The items of a data set in memory. Each becomes a Pillow image first, as in torchvision's MNIST."""
 
     def __init__(self, source: Dataset) -> None:
         self.source = source
@@ -57,7 +57,7 @@ class Pictures(data.Dataset[Item]):
 
 
 class Files(Pictures):
-    """The pictures of a folder, each decoded again whenever it is its turn, as torchvision's ImageFolder does."""
+    """The pictures of a folder. Each is decoded every time it is drawn, as in torchvision's ImageFolder."""
 
     def __init__(self, source: Dataset, node: Config) -> None:
         super().__init__(source)
@@ -76,13 +76,13 @@ class Files(Pictures):
 
 
 def pillow(image: Tensor) -> Image.Image:
-    """(C, H, W) uint8 -> a grey or coloured picture."""
+    """(C, H, W) uint8 -> a grey or colour picture."""
     array = image.permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
 def pictures(source: Dataset, node: Config) -> Pictures:
-    """Files where the data are a folder of sound pictures, else what lies in memory."""
+    """The files, if the data are a folder whose pictures can all be read; else the pictures in memory."""
     if isinstance(source, Folder) and Path(str(node["root"])).is_dir():
         files = Files(source, node)
         if len(files.listing) == len(source):
@@ -91,7 +91,7 @@ def pictures(source: Dataset, node: Config) -> Pictures:
 
 
 class NaiveLoop:
-    """The same game from the same first weights, played the naive way. Close it: its workers are processes."""
+    """Trains the same system from the same first weights. Call `close` at the end: its workers are processes."""
 
     def __init__(
         self, config: Config, source: Dataset, device: torch.device, trust: Sequence[str] | None = None
@@ -102,15 +102,16 @@ class NaiveLoop:
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 if group.get("fused"):
-                    group["fused"] = None  # ganrun's choice; None is torch's default
+                    group["fused"] = None  # torch's default; fused=True is ganrun's choice
         self.loader = data.DataLoader(
             pictures(source, config["dataset"]),
             self.batch_size,
             shuffle=True,
             drop_last=True,
             num_workers=WORKERS,
-            timeout=PATIENCE if WORKERS else 0,  # else a worker that cannot answer stops everything without a word
-            persistent_workers=WORKERS > 0,  # kinder than the habit: small data would else start them all the time
+            timeout=PATIENCE if WORKERS else 0,  # otherwise the loop would wait forever for a worker that hangs
+            # not usual in tutorials, but otherwise a small data set starts its workers all the time
+            persistent_workers=WORKERS > 0,
         )
         self.batches = self.epochs()
         self.printed = open(os.devnull, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  closed in close
@@ -134,7 +135,7 @@ class NaiveLoop:
         self.step += 1
 
     def workers_cpu(self) -> float:
-        """CPU seconds of the loader's processes so far; 0 where the system does not tell."""
+        """CPU seconds of the DataLoader's processes so far. 0 if the system does not say."""
         total = 0
         for worker in getattr(self.loader._iterator, "_workers", ()):
             with contextlib.suppress(OSError):  # no /proc

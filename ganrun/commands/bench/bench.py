@@ -1,4 +1,4 @@
-"""bench: how fast a run would be, where its time goes, and its ratio to the naive loop, measured in one process."""
+"""`ganrun bench`: measures how fast a run is, where its time goes, and its ratio to the naive loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ganrun.common import versions
 from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_device
 from ganrun.common.errors import UserError
-from ganrun.common.folders import check_writable
+from ganrun.common.output_places import check_file_place
 from ganrun.common.precision import torch_defaults
 from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
@@ -40,44 +40,43 @@ from ganrun.training.trainer import StepRunner, Trainer
 T = TypeVar("T")
 
 LEAST = 3  # steps of a slice, however long they take
-FOREVER = 10**12  # steps
-TRACED = 0.5  # seconds under the profiler, to see how busy a GPU is
-FOR_TRAINING = ("resume", "init_from")  # what makes no difference to speed
+FOREVER = 10**12  # steps: a length that is never reached
+TRACED = 0.5  # seconds under the profiler, to measure how busy a GPU is
+FOR_TRAINING = ("resume", "init_from")  # keys that choose weights, which makes no difference to the speed
 
 
 class Slice(NamedTuple):
-    """Steps that were played without a stop, and what they took in seconds."""
+    """Steps that ran one after the other, and how long they took."""
 
     steps: int
-    wall: float
-    cpu: float  # of all threads, and of a loader's processes
+    wall: float  # seconds by the clock
+    cpu: float  # CPU seconds of all threads, and of a loader's processes
 
 
-Loop = Callable[[float], Slice]  # plays for so many seconds
+Loop = Callable[[float], Slice]  # runs steps for so many seconds
 Recorder = Callable[[Trainer], StepRunner]
 
 
 def check(config: Config) -> Path | None:
-    """Refuse what cannot be trained, as `train` does, before anything is measured. Returns where the JSON goes."""
+    """Check the config as `train` does, before any measurement. Returns the path of the JSON, None without `out`.
+
+    Raises UserError.
+    """
     for key in FOR_TRAINING:
         if config[key] is not None:
-            raise UserError(f"{key}={config[key]}: bench starts from fresh weights, which are as fast: leave it away")
+            raise UserError(
+                f"{key}={config[key]}: bench starts from new weights, which have the same speed: leave this key out"
+            )
     plan(config)
     if config["out"] is None:
         return None
     out = Path(str(config["out"])).expanduser()
-    if out.suffix != ".json":
-        raise UserError(f"out={out} must end in .json: it takes the table as numbers")
-    if not out.parent.is_dir():
-        raise UserError(f"out={out}: there is no folder {out.parent}")
-    if out.exists() and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
-    check_writable(out.parent)
+    check_file_place(out, config["overwrite"], ".json")
     return out
 
 
 def bench(config: Config) -> str:
-    """Measure what the page `bench` asks for. Returns the table; writes it to `out` as JSON."""
+    """Measure a run. Returns the table. With `out`, also writes the numbers as JSON."""
     config, choice = settled(config)
     planned = plan(config, choice=choice)
     if config["dry_run"]:
@@ -90,7 +89,7 @@ def bench(config: Config) -> str:
 
 
 def about(config: Config, planned: Plan) -> Config:
-    """What somebody else needs to know to read the figures."""
+    """Facts about the machine and the run, without which the figures mean nothing to others."""
     return {
         "format": 1,
         "versions": {"ganrun": __version__, **{name: versions.version(name) for name in versions.PACKAGES}},
@@ -109,25 +108,25 @@ def about(config: Config, planned: Plan) -> Config:
 
 
 def measure(config: Config, folder: Path) -> Config:
-    """All figures of one run, trained for real in a folder that is about to be removed."""
+    """All figures of one run. It trains in `folder`, which the caller removes."""
     wishes, device = config["bench"], pick_device(config["device"])
     hooks = {name: node for name, node in config["hooks"].items() if name not in ("console", "profile")}
     trainer = runs.assemble({**config, "hooks": hooks}, folder)
     trainer.step, trainer.length = wishes["step"], Length(steps=FOREVER)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    without_frame = once(trainer.recorder)
-    trainer.recorder = once(trainer.recorder)
-    ours = functools.partial(played, trainer)
-    ours(wishes["warmup"])
+    bare_recorder = recorded_once(trainer.recorder)
+    trainer.recorder = recorded_once(trainer.recorder)
+    run_steps = functools.partial(run_trainer, trainer)
+    run_steps(wishes["warmup"])
     memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else most_memory()
-    loops: dict[str, Loop] = {"ganrun": ours, "bare": functools.partial(bare, trainer, without_frame)}
+    loops: dict[str, Loop] = {"ganrun": run_steps, "bare": functools.partial(run_bare, trainer, bare_recorder)}
     with contextlib.ExitStack() as stack:
         if wishes["naive"]:
             naive = NaiveLoop(config, load_dataset(config), device)
             stack.callback(naive.close)
             naive.step = wishes["step"]
-            loops["naive"] = functools.partial(repeated, naive)
+            loops["naive"] = functools.partial(run_naive, naive)
         for name in loops.keys() - {"ganrun"}:
             loops[name](wishes["warmup"])
         rounds = list(taking_turns(loops, wishes["rounds"], wishes["seconds"] / wishes["rounds"]))
@@ -140,7 +139,7 @@ def measure(config: Config, folder: Path) -> Config:
 
 
 def taking_turns(loops: dict[str, Loop], rounds: int, seconds: float) -> Iterator[dict[str, Slice]]:
-    """A slice of each loop in each round; who begins changes."""
+    """One slice of each loop in each round. In each round another loop begins."""
     names = list(loops)
     for number in range(rounds):
         order = names[number % len(names) :] + names[: number % len(names)]
@@ -148,7 +147,7 @@ def taking_turns(loops: dict[str, Loop], rounds: int, seconds: float) -> Iterato
 
 
 def figures(rounds: list[dict[str, Slice]], batch_size: int) -> Config:
-    """Medians and spreads over rounds; what compares two loops is paired within each round."""
+    """Medians, minima and maxima over the rounds. A ratio of two loops is computed within each round."""
 
     def per_step(name: str, what: str) -> list[float]:
         return [getattr(each[name], what) / each[name].steps for each in rounds]
@@ -162,11 +161,11 @@ def figures(rounds: list[dict[str, Slice]], batch_size: int) -> Config:
             "cpu_ms_per_step": spread(1000 * seconds for seconds in per_step(name, "cpu")),
         }
     found: Config = {"loops": loops}
-    for suffix, what in (("", "wall"), ("_cpu", "cpu")):  # on a busy machine the second is the honest one
-        ours, without = per_step("ganrun", what), per_step("bare", what)
-        found[f"frame{suffix}"] = spread(1 - b / a for a, b in zip(ours, without, strict=True))
+    for suffix, what in (("", "wall"), ("_cpu", "cpu")):  # on a busy machine, only the CPU time is reliable
+        own, bare = per_step("ganrun", what), per_step("bare", what)
+        found[f"frame{suffix}"] = spread(1 - b / a for a, b in zip(own, bare, strict=True))
         if "naive" in loops:
-            found[f"ratio{suffix}"] = spread(b / a for a, b in zip(ours, per_step("naive", what), strict=True))
+            found[f"ratio{suffix}"] = spread(b / a for a, b in zip(own, per_step("naive", what), strict=True))
     return {**found, "rounds": [{name: each._asdict() for name, each in one.items()} for one in rounds]}
 
 
@@ -179,14 +178,14 @@ def spread(values: Iterable[float]) -> dict[str, float]:
 
 
 class Stopwatch(Hook):
-    """Ends `fit` after so many seconds; what counts lies between two steps, before other hooks say goodbye."""
+    """Ends `Trainer.fit` after so many seconds. It measures between two steps, before other hooks end."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.steps, self.slice = seconds, -1, Slice(0, 0.0, 0.0)
 
     def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         self.steps += 1
-        if self.steps == 0:  # whatever has to start has started
+        if self.steps == 0:  # the first step, which starts workers and compiles kernels, is over
             wait(trainer.device)
             self.wall, self.cpu = time.perf_counter(), time.process_time()
         elif self.steps >= LEAST and time.perf_counter() - self.wall >= self.seconds:
@@ -195,8 +194,8 @@ class Stopwatch(Hook):
             trainer.control.stop("measured", 0)
 
 
-def played(trainer: Trainer, seconds: float) -> Slice:
-    """The trainer's own steps with its hooks."""
+def run_trainer(trainer: Trainer, seconds: float) -> Slice:
+    """Run the trainer's steps with its hooks."""
     watch = Stopwatch(seconds)
     trainer.control.stopped = None
     with instead(trainer, hooks=[*trainer.hooks, watch]):
@@ -204,27 +203,27 @@ def played(trainer: Trainer, seconds: float) -> Slice:
     return watch.slice
 
 
-def bare(trainer: Trainer, without_frame: Recorder | None, seconds: float) -> Slice:
-    """The same steps without their frame: no hooks, nothing recorded, no average, no new seeds."""
+def run_bare(trainer: Trainer, recorder: Recorder | None, seconds: float) -> Slice:
+    """Run the same steps without hooks, without the meter, without the average, and without new seeds."""
     with (
-        instead(trainer, hooks=[], measure=nothing, recorder=without_frame),
+        instead(trainer, hooks=[], measure=nothing, recorder=recorder),
         instead(trainer.average, update=nothing),
         instead(trainers, reseed=nothing),
     ):
-        return played(trainer, seconds)
+        return run_trainer(trainer, seconds)
 
 
-def once(recorder: Recorder | None) -> Recorder | None:
-    """What it records in one slice is still there in the next."""
+def recorded_once(recorder: Recorder | None) -> Recorder | None:
+    """A recorder that makes its object once, so that later slices use what the first slice has recorded."""
     made: list[StepRunner] = []
 
-    def remembered(trainer: Trainer) -> StepRunner:
+    def first_made(trainer: Trainer) -> StepRunner:
         assert recorder is not None
         if not made:
             made.append(recorder(trainer))
         return made[0]
 
-    return remembered if recorder else None
+    return first_made if recorder else None
 
 
 def nothing(*_: Any) -> None: ...
@@ -232,7 +231,7 @@ def nothing(*_: Any) -> None: ...
 
 @contextlib.contextmanager
 def instead(owner: Any, **others: Any) -> Iterator[None]:
-    """Within this block an object or module has these attributes instead of its own."""
+    """Within this block, an object or module has these attributes instead of its own."""
     own = {name: vars(owner)[name] for name in others if name in vars(owner)}
     vars(owner).update(others)
     try:
@@ -243,8 +242,8 @@ def instead(owner: Any, **others: Any) -> Iterator[None]:
         vars(owner).update(own)
 
 
-def repeated(naive: NaiveLoop, seconds: float) -> Slice:
-    """The naive loop's steps; their CPU time includes that of its workers."""
+def run_naive(naive: NaiveLoop, seconds: float) -> Slice:
+    """Run steps of the naive loop. Their CPU time includes that of its workers."""
     with torch_defaults():
         naive.play()
         wait(naive.device)
@@ -265,7 +264,10 @@ def wait(device: torch.device) -> None:
 
 
 def apart(trainer: Trainer, seconds: float) -> dict[str, float]:
-    """Milliseconds a step of "data" and of each player's turns, the device waited for around each; and the "step"."""
+    """Milliseconds per step of "data", of each player's turns, and of the whole "step".
+
+    The device is waited for before and after each part. So the parts may add up to more than a step takes otherwise.
+    """
     spent: dict[str, float] = defaultdict(float)
     steps = trainer.step
 
@@ -284,30 +286,30 @@ def apart(trainer: Trainer, seconds: float) -> dict[str, float]:
     prepare, play, starting_at = trainer.prepare_batch, trainer.play, trainer.stream.starting_at
     with (
         instead(trainer.stream, starting_at=lambda step: fetched(starting_at(step))),
-        instead(trainer, recorder=None),  # a recording has no parts
+        instead(trainer, recorder=None),  # a recorded step cannot be split into its parts
         instead(trainer, prepare_batch=lambda batch: timed("data", prepare, batch)),
         instead(trainer, play=lambda turn, parts: timed(turn.player, play, turn, parts)),
     ):
-        one = played(trainer, seconds)
+        one = run_trainer(trainer, seconds)
     milliseconds = {name: 1000 * seconds / (trainer.step - steps) for name, seconds in spent.items()}
     return {"step": 1000 * one.wall / one.steps, **milliseconds}
 
 
 def busy_share(trainer: Trainer) -> float | None:
-    """The share of the time in which a GPU has work; None without one."""
+    """The share of the time in which the GPU is busy. None without a GPU."""
     if trainer.device.type != "cuda":
         return None
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        played(trainer, TRACED)
+        run_trainer(trainer, TRACED)
     kernels = [event.time_range for event in profiler.events() or () if event.device_type == DeviceType.CUDA]
     return covered([(kernel.start, kernel.end) for kernel in kernels])
 
 
 def covered(intervals: list[tuple[float, float]]) -> float:
-    """The share of the time from the first start to the last end in which at least one interval is open."""
+    """The share of the time, from the first start to the last end, that the (start, end) intervals cover."""
     if not intervals:
         return math.nan
     intervals = sorted(intervals)

@@ -1,4 +1,4 @@
-"""curves: a run's numbers against thousands of images, and its samples over time, on one picture by matplotlib."""
+"""`ganrun plot`: draws the curves of a run over thousands of images, and its samples over time, with matplotlib."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ganrun.common.atomic import atomic_write
 from ganrun.common.errors import CheckpointError, UserError
 from ganrun.common.folder_safety import refuse_unsafe
 from ganrun.common.folders import check_writable
+from ganrun.common.output_places import check_file_place
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 from ganrun.common.versions import INSTALL
@@ -29,12 +30,13 @@ Series = dict[str, list[Point]]  # by name
 METRICS = "metrics.jsonl"
 FORMATS = (".png", ".pdf", ".svg")
 COLUMNS = 2  # of panels
-MOST, SERIES, PANELS, ALARMS = 2000, 24, 30, 100  # points of a curve, curves of a panel, panels, alarms on a page
-LABEL = 60  # letters
+# the largest numbers of points in a curve, curves in a panel, panels in a figure, alarms in a figure
+MOST, SERIES, PANELS, ALARMS = 2000, 24, 30, 100
+LABEL = 60  # letters of a label; the rest is cut off
 
 
 def check(config: Config) -> Path:
-    """Before drawing: the run has logged, the place is free. Returns it, or raises UserError."""
+    """Check the run, matplotlib and the output place before drawing. Returns the place. Raises UserError."""
     folder = run_folder(str(config["run"]))
     refuse_unsafe(folder)
     if not importlib.util.find_spec("matplotlib"):
@@ -45,36 +47,32 @@ def check(config: Config) -> Path:
         check_writable(folder)
         return folder / "curves.png"
     out = Path(str(config["out"])).expanduser()
-    if out.suffix not in FORMATS or not out.parent.is_dir():
-        raise UserError(f"out={out} must be x{', x'.join(FORMATS)} in a folder that exists")
-    if out.exists() and not config["overwrite"]:
-        raise UserError(f"out={out} exists: choose another name, or overwrite=true")
-    check_writable(out.parent)
+    check_file_place(out, config["overwrite"], *FORMATS)
     return out
 
 
 def plot(config: Config) -> str:
-    """Draw and write. Returns where, and what was left out."""
+    """Draw the figure and write it. Returns a line with its path and with what was left out."""
     import matplotlib
 
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of fonts, from its import on
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it logs its fonts while it is imported
     folder, out = run_folder(str(config["run"])), check(config)
     strip = strip_of(folder, config["samples"], config["times"])
     page = drawn(rows(folder))
     if not page.panels:
-        raise UserError(f"run={folder}: {METRICS} holds numbers, but none that a plot shows, such as losses or scores")
-    title = os.fsencode(folder.name).decode("utf-8", "replace")  # fonts know only text
-    # names by the letter: LaTeX would read them as commands, and a font without Chinese warns on each letter
+        raise UserError(f"run={folder}: {METRICS} has none of the numbers that a plot shows, such as losses or scores")
+    title = os.fsencode(folder.name).decode("utf-8", "replace")  # bytes that are no text cannot be drawn
+    # without LaTeX, which would read names as commands; without the warnings of a font that has no Chinese letters
     with matplotlib.rc_context({"text.usetex": False}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         save(draw(page.panels, alarms(rows(folder)), strip, title), out)
-    lacks = [] if strip else ["without samples, as its grids (if any) do not tell their columns"]
+    lacks = [] if strip else ["without samples, because there are no grids that say their columns"]
     notes = "; ".join([*lacks, *page.notes])
     return ": ".join([printable(str(out)), *([notes] if notes else [])])
 
 
 def run_folder(reference: str) -> Path:
-    """A run's folder, by its name, by a checkpoint in it or as `last`. Raises UserError."""
+    """The folder of a run. `reference` is its path, a checkpoint in it, or `last`. Raises UserError."""
     path = Path(reference).expanduser()
     if path.is_dir():
         return path
@@ -86,26 +84,26 @@ def run_folder(reference: str) -> Path:
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """What metrics.jsonl holds of images, but for a line that a kill tore."""
+    """The rows of metrics.jsonl that have a number of images. Damaged lines are left out."""
     return (row for row in rows_of(folder / METRICS) if "images" in row)
 
 
 def panel_of(name: str) -> str | None:
-    """Which panel shows a number; None for those that none shows."""
+    """The panel that shows a number. None for numbers that are not shown."""
     owner, _, own = name.partition("/")
     if owner == "score":
-        return f"score: {re.split('[@_.]', own)[0]}"  # numbers of one kind share an axis
+        return f"score: {re.split('[@_.]', own)[0]}"  # scores of one kind share an axis
     if owner == "alarm" or own in ("", "lr", "weight_norm") or own.endswith("_logit"):
         return None
     if owner == "samples":
-        return "samples, of what reals have" if own.startswith("diversity") else None
+        return "samples, relative to real pictures" if own.startswith("diversity") else None
     if own == "gradient_norm":
         return "gradient norms"
     return "accuracy" if "accuracy" in own else "losses"
 
 
 class Points:
-    """A series of any length as at most MOST points, evenly spaced, and the last one."""
+    """A series of any length, stored as at most MOST evenly spaced points and the last one."""
 
     def __init__(self) -> None:
         self.kept: list[Point] = []
@@ -124,14 +122,14 @@ class Points:
 
 @dataclass
 class Drawn:
-    """{panel: {name: points}}: losses first, scores last; and what was left out of it, a line each."""
+    """The content of a figure: {panel: {name: points}} with losses first, and notes about what was left out."""
 
     panels: dict[str, Series]
     notes: list[str]
 
 
 def drawn(found: Iterable[Row]) -> Drawn:
-    """What can be seen on one page of any number of rows."""
+    """The content of a figure, from any number of rows."""
     series: dict[str, dict[str, Points]] = {"losses": {}, "gradient norms": {}, "accuracy": {}}
     left_out = False
     for row in found:
@@ -145,23 +143,23 @@ def drawn(found: Iterable[Row]) -> Drawn:
                 series.setdefault(panel, {})[name] = Points()
             series[panel][name].add((row["images"] / 1000, value))
     every = max((points.every for own in series.values() for points in own.values()), default=1)
-    notes = [f"of long series every {every}th point is drawn"] if every > 1 else []
+    notes = [f"only every {every}th point of long curves is drawn"] if every > 1 else []
     if left_out:
-        notes.append(f"more than {SERIES} curves on a panel, or {PANELS} panels, are left out")
+        notes.append(f"there is room for {SERIES} curves in a panel and {PANELS} panels: further ones are left out")
     shown = {panel: {name: points.shown() for name, points in own.items()} for panel, own in series.items() if own}
     return Drawn(shown, notes)
 
 
 def alarms(found: Iterable[Row]) -> list[tuple[float, str]]:
-    """(thousands of images, what it is called) of the first alarms."""
+    """(thousands of images, name) of the first alarms."""
     names = ((row["images"] / 1000, name) for row in found for name in row if name.startswith("alarm/"))
     return [(at, name.removeprefix("alarm/")) for at, name in itertools.islice(names, ALARMS)]
 
 
 def draw(shown: Mapping[str, Series], marks: Sequence[tuple[float, str]], strip: Strip | None, title: str) -> Any:
-    """A figure: panels two by two, alarms as dotted lines in the first, the strip of samples below.
+    """A figure: panels in two columns, alarms as dotted lines in the first panel, the strip of samples below.
 
-    Every name is taken by the letter: what stands between dollar signs is no formula.
+    Names are drawn as they are: text between dollar signs is not read as a formula.
     """
     from matplotlib.figure import Figure
 

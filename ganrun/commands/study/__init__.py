@@ -1,1 +1,1 @@
-"""`ganrun augment-study`: do drawn pictures help a classifier?"""
+"""`ganrun augment-study`: do generated pictures help a classifier?"""

@@ -1,4 +1,4 @@
-"""plots: means and their intervals as a picture, drawn by matplotlib, which is an extra."""
+"""Draws means and their intervals with matplotlib, which is an extra."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from ganrun.evaluation.metrics.intervals import interval
 
 
 def plot_arms(values: Mapping[str, Sequence[float]], out: Path, title: str, axis: str) -> None:
-    """One row an arm, the first on top: dots for its values, the mean and its 95 % interval, a line at the first mean.
+    """Write a PNG with a row for each arm, the first on top: its values as dots, the mean and its 95 % interval.
 
-    Raises ImportError without matplotlib.
+    `values` maps the name of an arm to its values, `axis` is the label of the x axis. A vertical line marks the mean of
+    the first arm. Raises ImportError without matplotlib.
     """
     from matplotlib.figure import Figure
 
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of fonts, which nobody asked
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it logs its fonts while it is imported
     figure = Figure(figsize=(7, 1.2 + 0.4 * len(values)), layout="constrained")
     axes = figure.subplots()
     for row, own in enumerate(values.values()):

@@ -1,4 +1,4 @@
-"""study_data: what a study learns from and is tested on, refused where its answer would mean nothing."""
+"""Loads the data of a study: for training, for the test, and synthetic. Data that make the test unfair are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganrun.checkpoints.load import find_checkpoint, load_checkpoint
+from ganrun.checkpoints.find import find_checkpoint
+from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import class_names, load_conditional_system, sha256_of
 from ganrun.common.errors import UserError
 from ganrun.common.log_capture import captured_log
@@ -22,22 +23,22 @@ from ganrun.data.labels import folder_names
 from ganrun.data.listing import list_images, look
 from ganrun.systems.drawing import draw, render
 
-TOLERATED = 0.05  # of pictures that are in the training and in the test data: small pictures may be alike by chance
+TOLERATED = 0.05  # share of pictures in both training and test data; small pictures may be equal by chance
 
 
 @dataclass
 class Synthetic:
-    """Labelled pictures of a GAN: where they come from, how many there are (None: any number), and `take(count)`."""
+    """Labelled pictures of a GAN."""
 
-    about: Config
-    available: int | None
-    take: Callable[[int], Dataset]
+    about: Config  # where they come from, for study.json
+    available: int | None  # how many there are; None: any number can be drawn
+    take: Callable[[int], Dataset]  # the first so many
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Material:
-    """All that a study looks at."""
+    """All data of a study."""
 
     train: Dataset
     test: Dataset
@@ -46,10 +47,10 @@ class Material:
 
 
 def gather(config: Config) -> Material:
-    """Read and compare the three. Raises UserError in one line where they do not go together."""
+    """Read the three data sets and compare them. Raises UserError if they do not fit each other."""
     train = load_dataset(config)
     if train.labels is None or "image" not in train.take(torch.tensor([0])):
-        raise UserError("dataset: a classifier learns from labelled single pictures, and these are none")
+        raise UserError("dataset: a classifier needs labelled single pictures, which this data set does not have")
     test = read(held_out(config), "test", "test.root")
     refuse_other_kind("test", test.channels, test.image_size, test.class_names, train)
     notes = [*train.notes, *test.notes, *shared_notes("the training data", train, test)]
@@ -58,7 +59,7 @@ def gather(config: Config) -> Material:
 
 
 def held_out(config: Config) -> Config:
-    """The data set's node with what `test` says of it. Raises UserError when that changes nothing."""
+    """The config of the test data: `dataset`, changed by `test`. Raises UserError if it names the training data."""
     own = config["dataset"]
     wishes = {key: value for key, value in config["test"].items() if value is not None}
     if "root" not in wishes and "split" not in wishes and own.get("split") == "train":
@@ -68,20 +69,20 @@ def held_out(config: Config) -> Config:
             raise UserError(f"test.{key}={value}: this data set has no {key}")
     node = {**own, **wishes}
     if places(node) == places(own):
-        raise UserError("the test data would be the very training data: give test.split=… or test.root=…")
+        raise UserError("the test data would be the same as the training data: give test.split=… or test.root=…")
     unlimited = {key: wishes.get(key) for key in ("limit", "classes") if key in own}  # classes are compared by name
     return {**node, **unlimited}
 
 
 def places(node: Config) -> Config:
-    """What decides which pictures a node takes; paths as they are meant, not as they are written."""
-    apart = {key: value for key, value in node.items() if key not in ("limit", "flip", "cache", "kimg", "download")}
-    return {key: Path(value).expanduser().resolve() if key == "root" and value else apart[key] for key, value in
-            apart.items()}  # fmt: skip
+    """The keys of a data set's config that decide which pictures it has. Paths are made absolute, to be compared."""
+    kept = {key: value for key, value in node.items() if key not in ("limit", "flip", "cache", "kimg", "download")}
+    return {key: Path(value).expanduser().resolve() if key == "root" and value else kept[key] for key, value in
+            kept.items()}  # fmt: skip
 
 
 def read(node: Config, key: str, root: str) -> Dataset:
-    """A data set that is called `key` here. Raises UserError in its terms."""
+    """Build a data set. In the messages of UserError, `key` replaces "dataset" and `root` replaces "dataset.root"."""
     try:
         with captured_log("ganrun.data") as notes:
             dataset = build(node, Dataset, key)
@@ -89,18 +90,24 @@ def read(node: Config, key: str, root: str) -> Dataset:
         raise UserError(str(error).replace("dataset.root", root).replace("dataset.", f"{key}.")) from None
     dataset.add_notes(notes)
     if dataset.labels is None:
-        raise UserError(f"{key}: these pictures have no labels: they must lie in class folders like the training data")
+        raise UserError(
+            f"{key}: these pictures have no labels: they must lie in class folders, as the training data do"
+        )
     return dataset
 
 
 def refuse_other_kind(
     where: str, channels: int, size: tuple[int, int], names: list[str], train: Dataset, as_folders: bool = False
 ) -> None:
-    """Raises UserError where pictures have another size, colour or other classes than the training data."""
+    """Raises UserError if pictures do not have the size, the channels and the classes of the training data.
+
+    `as_folders`: the classes may also be named as folders that `ganrun synthesize` writes.
+    """
     if (channels, size) != (train.channels, train.image_size):
         raise UserError(
-            f"{where}: its pictures are {shape(channels, size)}, the data's {shape(train.channels, train.image_size)}: "
-            f"say dataset.image_size={side(size)} dataset.channels={channels}, or take other pictures"
+            f"{where}: its pictures are {shape(channels, size)}, those of the training data are "
+            f"{shape(train.channels, train.image_size)}: give dataset.image_size={side(size)} "
+            f"dataset.channels={channels}, or take other pictures"
         )
     if names != train.class_names and not (as_folders and names == folder_names(train.class_names)):
         raise UserError(f"{where} has the classes {some(names)}, the training data {some(train.class_names)}")
@@ -119,16 +126,16 @@ def some(names: list[str]) -> str:
 
 
 def shared_notes(where: str, data: Dataset, test: Dataset) -> list[str]:
-    """A line about pictures that are in both. Raises UserError when they are more than chance would bring."""
-    mine, theirs = fingerprints(data.images), fingerprints(test.images)
-    common = set(mine) & set(theirs)
-    tested, learnt = sum(x in common for x in theirs), sum(x in common for x in mine)
-    if tested > TOLERATED * len(theirs) or learnt > TOLERATED * len(mine):
+    """A note about pictures that are both in `data` and in `test`. Raises UserError if they are too many for chance."""
+    learnt_from, tested_on = fingerprints(data.images), fingerprints(test.images)
+    common = set(learnt_from) & set(tested_on)
+    tested, learnt = sum(x in common for x in tested_on), sum(x in common for x in learnt_from)
+    if tested > TOLERATED * len(tested_on) or learnt > TOLERATED * len(learnt_from):
         raise UserError(
-            f"{where} and the test data share pictures ({learnt} of {len(mine)} are among the {len(theirs)} test "
-            "pictures): a test needs pictures that were not learnt from; see test.split and test.root"
+            f"{where} and the test data share pictures ({learnt} of {len(learnt_from)} are among the {len(tested_on)} "
+            "test pictures): a test needs pictures that were not used for training; see test.split and test.root"
         )
-    return [f"{tested} of the {len(theirs)} test pictures are also in {where}"] if tested else []
+    return [f"{tested} of the {len(tested_on)} test pictures are also in {where}"] if tested else []
 
 
 def fingerprints(images: Iterable[Tensor]) -> list[bytes]:
@@ -139,11 +146,14 @@ def fingerprints(images: Iterable[Tensor]) -> list[bytes]:
 
 
 def from_run(config: Config, train: Dataset) -> Synthetic:
-    """Pictures that a conditional run draws, as many of each class. Raises UserError for a run of other pictures."""
+    """Pictures drawn from a class-conditional run, the same number of each class.
+
+    Raises UserError if its pictures do not fit the training data.
+    """
     path = find_checkpoint(str(config["ckpt"]), "ckpt")
     state = load_checkpoint(str(path), "ckpt")
     system = load_conditional_system(path, state, config)
-    taken = {"seed": config["seed"], "weights": config["weights"]}
+    settings = {"seed": config["seed"], "weights": config["weights"]}
 
     def take(count: int) -> Dataset:
         inputs = draw(system, count, config["seed"], list(range(train.classes)))
@@ -151,21 +161,24 @@ def from_run(config: Config, train: Dataset) -> Synthetic:
 
     first = take(1)
     refuse_other_kind(f"ckpt={path}", first.channels, first.image_size, class_names(state, system), train)
-    about = {"checkpoint_sha256": sha256_of(path), "step": state["progress"]["step"], **taken}
+    about = {"checkpoint_sha256": sha256_of(path), "step": state["progress"]["step"], **settings}
     return Synthetic(about, None, take, trained_on_other_data(state["config"].get("dataset", {}), config["dataset"]))
 
 
-def trained_on_other_data(theirs: Config, ours: Config) -> list[str]:
-    """A line about what a GAN has learnt from, where that is not what the classifiers learn from."""
-    keys = [key for key in ("_target_", "root", "split", "limit") if theirs.get(key) != ours.get(key)]
+def trained_on_other_data(of_gan: Config, of_study: Config) -> list[str]:
+    """A note if the GAN was trained on other data than those that the classifiers are trained on."""
+    keys = [key for key in ("_target_", "root", "split", "limit") if of_gan.get(key) != of_study.get(key)]
     if not keys:
         return []
-    told = ", ".join(f"dataset.{key}={theirs.get(key)} (here {ours.get(key)})" for key in keys)
-    return [f"the run learnt from {told}: if it saw more pictures, or the test's, its gain is flattered"]
+    differing = ", ".join(f"dataset.{key}={of_gan.get(key)} (here {of_study.get(key)})" for key in keys)
+    return [f"the GAN was trained with {differing}: if it saw more pictures, or the test's, its gain is too high"]
 
 
 def from_tree(config: Config, train: Dataset, test: Dataset) -> Synthetic:
-    """The pictures of a folder tree or .zip. Raises UserError for other kinds and for pictures of the test."""
+    """The pictures of a folder or .zip, in class folders.
+
+    Raises UserError if they do not fit the training data, or if they contain test pictures.
+    """
     root = str(config["synthetic"])
     node = {"_target_": "ganrun.data.folder.Folder", "root": root}
     facts = {"image_size": list(train.image_size), "channels": train.channels}

@@ -1,4 +1,4 @@
-"""study_report: what a study found, as rows while it runs and as a table, a protocol and a plot at its end."""
+"""Writes the results of a study: rows while it runs; a table, its settings and a plot at its end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ganrun.commands.study.figure import plot_arms
 from ganrun.commands.study.material import Material, held_out
 from ganrun.common.atomic import append, make_folder, remove, write_text
 from ganrun.common.errors import UserError
+from ganrun.common.plurals import plural
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 from ganrun.common.versions import INSTALL
@@ -20,14 +21,18 @@ from ganrun.evaluation.metrics.intervals import Interval, gain, interval
 FILES = ("study.csv", "study.json", "study.md", "study.png")
 PROTOCOL = ("dataset", "classifier", "transforms", "ratios", "seeds", "steps", "batch_size", "lr")
 CAVEAT = (
-    "Intervals are 95 % of Student's t over the seeds: the classifiers' weights and orders, and which of the synthetic "
-    "pictures are used. Other real pictures and a GAN that is trained again would add to them. Gains are paired: the "
-    "same seed with and without. Of several comparisons, one in twenty is clear by chance."
+    "The intervals are 95 % intervals of Student's t over the seeds. A seed decides a classifier's first weights, the "
+    "order of its pictures, and which synthetic pictures are used. Other real pictures, or another training of the "
+    "GAN, would make the intervals wider. Gains are paired: each seed is compared with itself. Of twenty comparisons "
+    "without an effect, about one looks clear by chance."
 )
 
 
 class Report:
-    """Accuracies by arm and seed, and the folder they go to. Raises UserError where it cannot be written."""
+    """Collects accuracies by arm and seed, and writes them to a folder. Raises UserError if it cannot be written.
+
+    `images` maps the name of an arm to its numbers of real and synthetic pictures.
+    """
 
     def __init__(self, config: Config, material: Material, images: Mapping[str, tuple[int, int]]) -> None:
         self.config, self.material, self.images = config, material, images
@@ -36,7 +41,7 @@ class Report:
         self.found: dict[str, list[float]] = {name: [] for name in images}
         try:
             make_folder(self.out)
-            for name in FILES:  # of an earlier study: its plot beside our table would mislead
+            for name in FILES:  # those of an earlier study; its plot beside a new table would mislead
                 remove(self.out / name)
             self.append("arm", "seed", "images_real", "images_synthetic", "accuracy")
         except OSError as error:
@@ -47,7 +52,7 @@ class Report:
         return sum(map(len, self.found.values()))
 
     def add(self, arm: str, seed: int, accuracy: float) -> None:
-        """One classifier's result, written at once."""
+        """Store the accuracy (0 to 1) of one classifier, and write it at once."""
         self.found[arm].append(accuracy)
         self.append(arm, seed, *self.images[arm], accuracy)
 
@@ -56,7 +61,7 @@ class Report:
             csv.writer(file, lineterminator="\n").writerow(row)
 
     def finish(self) -> str:
-        """Write the rest. Returns the table, the answers, and where it all is."""
+        """Write the table, the settings and the plot. Returns the table, the answers and the folder, as text."""
         answers, table, about = self.answers(), self.table(), self.about()
         text = "\n\n".join(
             ["# Does synthetic data help?", about, table, "\n".join(f"- {it}" for it in answers), CAVEAT]
@@ -70,22 +75,23 @@ class Report:
             plotted = []
         except ImportError:
             plotted = [f"study.png was not drawn: {INSTALL}"]
-        return "\n".join(["", table, "", *answers, *plotted, f"all of it is in {printable(str(self.out))}"])
+        return "\n".join(["", table, "", *answers, *plotted, f"the results are in {printable(str(self.out))}"])
 
     def about(self) -> str:
         train, test, config = self.material.train, self.material.test, self.config
+        steps, seeds = config["steps"], config["seeds"]
         return (
             f"{len(train)} real training pictures, {len(test)} test pictures, {train.classes} classes; "
-            f"{config['steps']} steps of {config['batch_size']}, {config['seeds']} seeds"
+            f"{steps} {plural('step', steps)} of {config['batch_size']}, {seeds} {plural('seed', seeds)}"
         )
 
     def table(self) -> str:
-        """| arm | images real | synthetic | accuracy | gain |, in markdown, columns aligned for a terminal too."""
+        """A markdown table, | arm | images real | synthetic | accuracy | gain |, with aligned columns."""
         rows = [("arm", "images real", "synthetic", "accuracy %", "gain over real")]
         for name, own in self.found.items():
             real, synthetic = self.images[name]
-            over = "" if name == "real" else shown(gain(own, self.found["real"]), "+")
-            rows.append((name, str(real), str(synthetic), shown(interval(own)), over))
+            over = "" if name == "real" else in_percent(gain(own, self.found["real"]), "+")
+            rows.append((name, str(real), str(synthetic), in_percent(interval(own)), over))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
             "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -93,7 +99,7 @@ class Report:
         return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
     def answers(self) -> list[str]:
-        """What synthetic pictures add to real ones, with and without classic transforms, each in a sentence."""
+        """One sentence for each arm that has synthetic pictures beside real ones: what they add."""
         pairs = [(name, "real+classic" if name.endswith("+classic") else "real") for name, (real, more) in
                  self.images.items() if real and more]  # fmt: skip
         return [
@@ -129,16 +135,16 @@ class Report:
         }
 
 
-def shown(found: Interval, sign: str = "") -> str:
-    """0.9312 ± 0.004 -> 93.12 ± 0.40"""
+def in_percent(found: Interval, sign: str = "") -> str:
+    """An interval of accuracies in percent: 0.9312 ± 0.004 -> 93.12 ± 0.40."""
     return f"{100 * found.mean:{sign}.2f}" + ("" if found.half is None else f" ± {100 * found.half:.2f}")
 
 
 def verdict(found: Interval) -> str:
-    """Whether a gain is more than its interval."""
+    """A gain in percent points, and whether it is larger than its interval."""
     if found.half is None:
-        return f"{shown(found, '+')} points from one seed, which tells nothing: use seeds=5"
+        return f"{in_percent(found, '+')} points from one seed, which is no evidence: use seeds=5"
     clear = (
         "they help" if found.mean > found.half else "they harm" if -found.mean > found.half else "no clear difference"
     )
-    return f"{shown(found, '+')} points: {clear}"
+    return f"{in_percent(found, '+')} points: {clear}"

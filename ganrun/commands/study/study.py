@@ -1,4 +1,4 @@
-"""study: do a GAN's pictures help a classifier? The same one, trained with and without them, from several seeds."""
+"""`ganrun augment-study`: trains a classifier with and without a GAN's pictures, from several seeds."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ganrun.commands.study.report import FILES, Report
 from ganrun.common.device import pick_device, set_threads
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.folders import check_writable
+from ganrun.common.plurals import plural
 from ganrun.common.seeding import Purpose, generator
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
@@ -24,7 +25,7 @@ from ganrun.evaluation.classifier import Arm, classifier_of, tested, trained, tr
 
 
 def arms_of(ratios: Sequence[float]) -> list[Arm]:
-    """Every arm there is; the first is what the others are compared with."""
+    """All arms of a study. The others are compared with the first one."""
     mixed = [
         Arm(f"real+{ratio:g}x{'+classic' * classic}", True, ratio, classic)
         for ratio in ratios
@@ -35,11 +36,11 @@ def arms_of(ratios: Sequence[float]) -> list[Arm]:
 
 
 def chosen_arms(config: Config) -> list[Arm]:
-    """The arms that `arms` names, with the real one. Raises UserError for a name that is none."""
+    """The arms that `arms` names, and always the arm `real`. Raises UserError for an unknown name."""
     arms = {arm.name: arm for arm in arms_of(config["ratios"])}
     for name in config["arms"] or ():
         if name not in arms:
-            raise UserError(f"arms: {name} is none with ratios={config['ratios']}; {nearest(name, arms)}")
+            raise UserError(f"arms: there is no {name} with ratios={config['ratios']}; {nearest(name, arms)}")
     wanted = {"real", *(config["arms"] or arms)}
     return [arm for arm in arms.values() if arm.name in wanted]
 
@@ -48,7 +49,7 @@ def chosen_arms(config: Config) -> list[Arm]:
 
 
 def check(config: Config) -> Path:
-    """Before anything is trained: the data fit, the parts fit, the place is free. Returns it, or raises UserError."""
+    """Check the data, the classifier and the output place before any training. Returns the place. Raises UserError."""
     device = pick_device(config["device"])
     out = Path(str(config["out"])).expanduser()
     if out.exists() and not out.is_dir():
@@ -60,12 +61,12 @@ def check(config: Config) -> Path:
     material = gather(config)
     refuse_too_few(config, arms, material)
     transforms_of(config)
-    rehearse(config, material.train, device)
+    try_classifier(config, material.train, device)
     return out
 
 
 def study(config: Config) -> str:
-    """Train every arm from every seed, write what came out. Returns the table. Raises UserError."""
+    """Train every arm from every seed, and write the results. Returns the table. Raises UserError."""
     device, arms, material = pick_device(config["device"]), chosen_arms(config), gather(config)
     set_threads(config["threads"], math.prod(material.train.image_size))
     for note in material.notes:
@@ -74,7 +75,7 @@ def study(config: Config) -> str:
     pool = material.synthetic.take(most) if most else None
     report = Report(config, material, {arm.name: images_of(arm, material.train) for arm in arms})
     try:
-        for seed in range(config["seeds"]):  # seed by seed, so that what is there after a stop can be compared
+        for seed in range(config["seeds"]):  # arms inside, so that after a stop all arms have the same seeds
             for arm in arms:
                 start = time.monotonic()
                 data = mixed(arm, material.train, pool, seed)
@@ -83,13 +84,13 @@ def study(config: Config) -> str:
                 seconds = time.monotonic() - start
                 print(f"seed {seed}  {arm.name:<{report.width}}  {accuracy:7.2%}  ({seconds:.1f} s)", flush=True)
     except KeyboardInterrupt:
-        print(f"stopped: {report.count} results are in {report.out / FILES[0]}", flush=True)
+        print(f"stopped: {report.count} {plural('result', report.count)} in {report.out / FILES[0]}", flush=True)
         raise
     return report.finish()
 
 
 def refuse_too_few(config: Config, arms: list[Arm], material: Material) -> None:
-    """Raises UserError where a batch is larger than an arm's data, or a tree holds fewer pictures than `ratios` ask."""
+    """Raises UserError if an arm has fewer pictures than a batch, or `synthetic` fewer than `ratios` needs."""
     most, available = max(count_of(arm, material.train) for arm in arms), material.synthetic.available
     if available is not None and available < most:
         raise UserError(
@@ -117,7 +118,7 @@ def images_of(arm: Arm, train: Dataset) -> tuple[int, int]:
 
 
 def mixed(arm: Arm, train: Dataset, pool: Dataset | None, seed: int) -> Dataset:
-    """What an arm draws its batches from: all real pictures, and as many of the pool as it asks for."""
+    """The training data of an arm: all real pictures, and synthetic pictures of `pool` that `seed` chooses."""
     parts = [train] if arm.real else []
     if arm.ratio and pool is not None:
         picks = torch.randperm(len(pool), generator=generator(seed, Purpose.STUDY_PICTURES))[: count_of(arm, train)]
@@ -126,7 +127,7 @@ def mixed(arm: Arm, train: Dataset, pool: Dataset | None, seed: int) -> Dataset:
     return Dataset(**renamed(together), class_names=train.class_names)
 
 
-KEYS = {"image": "images", "label": "labels"}  # what a batch calls one thing and a data set many
+KEYS = {"image": "images", "label": "labels"}  # key in a batch -> argument of Dataset
 
 
 def renamed(batch: dict[str, Tensor]) -> dict[str, Any]:
@@ -136,18 +137,18 @@ def renamed(batch: dict[str, Tensor]) -> dict[str, Any]:
 # -- one classifier -----------------------------------------------------------------------------------------------
 
 
-def rehearse(config: Config, train: Dataset, device: torch.device) -> None:
-    """Two pictures through the classifier. Raises UserError where it does not give a logit for each class."""
+def try_classifier(config: Config, train: Dataset, device: torch.device) -> None:
+    """Run the classifier on two pictures. Raises UserError if it does not return (2, classes) logits."""
     network = classifier_of(config, 0, device)
     batch = prepare(train.take(torch.arange(2) % len(train)), device)
     try:
         logits = network(batch["image"].contiguous())
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise UserError(f"classifier: it does not take these pictures: {str(error).splitlines()[0]}") from None
+        raise UserError(f"classifier: it cannot process these pictures: {str(error).splitlines()[0]}") from None
     found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if found != [2, train.classes]:
         raise UserError(
-            f"classifier: of two pictures of {train.classes} classes it made {found}, not [2, {train.classes}] logits"
+            f"classifier: for 2 pictures of {train.classes} classes it returns {found}, not [2, {train.classes}] logits"
         )
     if not any(weight.requires_grad for weight in network.parameters()):
-        raise UserError("classifier: it has no weights that could learn")
+        raise UserError("classifier: it has no weights that can be trained")

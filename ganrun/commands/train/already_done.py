@@ -15,7 +15,11 @@ Config = Mapping[str, Any]
 
 @dataclass
 class Reached:
-    """How far a stored run has come. `before` was its length, `now` is the length that is asked for."""
+    """How far a stored run has come.
+
+    `stored` and `asked` are the configs of the run and of the command that resumes it; `before` and `now` are the
+    lengths in them. `progress` is the part of the checkpoint with step, images and seconds.
+    """
 
     stored: Config
     asked: Config
@@ -38,28 +42,31 @@ class Reached:
         return self.progress["step"] >= length.steps
 
     def line(self, run: str) -> str:
-        """Says which length is too short, how far the run has come, and which command trains it further."""
+        """One line: which length is too short, how far the run has come, and which length trains it further.
+
+        `run` is the folder of the run.
+        """
         unit = unit_of(self.asked)
         given = self.asked.get(unit)
-        far, end = self.here(unit), self.end(unit)
+        far, end = self.reached(unit), self.end(unit)
         state = f"{written(far)} of {written(end)} {unit}" if end is not None else f"{written(far)} {unit}"
         longer = f"{unit}={written(whole_up(2 * max(far, end or 0), unit))}"
         if given is None or given == self.stored.get(unit):
-            end_of_it = f"{run} is at step {self.progress['step']} already, its end ({state}): nothing was done"
-            return f"{end_of_it}; to train longer add a length, such as {longer}"
+            at_its_end = f"{run} has already reached its end, step {self.progress['step']} ({state}): nothing was done"
+            return f"{at_its_end}; to train longer, add a length such as {longer}"
         than = "no more" if written(given) == written(far) else "less"
         start = f"{unit}={written(given)} is {than} than what {run} has reached, {state}: nothing was done"
         if self.at_its_end:
-            return f"{start}; to train longer give more, such as {longer}"
+            return f"{start}; to train longer, give more, such as {longer}"
         own = unit_of(self.stored)
-        return f"{start}; resume={run} goes on to {written(self.end(own) or 0)} {own}, and with {longer} further"
+        return f"{start}; resume={run} continues to {written(self.end(own) or 0)} {own}, and {longer} trains longer"
 
-    def here(self, unit: str) -> float:
-        """How far it has come in this unit."""
+    def reached(self, unit: str) -> float:
+        """How far the run has come, in this unit: steps, epochs, kimg or minutes."""
         return self.progress["seconds"] / 60 if unit == "minutes" else self.of_steps(self.progress["step"], unit)
 
     def end(self, unit: str) -> float | None:
-        """Its stored length in this unit; None where that is unknown."""
+        """The stored length of the run in this unit; None if that is unknown."""
         if unit == "minutes" or self.before.steps is None:
             return self.before.minutes if unit == "minutes" else None
         return self.of_steps(self.before.steps, unit)
@@ -70,7 +77,7 @@ class Reached:
 
 
 def unit_of(config: Config) -> str:
-    """The key that gives a run its length; kimg where the data suggest one."""
+    """The key that gives the length of a run. kimg if there is none, because the data set then suggests kimg."""
     return next((name for name in LENGTHS if config.get(name) is not None), "kimg")
 
 

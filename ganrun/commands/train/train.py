@@ -1,4 +1,4 @@
-"""What `ganrun train` refuses before anything is written, and one run of it, new or continued."""
+"""`ganrun train`: checks a run before it writes anything, then trains it, from the start or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ganrun.checkpoints import load
-from ganrun.checkpoints.find import newest
+from ganrun.checkpoints.find import find_checkpoint, newest
 from ganrun.checkpoints.memory_limit import require_fit
 from ganrun.commands.train.already_done import Reached
 from ganrun.commands.train.hints import hints
@@ -19,7 +19,7 @@ from ganrun.common.distributed import World
 from ganrun.common.folders import AUTO, alone_in
 from ganrun.common.types import Config
 from ganrun.config import builders
-from ganrun.config.build import FROM_A_FILE, names_only
+from ganrun.systems.system import System
 from ganrun.training import length, runs
 from ganrun.training.planning.measure import settled
 from ganrun.training.planning.plan import Plan, plan, require_batch
@@ -29,16 +29,21 @@ log = logging.getLogger("ganrun")
 
 
 class Job(NamedTuple):
-    """One run to be started or continued.
+    """One run that is to be started or continued.
 
-    `config` is the whole of it. `trust` names the packages whose classes the config may use; None: it is the user's own
-    and may use any. `state` is the checkpoint that the run continues from, `source` the file of it as it was then.
+    `config` is the complete config. `trust` names the packages whose classes the config may use; None: it is the user's
+    own and may use any class. `state` is the content of the checkpoint from which the run continues, and `source`
+    identifies its file (see `stamp`). `on_meta` is its system without numbers, which was compared with the checkpoint.
     """
 
     config: Config
     trust: tuple[str, ...] | None = None
     state: Config | None = None
     source: tuple[int, ...] | None = None
+    on_meta: System | None = None
+
+    def systems(self) -> Systems:
+        return Systems(self.config, self.trust, self.on_meta)
 
 
 class Checked(NamedTuple):
@@ -53,45 +58,46 @@ def job_of(config: Config, folder: Path | None) -> Job:
     """A new run in `folder`, or the one that `resume` names or that `auto` finds there. Raises UserError."""
     asked, resume = {**config, "resume": None, "out": None}, config["resume"]
     if resume is None or (resume == AUTO and not (folder and newest(folder))):
-        return Job(asked)  # where a run lies is no part of what it is: the same run elsewhere has the same checkpoint
+        return Job(asked)  # without its folder: the same run in another folder has the same checkpoint
     reference = str(folder if resume == AUTO else resume)
     source = stamp(reference)
     state = load.load_checkpoint(reference, "resume")
     trust = load.trusted(config["trust"])
-    if not names_only(state["config"]["model"], FROM_A_FILE):  # else it was compared when it was read
-        require_fit(state, trust, "resume")
+    on_meta = require_fit(state, trust, "resume")
     if resume == AUTO:
         assert folder is not None
-        return Job(runs.agreed(state["config"], asked, folder), trust, state, source)
-    return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state, source)
+        same = runs.continued_if_same(state["config"], asked, folder)
+        return Job(same, trust, state, source, on_meta)
+    return Job({**runs.continued(state["config"], asked), "out": None, "resume": None}, trust, state, source, on_meta)
 
 
 def stamp(reference: str) -> tuple[int, ...]:
-    """What changes when the file of a checkpoint is replaced."""
-    found = os.stat(load.find_checkpoint(reference, "resume"))
+    """Numbers that identify the file of a checkpoint: at least one changes if the file is replaced."""
+    found = os.stat(find_checkpoint(reference, "resume"))
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def check(config: Config, folder: Path | None) -> Checked:
-    """Everything that can be refused before anything is written. Raises UserError for what its parts refuse."""
+    """Check and plan a run without writing a file. Raises UserError for a run that cannot start."""
     job = job_of(config, folder)
-    planned = plan(job.config, job.trust, state=job.state, pixels=False)
-    for line in planned.memory.warning(planned.device, job.config):  # before steps are played to be measured
+    planned = plan(job.config, job.trust, state=job.state, pixels=False, systems=job.systems())
+    # said before steps are timed, because these may need more memory than there is
+    for line in planned.memory.warning(planned.device, job.config):
         print(f"ganrun: note: {line}", file=sys.stderr)
     if config["dry_run"] and job.state is None:
         settings, choice = settled(job.config, job.trust, pixels=False, systems=planned.systems)
         planned = plan(settings, job.trust, choice, pixels=False, systems=planned.systems)
-    if not config["dry_run"]:  # what decoding finds is refused before there is a folder, too
+    if not config["dry_run"]:  # decodes all pictures, so that broken data are refused before there is a folder
         require_batch(job.config, builders.load_dataset(job.config, job.trust))
     reached = reached_by(job)
     return Checked(job, planned, reached.line(str(folder)) if reached and reached.nothing_left else None)
 
 
 def reached_by(job: Job) -> Reached | None:
-    """How far the run has come that the job continues; None for a new run."""
+    """How far the stored run has come that the job continues. None for a new run."""
     if job.state is None:
         return None
-    counted = job.config["epochs"] is not None  # in which broken pictures do not count
+    counted = job.config["epochs"] is not None  # an epoch does not count broken pictures, so all must be decoded
     dataset, stored = builders.load_dataset(job.config, job.trust, pixels=counted), job.state["config"]
     before, now = (length.length_of(config, dataset) for config in (stored, job.config))
     return Reached(stored, job.config, job.state["progress"], before, now, len(dataset))
@@ -122,7 +128,7 @@ def run(
             log.info(reached.line(str(folder)))
             return 0
         choice = None
-        if job.state is None:  # a stored run keeps what was chosen when it started
+        if job.state is None:  # a stored run keeps the values that were chosen when it started
             settings, choice = settled(job.config, job.trust, world, systems=systems)
             job = job._replace(config=settings)
             record(choice.settings)
@@ -139,7 +145,7 @@ def run(
 
 
 def nothing_to_do(checked: Checked, folder: Path) -> str:
-    """The line for a run that has nothing left to do. Its status says `finished` from now on."""
+    """The line for a run that has nothing left to do. Writes `finished` into its status.json."""
     reached = reached_by(checked.job)
     assert reached is not None
     assert checked.end is not None
@@ -149,18 +155,18 @@ def nothing_to_do(checked: Checked, folder: Path) -> str:
 
 
 def write_end(folder: Path, reached: Reached) -> None:
-    """A run that was killed after its last checkpoint would say `running` for ever."""
+    """Write `finished` into status.json. A run that was killed after its last checkpoint left `running` there."""
     if reached.at_its_end:
         with contextlib.suppress(OSError):
             runs.write_status(folder, "finished", reached.progress["step"])
 
 
 def still(checked: Checked | None, config: Config, folder: Path) -> tuple[Job, Systems]:
-    """The job that was checked, unless its checkpoint was replaced before this process had the folder for itself."""
+    """The checked job and its systems. If its checkpoint was replaced since then, the job is read again."""
     if checked is not None:
         reference = str(folder if config["resume"] == AUTO else config["resume"])
         appeared = config["resume"] == AUTO and checked.job.state is None and newest(folder)
         if not appeared and checked.job.source in (None, stamp(reference) if checked.job.source else None):
             return checked.job, checked.plan.systems
     job = job_of(config, folder)
-    return job, Systems(job.config, job.trust)
+    return job, job.systems()

@@ -1,1 +1,1 @@
-"""From a data set to batches: a pure function of the seed and the step."""
+"""Loading: makes batches from a data set. A batch depends only on the seed and the step."""

@@ -1,4 +1,4 @@
-"""prefetch: batches made ready while the device works on others, in the order in which they were asked for."""
+"""Prefetching: the next batches are loaded, in order, while the device computes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ganrun.data.loading import workers
 log = logging.getLogger("ganrun")
 
 Batch = dict[str, Tensor]
-AHEAD = 3  # batches that wait in pinned memory
-FETCHED = "ganrun.data"  # whose warnings a worker hands over with its batch
+AHEAD = 3  # prefetched batches that may wait in pinned memory
+DATA_LOGGER = "ganrun.data"  # a worker process sends the warnings of this logger to the main process with its batch
 
 
 def pinned(batch_at: Callable[[int], Batch], step: int) -> Iterator[Batch]:
-    """Batches from `step` on, gathered into pinned memory by a thread that is a few ahead.
+    """The batches from `step` on, copied to pinned memory by a thread that is at most `AHEAD` batches ahead.
 
-    What it raises is raised here, in its turn.
+    When the thread raises an exception for a batch, it is raised here in the place of this batch.
     """
     ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
-    left = threading.Event()
+    stopped = threading.Event()
 
     def put(item: Batch | BaseException) -> None:
-        while not left.is_set():
+        while not stopped.is_set():  # a plain put would block for ever when nobody reads the queue any more
             try:
                 return ready.put(item, timeout=0.1)
             except queue.Full:
@@ -41,7 +41,7 @@ def pinned(batch_at: Callable[[int], Batch], step: int) -> Iterator[Batch]:
     def gather() -> None:
         try:
             for number in itertools.count(step):
-                if left.is_set():
+                if stopped.is_set():
                     return
                 put({name: tensor.pin_memory() for name, tensor in batch_at(number).items()})
         except BaseException as error:
@@ -55,52 +55,56 @@ def pinned(batch_at: Callable[[int], Batch], step: int) -> Iterator[Batch]:
                 raise item
             yield item
     finally:
-        left.set()
+        stopped.set()
 
 
 def decoded(
     take: Callable[[Tensor], Batch], indices_at: Callable[[int], Tensor], step: int, processes: int, pin: bool
 ) -> Iterator[Batch]:
-    """Batches from `step` on, taken by worker processes. Raises OSError for what a worker could not read."""
+    """The batches from `step` on, loaded by worker processes. Raises OSError when a worker cannot read a file.
+
+    take: (N,) indices -> a batch. indices_at: a step -> the (N,) indices of its batch. processes: the number of
+    workers; 0 loads in this process. pin: copy the batches to pinned memory.
+    """
 
     def own_indices(number: int) -> Tensor:
-        return indices_at(number).clone()  # of a slice the workers would be sent the whole epoch's
+        return indices_at(number).clone()  # with a slice, the indices of the whole epoch would be sent to a worker
 
     loader = DataLoader(
         Taken(take),
         batch_size=None,
-        sampler=map(own_indices, itertools.count(step)),  # type: ignore[arg-type]  # endless, and so without a length
+        sampler=map(own_indices, itertools.count(step)),  # type: ignore[arg-type]  # endless, so it has no length
         num_workers=processes,
         prefetch_factor=max(2, -(-AHEAD // processes)) if processes else None,
         pin_memory=pin,
         worker_init_fn=start_worker if processes else None,
         multiprocessing_context=workers.FORKS if processes else None,
-        generator=torch.Generator(),  # else its seed would be drawn from training's randomness
+        generator=torch.Generator(),  # otherwise the loader takes its seed from the random state of the training
     )
-    said: set[str] = set()
-    for batch, warnings, failure in alive(loader):
+    logged: set[str] = set()
+    for batch, warnings, failure in raise_if_killed(loader):
         for line in warnings:
-            if line not in said:
+            if line not in logged:
                 log.warning("%s", line)
-            said.add(line)
+            logged.add(line)
         if failure:
             raise OSError(failure)
         yield batch
 
 
-def alive(loader: DataLoader[Any]) -> Iterator[tuple[Batch, list[str], str]]:
-    """What the loader gives. Raises OSError where a worker was killed."""
+def raise_if_killed(loader: DataLoader[Any]) -> Iterator[tuple[Batch, list[str], str]]:
+    """The items of the loader. Raises OSError when a worker process was killed."""
     try:
         yield from loader
     except RuntimeError as error:
         if "exited unexpectedly" not in str(error) and "killed by signal" not in str(error):
             raise
         line = str(error).splitlines()[0]
-        raise OSError(f"{line}: was there too little memory? dataset.workers=1 takes the least") from None
+        raise OSError(f"{line}: was there too little memory? dataset.workers=1 needs the least") from None
 
 
 class Taken(Items[Any]):
-    """Indices -> the batch, what was warned of meanwhile, and why there is no batch."""
+    """For the worker processes: (N,) indices -> (batch, lines of warnings, error message or "")."""
 
     def __init__(self, take: Callable[[Tensor], Batch]) -> None:
         self.take = take
@@ -113,7 +117,7 @@ class Taken(Items[Any]):
 
 
 class WarningCollector(logging.Handler):
-    """Keeps lines for the process that logs."""
+    """Collects warnings in a worker process, which sends them to the main process."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -127,13 +131,14 @@ COLLECTOR = WarningCollector()
 
 
 def collected_warnings() -> list[str]:
+    """The warnings since the last call."""
     lines, COLLECTOR.lines = COLLECTOR.lines, []
     return lines
 
 
 def start_worker(number: int) -> None:
-    """A worker has one thread and logs nothing itself."""
+    """Prepares a worker process: it has one thread, and it collects its warnings instead of printing them."""
     torch.set_num_threads(1)
     workers.start_worker()
-    logger = logging.getLogger(FETCHED)
+    logger = logging.getLogger(DATA_LOGGER)
     logger.handlers, logger.propagate = [COLLECTOR], False

@@ -1,4 +1,4 @@
-"""Batches: what they hold, in which order they come, and how they reach the device."""
+"""Batches: their content, their order, and their way to the device."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from ganrun.data.loading.prefetch import Batch, decoded, pinned
 
 
 class Labelled(TypedDict, total=False):
-    """image: (N, C, H, W) float in [-1, 1]; label: (N,) int64, absent when the data have none."""
+    """image: (N, C, H, W) float in [-1, 1]. label: (N,) int64; absent when the data have no labels."""
 
     image: Tensor
     label: Tensor
 
 
 class Takes(Protocol):
-    """Anything with a length that gives the items of some indices as one batch, and finishes it on the device.
+    """What `Stream` needs from a data set.
 
-    device: where its indices and batches lie. workers: how many processes decode its items; None for items that are
-    decoded. pinned: should batches come through pinned memory?
+    device: the device of its indices and batches. workers: the number of processes that decode its items; None when the
+    items are decoded already. pinned: whether batches are copied to pinned memory first.
+    take: (N,) indices -> a batch. transform: finishes a batch on the training device.
     """
 
     device: torch.device
@@ -44,10 +45,13 @@ class Takes(Protocol):
 
 
 class Stream:
-    """Endless batches of shuffled epochs. Batch i is a function of (seed, i, rank, world size) and can be asked
-    for directly, so the position in the data is one integer and a resumed run replays nothing.
+    """An endless sequence of batches from shuffled epochs.
 
-    Epochs follow each other without a gap: a batch may hold the end of one and the start of the next.
+    Batch i depends only on (seed, i, rank, world size) and can be computed directly. So the position in the data is one
+    integer, and a resumed run does not have to go through earlier batches.
+    An epoch follows the last one without a gap: a batch may contain the end of one epoch and the start of the next.
+    batch_size: the images of a batch on all ranks together. Raises ValueError when `batch_size` is larger than the data
+    or not divisible by `world_size`, or when there are more ranks than images.
     """
 
     def __init__(self, data: Takes, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
@@ -60,25 +64,25 @@ class Stream:
             raise ValueError(f"batch_size={batch_size} is not divisible by the {world_size} ranks: try {near}")
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.rank, self.world_size = rank, world_size
-        self._kept = -1, torch.empty(0, dtype=torch.int64)
+        self._last_permutation = -1, torch.empty(0, dtype=torch.int64)  # (epoch, its order)
 
     def __getitem__(self, step: int) -> Batch:
-        """This rank's share of batch `step`: uint8 images, on the device where the data are."""
+        """This rank's share of batch `step`: uint8 images, on the device of the data."""
         return self.data.take(self.indices(step))
 
     @property
     def on_device(self) -> bool:
-        """Whether the data lie on an accelerator, and batches are gathered there."""
+        """Whether the data are on an accelerator. Batches are then gathered there, too."""
         return self.data.device.type != "cpu"
 
     def indices(self, step: int) -> Tensor:
-        """(batch_size / world_size,) int64, on the device where the data are: what is taken for this rank's share."""
+        """(batch_size / world_size,) int64: the indices of this rank's share of batch `step`, on the data's device."""
         share = self.batch_size // self.world_size
         start = step * self.batch_size + self.rank * share
         return self._indices(start, start + share)
 
     def starting_at(self, step: int) -> Iterator[Batch]:
-        """Batches from `step` on, made ready ahead of time where that takes time."""
+        """The batches from `step` on. They are prefetched when the items are decoded or copied to pinned memory."""
         if self.data.workers is not None:
             return decoded(self.data.take, self.indices, step, self.data.workers, self.data.pinned)
         if self.data.pinned:
@@ -86,26 +90,30 @@ class Stream:
         return map(self.__getitem__, itertools.count(step))
 
     def _indices(self, start: int, stop: int) -> Tensor:
+        """The indices at the positions from `start` to `stop`, counted over all epochs."""
         epoch, first = divmod(start, len(self.data))
         count = min(stop - start, len(self.data) - first)
         here = self._permutation(epoch)[first : first + count]
         return here if start + count == stop else torch.cat([here, self._indices(start + count, stop)])
 
     def _permutation(self, epoch: int) -> Tensor:
-        kept, order = self._kept  # one pair: a thread that fetches ahead may ask too
-        if epoch != kept:
+        """The shuffled order of an epoch, (len(data),) int64; the last one is remembered."""
+        # read and written as one pair, because the thread that prefetches may call this method at the same time
+        last_epoch, order = self._last_permutation
+        if epoch != last_epoch:
             order = torch.randperm(len(self.data), generator=generator(self.seed, epoch))
             if self.data.device.type == "cuda":
-                order = order.pin_memory()  # or the copy would wait for the device
+                order = order.pin_memory()  # otherwise the copy would wait for the device
             order = order.to(self.data.device, non_blocking=True)
-            self._kept = epoch, order
+            self._last_permutation = epoch, order
         return order
 
 
 def prepare(batch: Batch, device: torch.device, flip: bool = False) -> Batch:
-    """Move a batch to the device; uint8 images become floats in [-1, 1], channels last; half of them mirrored if asked.
+    """Moves a batch to the device. Its (N, C, H, W) uint8 images become float32 in [-1, 1], in channels-last layout.
 
-    Every image tensor of an item is mirrored alike, so that pairs stay pairs.
+    flip: each item is mirrored with probability 1/2. All images of an item are mirrored together, so that pairs still
+    match.
     """
     moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     images = {name: tensor for name, tensor in moved.items() if tensor.dtype == torch.uint8}
@@ -119,7 +127,10 @@ def prepare(batch: Batch, device: torch.device, flip: bool = False) -> Batch:
 
 
 def cut(batch: Batch, count: int) -> list[Batch]:
-    """The batch in so many parts, in order; the same objects for all turns of a step, which may remember a part."""
+    """Divides a batch into `count` parts, in order, for gradient accumulation.
+
+    All turns of a step must get the same objects, because a system remembers the fakes of each part (`gan.once`).
+    """
     if count == 1:
         return [batch]
     pieces = {name: tensor.tensor_split(count) for name, tensor in batch.items()}

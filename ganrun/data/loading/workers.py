@@ -1,4 +1,4 @@
-"""workers: processes of our own that decode pictures while this one does other things (no torch here)."""
+"""Worker processes, which decode pictures in the background. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import ctypes
 import signal
 import sys
 
-FORKS = "fork" if sys.platform == "linux" else None  # elsewhere it is no longer safe, and not the default
-END_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+FORKS = "fork" if sys.platform == "linux" else None  # on other systems forking is not safe, and not Python's default
+END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 def start_worker() -> None:
-    """Leave signals to the process that started this one, and end with it.
+    """Called in a new worker process: it ignores signals, which its parent handles, and it ends when its parent ends.
 
-    A forked worker holds that one's locks too: it must not outlive a killed run.
+    A forked worker also holds the file locks of its parent, so it must not live longer than a run that was killed.
     """
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):

@@ -1,1 +1,1 @@
-"""features: networks that pictures are compared by, each with a name and a hash of its weights."""
+"""Feature networks for the scores, each with a name and a hash of its weights."""

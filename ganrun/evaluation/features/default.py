@@ -1,4 +1,4 @@
-"""The default features: a small classifier trained once on labelled data, a random network for data without labels."""
+"""The default features: those of a small classifier, trained once on labelled data; a random network without labels."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ from ganrun.evaluation.features.extractor import Extractor, Features, data_finge
 from ganrun.evaluation.features.random_conv import RandomConv
 from ganrun.networks.classifier import ConvClassifier
 
-FORMAT = 1  # to be raised whenever the same settings would train another network
-MOST = 256
-HELD_OUT = 10  # one picture of so many is not learnt from, and tells the accuracy
+FORMAT = 1  # part of the cache key: raise it whenever the same settings would train another network
+MOST = 256  # features
+HELD_OUT = 10  # one picture in 10 is held out from training, to measure the accuracy
 ALONE = Arm("features", real=True, ratio=0, classic=False)
 
 
 class Default(Features):
-    """For labelled data a `ConvClassifier` with a last hidden layer of `features` units, trained `steps` steps.
+    """The last hidden layer of a `ConvClassifier`, with `features` units, that is trained on labelled data.
 
-    It is kept in `cache`, under a digest of the data and these settings. For data without labels, or of one class, a
-    random network (`ganrun.evaluation.features.random_conv`). Raises ValueError for settings that no network has.
+    The trained network is stored in `cache`, under a hash of the data and these settings. Data without labels or with
+    one class get a random network (`ganrun.evaluation.features.random_conv`). So do fewer than 20 pictures.
+    lr: learning rate. Raises ValueError when `features` is not in 1 to 256, `steps` or `batch_size` is below 1, or
+    `lr` is not in (0, 1).
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class Default(Features):
         if not 1 <= features <= MOST:
             raise ValueError(f"features.features={features} must be from 1 to {MOST}")
         if min(steps, batch_size) < 1 or not 0 < lr < 1:
-            raise ValueError(f"features: steps={steps} and batch_size={batch_size} must be at least 1, lr={lr} below 1")
+            raise ValueError(
+                f"features: steps={steps} and batch_size={batch_size} must be at least 1, lr={lr} above 0 and below 1"
+            )
         self.features, self.seed = features, seed
         self.training = {"steps": steps, "batch_size": batch_size, "lr": float(lr)}
 
@@ -59,37 +63,39 @@ class Default(Features):
             return RandomConv(self.seed).open(data, cache, device)
         settings = {"format": FORMAT, "features": self.features, "seed": self.seed, **self.training}
         shape = {"channels": data.channels, "image_size": list(data.image_size), "classes": data.classes}
-        made = {**settings, **shape, "data": data_fingerprint(data)}
+        key = {**settings, **shape, "data": data_fingerprint(data)}
         name = f"{type(data).__name__.lower()}cnn"
-        digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
-        kept = cache / f"{name}-{digest}.pt"
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        path = cache / f"{name}-{digest}.pt"
         devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.enable_grad():  # a run that asks for this goes on as if it had not
+        # fork_rng: a training run that computes scores must go on with the random numbers that it would have had
+        with torch.random.fork_rng(devices), torch.enable_grad():
             network = WithHead(data.channels, data.image_size, data.classes, self.features)
-            accuracy = restored(network, kept)
+            accuracy = restored(network, path)
             if accuracy is None:
                 network, accuracy = self.learn(data, device)
-                keep({"network": network.state_dict(), "accuracy": accuracy, "made": made}, kept)
+                write_to_cache({"network": network.state_dict(), "accuracy": accuracy, "made": key}, path)
+        # `about` is part of the scores' protocol: with other words, earlier scores would no longer compare
         about = {"accuracy": accuracy, "accuracy_of": f"1 in {HELD_OUT} of its data, which it did not learn from"}
-        looking = WithFeatures(network.to(device))
-        return Extractor(name, looking, self.features, classes=data.class_names, named=True, about=about)
+        module = WithFeatures(network.to(device))
+        return Extractor(name, module, self.features, classes=data.class_names, named=True, about=about)
 
     def learn(self, data: Dataset, device: torch.device) -> tuple[WithHead, float]:
-        """A trained network, and its accuracy on the pictures that were held out."""
+        """A trained network, and its accuracy on the held-out pictures, from 0 to 1."""
         order = torch.randperm(len(data), generator=generator(self.seed, Purpose.FEATURE_SPLIT))
-        rest, held = order[len(data) // HELD_OUT :], order[: len(data) // HELD_OUT]
-        batch = min(self.training["batch_size"], len(rest))
+        training, held_out = order[len(data) // HELD_OUT :], order[: len(data) // HELD_OUT]
+        batch = min(self.training["batch_size"], len(training))
         node = {"_target_": "ganrun.evaluation.features.default.WithHead", "features": self.features}
         node |= {"channels": data.channels, "image_size": list(data.image_size), "classes": data.classes}
         config = {**self.training, "batch_size": batch, "classifier": node, "transforms": {}}
-        print(f"ganrun: note: features: a classifier learns from {len(rest)} pictures, once", file=sys.stderr)
-        network = trained(config, ALONE, part(data, rest), self.seed, device)
+        print(f"ganrun: note: features: a classifier learns from {len(training)} pictures, once", file=sys.stderr)
+        network = trained(config, ALONE, part(data, training), self.seed, device)
         assert isinstance(network, WithHead)
-        return network, tested(network, part(data, held), device)
+        return network, tested(network, part(data, held_out), device)
 
 
 class WithHead(nn.Module):
-    """A `ConvClassifier` whose outputs, `features` of them, are rectified and led to the classes."""
+    """A `ConvClassifier` with `features` outputs, then ReLU and a linear layer to the logits of the classes."""
 
     def __init__(self, channels: int, image_size: int | list[int] | tuple[int, int], classes: int, features: int):
         super().__init__()
@@ -102,7 +108,7 @@ class WithHead(nn.Module):
 
 
 class WithFeatures(nn.Module):
-    """The same network, with its features beside its logits."""
+    """A `WithHead` that returns its features and its logits."""
 
     def __init__(self, network: WithHead) -> None:
         super().__init__()
@@ -115,12 +121,16 @@ class WithFeatures(nn.Module):
 
 
 def part(data: Dataset, indices: Tensor) -> Dataset:
+    """The pictures and labels at (n,) `indices`, as a data set on the CPU."""
     batch = {name: each.cpu() for name, each in data.take(indices.to(data.device)).items()}
     return Dataset(batch["image"], batch["label"], data.class_names)
 
 
 def restored(network: nn.Module, path: Path) -> float | None:
-    """Its accuracy, when the file at `path` holds its weights; None otherwise, whatever is wrong with the file."""
+    """Loads the weights in the file at `path` into `network` and returns its stored accuracy.
+
+    None when there is no such file or it is not valid: the network is then trained again.
+    """
     try:
         state = checkpoint.load(path)
         network.load_state_dict(state["network"])
@@ -129,8 +139,8 @@ def restored(network: nn.Module, path: Path) -> float | None:
         return None
 
 
-def keep(state: dict[str, Any], path: Path) -> None:
-    """Raises UserError where the cache cannot be written."""
+def write_to_cache(state: dict[str, Any], path: Path) -> None:
+    """Raises UserError when the file cannot be written."""
     try:
         make_folder(path.parent)
         checkpoint.save(state, path)

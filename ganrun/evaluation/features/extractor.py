@@ -1,4 +1,4 @@
-"""Extractor: one network that pictures are compared by, and all that tells it from another."""
+"""Extractor: a feature network, and the facts that distinguish it from other feature networks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from ganrun.data.dataset import Dataset
 
-BATCH = 500  # pictures at a time
+BATCH = 500  # pictures in one forward pass
 
 
 class Seen(NamedTuple):
-    """(N, F) features and (N, K) logits, float32; None where the network names no classes."""
+    """The output of a feature network: (N, F) features and (N, K) logits, float32.
+
+    The logits are None when the network is not a classifier.
+    """
 
     features: Tensor
     logits: Tensor | None
@@ -25,10 +28,11 @@ class Seen(NamedTuple):
 
 @dataclass
 class Extractor:
-    """`module`: (N, C, H, W) images in [-1, 1] -> (N, F) features, (N, K) logits or None.
+    """A feature network. Scores are compared only when their networks have the same name and hash.
 
-    name and hash: scores of other ones are never compared. resizer: what the network does to a picture's size.
-    size: F. classes: the names of its K classes, where they are those of the data. about: what else should be known.
+    module: (N, C, H, W) images in [-1, 1] -> (N, F) features, and (N, K) logits or None. size: F.
+    resizer: how the network resizes its input. classes: the names of its K classes, if they are the classes of the
+    data. about: further facts for the protocol of the scores.
     """
 
     name: str
@@ -36,8 +40,8 @@ class Extractor:
     size: int
     resizer: str = "none"
     classes: list[str] = field(default_factory=list)
-    named: bool = False  # whether there are logits
-    smooth: bool = True  # whether it tells pictures apart that have the same bytes
+    named: bool = False  # whether the network gives logits
+    smooth: bool = True  # whether it takes floats: a network that rounds to bytes does not see a small change
     about: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -50,27 +54,33 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, batches: Iterable[Tensor]) -> Seen:
-        """(N, C, H, W) uint8 batches, as many as there are -> what the network makes of them all.
+        """Any number of (n, C, H, W) uint8 batches -> the features and logits of all their pictures.
 
-        On its device, or on the CPU where that knows no float64. Raises ValueError when there are none.
+        The result is on the network's device, or on the CPU when that device has no float64 (MPS).
+        Raises ValueError when there are no pictures.
         """
         parts = [self.seen(part) for batch in batches for part in batch.split(BATCH)]
         if not parts:
-            raise ValueError("there are no pictures to look at")
+            raise ValueError("there are no pictures to score")
         logits = [part.logits for part in parts if part.logits is not None]
         return Seen(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)
 
     def seen(self, images: Tensor) -> Seen:
+        """(n, C, H, W) uint8 -> their features and logits, in one forward pass."""
         features, logits = self.module(images.to(self.device).float() / 127.5 - 1)
         where = "cpu" if self.device.type == "mps" else self.device
         return Seen(features.float().to(where), None if logits is None else logits.float().to(where))
 
 
 class Features:
-    """A choice of `features=`: it opens the network for some data."""
+    """Base class of the choices of `features=`: settings from which `open` makes a feature network."""
 
     def open(self, data: Dataset, cache: Path, device: torch.device) -> Extractor:
-        """`data`: pictures it may learn from, never those that are judged. Raises UserError."""
+        """The feature network, on `device`.
+
+        data: pictures that the network may learn from; they are never the fake pictures. cache: a folder for weights.
+        Raises UserError when the network or its weights cannot be had.
+        """
         raise NotImplementedError
 
 
@@ -84,7 +94,7 @@ def weights_hash(module: nn.Module) -> str:
 
 
 def data_fingerprint(data: Dataset) -> str:
-    """16 hexadecimal digits of all its pictures and labels, in order."""
+    """16 hexadecimal digits of the BLAKE2b hash of all pictures and labels, in order."""
     digest = hashlib.blake2b(digest_size=8)
     for indices in torch.arange(len(data), device=data.device).split(BATCH):
         for name, tensor in sorted(data.take(indices).items()):

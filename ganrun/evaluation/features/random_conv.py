@@ -1,4 +1,4 @@
-"""Features of a convolutional network that never learnt: fixed random weights, for data without labels."""
+"""Features of an untrained convolutional network with fixed random weights, for data without labels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from ganrun.data.dataset import Dataset
 from ganrun.evaluation.features.extractor import Extractor, Features
 from ganrun.networks.classifier import halvings
 
-WIDTHS = (32, 64, 64)  # channels of the first layers; all further ones have the last number
+WIDTHS = (32, 64, 64)  # output channels of the first layers; every further layer has 64
 CELLS = 2  # the last maps are averaged over 2×2 cells: 4 × 64 = 256 features
 
 
 class RandomConv(Features):
-    """The same weights for the same `seed`, channels and depth, on every machine (Naeem et al., 2020, section 4)."""
+    """A random network as feature network (Naeem et al., 2020, section 4).
+
+    Its weights are the same for the same `seed`, channels and depth, on every machine.
+    """
 
     def __init__(self, seed: Natural = 0) -> None:
         self.seed = seed
@@ -29,7 +32,7 @@ class RandomConv(Features):
 
 
 class Encoder(nn.Module):
-    """3×3 convolutions that halve the picture until its short side is at most 4 pixels, He's weights, leaky ReLU."""
+    """3×3 convolutions with stride 2 and leaky ReLU, until the short side is at most 4 pixels; weights as He et al."""
 
     def __init__(self, channels: int, image_size: tuple[int, int], seed: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""metrics: numbers about finished pictures."""
+"""Metrics: functions from features, logits, labels or pictures to a number, without files or configuration."""

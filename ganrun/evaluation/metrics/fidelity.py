@@ -1,4 +1,4 @@
-"""How near a picture is to the right answer: PSNR and SSIM."""
+"""How close a picture is to its target: PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-L = 255.0  # the range of the pixels that both are measured on
-WINDOW, SIGMA = 11, 1.5
-C1, C2 = (0.01 * L) ** 2, (0.03 * L) ** 2
+L = 255.0  # the range of the pixels, for PSNR and SSIM
+WINDOW, SIGMA = 11, 1.5  # pixels; the Gaussian window of Wang et al., 2004
+C1, C2 = (0.01 * L) ** 2, (0.03 * L) ** 2  # K1 = 0.01 and K2 = 0.03 in the same paper
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """(N, C, H, W) twice, in [-1, 1] -> (N,) decibels, 10 log10(255² / mse); infinite for equal pictures."""
+    """Twice (N, C, H, W) in [-1, 1] -> (N,) decibels, 10 log10(255² / mse); infinite for equal pictures."""
     mse = (as_pixels(images) - as_pixels(targets)).square().flatten(1).mean(1)
     return 10 * torch.log10(L**2 / mse)
 
 
 def ssim(images: Tensor, targets: Tensor) -> Tensor:
-    """(N, C, H, W) twice, in [-1, 1] -> (N,) the mean of SSIM(x, y) over all windows and channels, at most 1.
+    """Twice (N, C, H, W) in [-1, 1] -> (N,) the mean of SSIM(x, y) over all windows and channels, at most 1.
 
-    Equation 13 of Wang et al., 2004, with their Gaussian window of 11×11, σ = 1.5, and no window over the border.
-    Raises ValueError for pictures smaller than a window.
+    Equation 13 of Wang et al., 2004, with their Gaussian window of 11×11 pixels, σ = 1.5. Only windows that lie
+    completely inside the picture count. Raises ValueError for pictures smaller than the window.
     """
     if min(images.shape[2:]) < WINDOW:
-        raise ValueError(f"SSIM looks through windows of {WINDOW}×{WINDOW} pixels: the picture is smaller")
+        raise ValueError(f"SSIM needs pictures of at least {WINDOW}×{WINDOW} pixels, the size of its window")
     x, y = as_pixels(images), as_pixels(targets)
     mu_x, mu_y = local_mean(x), local_mean(y)
     var_x, var_y = local_mean(x * x) - mu_x**2, local_mean(y * y) - mu_y**2
@@ -34,12 +34,15 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def as_pixels(images: Tensor) -> Tensor:
-    """[-1, 1] -> [0, 255], in double precision: a variance is the small difference of large squares."""
+    """[-1, 1] -> [0, 255], in float64: a variance here is the small difference of two large numbers."""
     return (images.double() + 1) * (L / 2)
 
 
 def local_mean(images: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H − 10, W − 10), weighted by the window, which is a column times a row."""
+    """(N, C, H, W) -> (N, C, H − 10, W − 10) means, weighted by the window.
+
+    A Gaussian window is a column times a row, so two narrow convolutions do the work of a large one.
+    """
     offsets = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
     weights = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     weights = (weights / weights.sum()).view(1, 1, WINDOW, 1)

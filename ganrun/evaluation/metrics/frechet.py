@@ -1,4 +1,4 @@
-"""The Fréchet distance between two clouds of features, each taken for a Gaussian (Heusel et al., 2017)."""
+"""The Fréchet distance between two sets of features, each described by a Gaussian (Heusel et al., 2017)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-CHUNK = 4096  # features that are widened to float64 at a time
+CHUNK = 4096  # pictures whose features are converted to float64 at a time, which limits the extra memory
 
 
 class Gaussian(NamedTuple):
@@ -18,7 +18,7 @@ class Gaussian(NamedTuple):
 
 
 def gaussian(features: Tensor) -> Gaussian:
-    """(N, F) -> their mean and unbiased covariance. Raises ValueError unless N is above F and all is finite."""
+    """(N, F) features -> mean and unbiased covariance. Raises ValueError when N ≤ F or a feature is not finite."""
     count, size = features.shape
     if count <= size:
         raise ValueError(f"a covariance of {size} features needs at least {size + 1} pictures, and there are {count}")
@@ -35,8 +35,8 @@ def gaussian(features: Tensor) -> Gaussian:
 def frechet(one: Gaussian, other: Gaussian) -> float:
     """|μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½), equation 6; 0 for equal Gaussians.
 
-    tr (Σ₁Σ₂)^½ is the sum of the singular values of Σ₁^½ Σ₂^½: they are real and no root is taken of their rounding
-    errors, as it is of the eigenvalues of Σ₁Σ₂.
+    tr (Σ₁Σ₂)^½ is computed as the sum of the singular values of Σ₁^½ Σ₂^½, which are real. The usual way takes the
+    roots of the eigenvalues of Σ₁Σ₂; a root makes the rounding error of a small eigenvalue larger.
     """
     between = torch.linalg.svdvals(root(one.covariance) @ root(other.covariance)).sum()
     spread = one.covariance.trace() + other.covariance.trace() - 2 * between
@@ -44,6 +44,6 @@ def frechet(one: Gaussian, other: Gaussian) -> float:
 
 
 def root(matrix: Tensor) -> Tensor:
-    """The symmetric square root of a covariance; what rounding took below 0 counts as 0."""
+    """(F, F) covariance -> (F, F) its symmetric square root. Eigenvalues that rounding made negative count as 0."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.T

@@ -1,4 +1,4 @@
-"""How far the mean of a few numbers may be off: Student's t."""
+"""95 % confidence intervals for the mean of a few numbers, by Student's t."""
 
 from __future__ import annotations
 
@@ -13,29 +13,33 @@ T = (
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
     2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
-Z = 1.959964  # the normal distribution's, which t comes down to
+Z = 1.959964  # the 97.5 % point of the normal distribution: the limit of t for many degrees of freedom
 
 
 class Interval(NamedTuple):
-    """mean ± half; half is None where one number alone tells nothing of the spread."""
+    """mean ± half. `half` is None for a single number, because its spread is not known."""
 
     mean: float
     half: float | None
 
 
 def t_point(freedom: int) -> float:
-    """The 97.5 % point of Student's t: a table up to 30 degrees of freedom, z + (z³ + z) / 4ν above.
+    """The 97.5 % point of Student's t for ν = `freedom` degrees of freedom.
 
-    The first term of Abramowitz and Stegun, 1964, equation 26.7.5, is right to 0.005 there.
-    Raises ValueError below 1.
+    Up to 30 degrees of freedom it is looked up in the table. Above 30 it is z + (z³ + z) / 4ν, the first terms of
+    equation 26.7.5 of Abramowitz and Stegun, 1964; the error is then below 0.005.
+    Raises ValueError when `freedom` is below 1.
     """
     if freedom < 1:
-        raise ValueError(f"freedom={freedom}: Student's t needs at least 1 degree of freedom, two numbers")
+        raise ValueError(f"freedom={freedom}: Student's t needs at least 1 degree of freedom, so at least two numbers")
     return T[freedom - 1] if freedom <= len(T) else Z + (Z**3 + Z) / (4 * freedom)
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The mean of independent values and the half width of its 95 % interval, t s / √n. Raises ValueError for none."""
+    """The mean of independent values, and the half width of its 95 % confidence interval, t s / √n.
+
+    Raises ValueError when there are no values.
+    """
     if not values:
         raise ValueError("no values: a mean needs at least one")
     if len(values) == 1:
@@ -44,5 +48,5 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def gain(values: Sequence[float], over: Sequence[float]) -> Interval:
-    """The interval of the differences, value by value. Raises ValueError when there are not as many of both."""
+    """The interval of the paired differences `values[i] - over[i]`. Raises ValueError when the lengths differ."""
     return interval([value - other for value, other in zip(values, over, strict=True)])

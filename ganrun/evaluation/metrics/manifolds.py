@@ -1,4 +1,4 @@
-"""Fidelity apart from variety: precision, recall, density and coverage of balls around features."""
+"""Precision, recall, density and coverage: fidelity and diversity as separate numbers, from balls around features."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ganrun.evaluation.metrics.neighbours import distances, nearest
 
-K, K_DENSITY = 3, 5  # the neighbours that the two papers count
+K, K_DENSITY = 3, 5  # k of the two papers: Kynkäänniemi et al., 2019, and Naeem et al., 2020
 
 
 class Manifolds(NamedTuple):
-    """Shares from 0 to 1; density alone may exceed 1."""
+    """Four numbers from 0 to 1, except that density may exceed 1."""
 
     precision: float
     recall: float
@@ -22,19 +22,23 @@ class Manifolds(NamedTuple):
 
 
 def reach(points: Tensor, k: int = K, k_density: int = K_DENSITY) -> Tensor:
-    """(N, F) -> (2, N) the squared distances to the k-th and to the k_density-th nearest other one.
+    """(N, F) -> (2, N) squared distances of each point to its k-th and to its k_density-th nearest neighbour.
 
-    Raises ValueError for so few points that there is none.
+    Raises ValueError when a point has fewer than max(k, k_density) neighbours.
     """
+    # + 1: the nearest point to each point is the point itself
     return nearest(points, points, max(k, k_density) + 1)[0][:, [k, k_density]].T.contiguous()
 
 
 def manifolds(real: Tensor, fake: Tensor, real_reach: Tensor | None = None) -> Manifolds:
-    """(N, F), (M, F) -> all four, in one pass over the distances.
+    """(N, F) real, (M, F) fake -> all four numbers, in one pass over the distances.
 
-    precision: the share of fakes within reach of a real; recall: of reals within reach of a fake, k = 3
-    (Kynkäänniemi et al., 2019, equation 2). density: how many reals reach a fake on average, over k; coverage: the
-    share of reals that reach a fake, k = 5 (Naeem et al., 2020, equation 4). `real_reach`: `reach(real)`, if known.
+    The ball of a point has the distance to its k-th nearest neighbour as radius.
+    precision: the share of fakes in the ball of a real (k = 3; Kynkäänniemi et al., 2019, equation 2).
+    recall: the share of reals in the ball of a fake (k = 3).
+    density: the mean number of real balls that contain a fake, divided by k (k = 5; Naeem et al., 2020, equation 4).
+    coverage: the share of reals whose ball contains a fake (k = 5).
+    real_reach: `reach(real)`, if it is known. Raises ValueError when a set has 5 points or fewer.
     """
     near, wide = reach(real) if real_reach is None else real_reach
     fake_near = reach(fake)[0]

@@ -1,4 +1,4 @@
-"""Nearest neighbours among features, a block of distances at a time."""
+"""Nearest neighbours among features. Distances are computed in blocks, so that memory stays limited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BLOCK = 2**24  # distances in memory at a time, 128 MiB of float64
 
 
 def distances(points: Tensor, others: Tensor) -> Iterator[Tensor]:
-    """(N, F), (M, F) -> blocks of rows of the (N, M) squared Euclidean distances, float64, in order."""
+    """(N, F), (M, F) -> the (N, M) squared Euclidean distances, float64, as consecutive blocks of rows."""
     others = others.double()
     lengths = others.square().sum(1)
     for part in points.split(max(1, BLOCK // max(1, len(others)))):
@@ -20,9 +20,10 @@ def distances(points: Tensor, others: Tensor) -> Iterator[Tensor]:
 
 
 def nearest(points: Tensor, others: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
-    """(N, F), (M, F) -> (N, k) squared distances to the nearest others, the nearest first, and (N, k) which they are.
+    """(N, F), (M, F) -> for each point its k nearest neighbours among `others`, the nearest first.
 
-    Raises ValueError for fewer than k others.
+    Returns (N, k) squared distances and (N, k) indices into `others`. Raises ValueError when there are fewer than k
+    others.
     """
     if len(others) < k:
         raise ValueError(f"{k} neighbours cannot be found among {len(others)} pictures")
@@ -31,5 +32,5 @@ def nearest(points: Tensor, others: Tensor, k: int = 1) -> tuple[Tensor, Tensor]
 
 
 def radii(points: Tensor, k: int) -> Tensor:
-    """(N, F) -> (N,) the squared distance of each to its k-th nearest other one."""
+    """(N, F) -> (N,) the squared distance of each point to its k-th nearest neighbour, other than itself."""
     return nearest(points, points, k + 1)[0][:, k]

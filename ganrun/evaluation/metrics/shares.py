@@ -1,4 +1,4 @@
-"""How often each class occurs, and how far two such lists are apart."""
+"""The share of each class, and the distance between two lists of shares."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def shares(labels: Tensor, classes: int) -> Tensor:
 
 
 def total_variation(one: Tensor, other: Tensor) -> float:
-    """(K,), (K,) shares -> ½ Σ |p − q|: 0 for equal ones, 1 where no class is in both."""
+    """(K,), (K,) shares -> ½ Σ |p − q|: 0 for equal shares, 1 when no class occurs in both lists."""
     return (one - other).abs().sum().item() / 2

@@ -1,4 +1,4 @@
-"""Bar: the progress bar, one line that says as much about a run as the terminal is wide."""
+"""The progress bar of a run: one line, as long as the terminal is wide."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-WIDTH, NARROWEST = 80, 20  # letters where the terminal does not tell its width, or tells one below NARROWEST
-SHORTEST, LONGEST = 10, 30  # letters of the bar itself; a shorter one would show too little
+WIDTH, NARROWEST = 80, 20  # letters; WIDTH is used if the terminal reports no width, or one below NARROWEST
+SHORTEST, LONGEST = 10, 30  # letters of the bar itself; a shorter bar would show too little
 SHAPES = ("█", " "), ("#", ".")
 GAP = "  "
 
@@ -32,19 +32,20 @@ class News:
 
 
 class Bar(tqdm):
-    """tqdm decides when to draw; the line is ours. The caller keeps `news` up to date."""
+    """A tqdm bar with a line of our own. tqdm decides when to draw it; the caller keeps `news` up to date."""
 
     def __init__(self, news: News, **settings: Any) -> None:
         self.news = news
-        stream = getattr(sys.stderr, "_wrapped", sys.stderr)  # the bar moves the cursor, which the wrapper forbids
+        # the stream inside the wrapper, because the wrapper does not allow a bar to move the cursor
+        stream = getattr(sys.stderr, "_wrapped", sys.stderr)
         super().__init__(total=news.steps, initial=news.step, dynamic_ncols=True, file=stream, **settings)
 
     def __str__(self) -> str:
         width = self.format_dict["ncols"] or 0
         width = width if width >= NARROWEST else WIDTH
-        shapes = SHAPES[0 if can_say(SHAPES[0][0], self.fp) else 1]
-        said = line(self.news, width - 1, shapes)  # some terminals wrap a line of full width
-        return "".join(letter if letter.isprintable() else "?" for letter in said)
+        shapes = SHAPES[0 if can_encode(SHAPES[0][0], self.fp) else 1]
+        text = line(self.news, width - 1, shapes)  # some terminals wrap a line of full width
+        return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def wanted() -> bool:
@@ -64,7 +65,10 @@ def lines_above() -> Iterator[None]:
 
 
 def line(news: News, width: int, shapes: tuple[str, str] = SHAPES[0]) -> str:
-    """At most `width` letters: full names if they fit, else initials, else the most important pieces (`ranked`)."""
+    """The line of the bar, at most `width` letters.
+
+    It has full names if they fit, else initials. If those do not fit either, less important pieces are left out.
+    """
     for names in (list(news.numbers), initials(list(news.numbers))):
         pieces = pieces_of(news, names)
         kept = fitting(ranked(pieces), pieces, width)
@@ -72,7 +76,7 @@ def line(news: News, width: int, shapes: tuple[str, str] = SHAPES[0]) -> str:
             break
     room = width - sum(len(pieces[name]) + len(GAP) for name in kept) + len(GAP)
     if "bar" in kept:
-        pieces["bar"] = drawn(news.progress, min(SHORTEST + room, LONGEST), shapes)
+        pieces["bar"] = draw_bar(news.progress, min(SHORTEST + room, LONGEST), shapes)
     return GAP.join(pieces[name] for name in pieces if name in kept)
 
 
@@ -80,7 +84,7 @@ def pieces_of(news: News, names: Sequence[str]) -> dict[str, str]:
     """The pieces of the line by name, from left to right; numbers with three digits."""
     end = f"/{news.steps}" if news.steps else ""
     numbers = {key: f"{name} {value:.3g}" for (key, value), name in zip(news.numbers.items(), names, strict=True)}
-    pieces = {"share": f"{news.progress:4.0%}", "bar": drawn(0, SHORTEST, SHAPES[1]), "step": f"{news.step}{end}"}
+    pieces = {"share": f"{news.progress:4.0%}", "bar": draw_bar(0, SHORTEST, SHAPES[1]), "step": f"{news.step}{end}"}
     if news.speed is not None:
         pieces["speed"] = f"{news.speed:,.0f} images/s"
     pieces |= {f"number {key}": text for key, text in numbers.items() if key != "accuracy"}
@@ -89,14 +93,14 @@ def pieces_of(news: News, names: Sequence[str]) -> dict[str, str]:
 
 
 def ranked(pieces: Mapping[str, str]) -> list[str]:
-    """The most important first: losses, the share, the time left, the step, the bar, accuracy, speed."""
+    """Names of the pieces, the most important first: losses, share, time left, step, bar, accuracy, speed."""
     losses = [name for name in pieces if name.startswith("number ") and name != "number accuracy"]
     order = [*losses, "share", "left", "step", "bar", "number accuracy", "speed"]
     return [name for name in order if name in pieces]
 
 
 def fitting(order: Sequence[str], pieces: Mapping[str, str], width: int) -> set[str]:
-    """As many of the first pieces of `order` as fit into the line."""
+    """The first pieces of `order`, as many as fit into `width` letters."""
     kept: set[str] = set()
     used = -len(GAP)
     for name in order:
@@ -113,12 +117,14 @@ def initials(names: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(short) else list(names)
 
 
-def drawn(share: float, length: int, shapes: tuple[str, str]) -> str:
+def draw_bar(share: float, length: int, shapes: tuple[str, str]) -> str:
+    """|███   |: a bar of `length` letters, of which `share` (0 to 1) are full."""
     full = round(min(max(share, 0.0), 1.0) * length)
     return f"|{shapes[0] * full}{shapes[1] * (length - full)}|"
 
 
-def can_say(text: str, stream: Any) -> bool:
+def can_encode(text: str, stream: Any) -> bool:
+    """Whether the encoding of a stream has all letters of a text."""
     try:
         text.encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):

@@ -1,4 +1,4 @@
-"""Best: which checkpoint has the best score so far."""
+"""Finds the checkpoint with the best score so far."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_RECORD = 2**16  # bytes of best.json
 
 @dataclass
 class Best:
-    """Keeps the best value of `score` in a file beside best.pt. "auto": the first score of the run.
+    """Stores the best value of `score` in the file `path`, beside best.pt. "auto" means the first score of the run.
 
     Raises ValueError for a score that is in neither LOWER nor HIGHER.
     """
@@ -38,26 +38,26 @@ class Best:
             raise ValueError(f"checkpoint.best={self.score} is none of: auto, {', '.join((*LOWER, *HIGHER))}, or null")
 
     def start(self, step: int) -> None:
-        """Read the best up to `step`. A later one belongs to steps that the run has gone back from: it is removed."""
+        """Read the stored value. If it is of a later step than `step`, that step was undone: remove best.pt, too."""
         self.name = ""
-        kept = self.kept()
-        if kept and kept["step"] <= step:
-            self.name, self.value = kept["score"], float(kept["value"])
-        elif kept:
+        stored = self.read_record()
+        if stored and stored["step"] <= step:
+            self.name, self.value = stored["score"], float(stored["value"])
+        elif stored:
             for path in (self.path, self.path.with_suffix(".pt")):
                 remove(path, self.path.parent.parent)
 
-    def kept(self) -> dict[str, Any] | None:
-        """What the file says; None where it is not such a file."""
+    def read_record(self) -> dict[str, Any] | None:
+        """The content of the file. None if there is no valid file."""
         try:
             found = json.loads(read_text(self.path, MAX_RECORD))
-            sound = is_count(found["step"]) and is_number(found["value"]) and bool(kind(found["score"]))
+            valid = is_count(found["step"]) and is_number(found["value"]) and bool(kind(found["score"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        return found if sound else None
+        return found if valid else None
 
     def beaten(self, scores: Mapping[str, float]) -> bool:
-        """Whether these scores are better than all before. If so, they become the best."""
+        """Whether the watched score in `scores` is better than all before. If so, it becomes the best."""
         name = next((name for name in scores if kind(name) and self.score in (AUTO, kind(name))), None)
         if name is None or (self.name == name and not better(name, scores[name], self.value)):
             return False
@@ -65,7 +65,7 @@ class Best:
         return True
 
     def record(self, step: int) -> str:
-        """The text for `write`. It is made now, because a thread writes it later, when there may be a newer best."""
+        """The text for `write`. It is made in the step itself, because a thread writes it later."""
         return json.dumps({"score": self.name, "value": self.value, "step": step}) + "\n"
 
     def write(self, record: str) -> None:

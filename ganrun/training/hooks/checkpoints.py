@@ -1,4 +1,4 @@
-"""Checkpoints: last.pt is always the newest complete one; the last few also have their own names."""
+"""Writes checkpoints. last.pt is always the newest complete one; the last few also have names with their step."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ log = logging.getLogger("ganrun")
 
 
 class Checkpoints(Hook):
-    """checkpoints/step_001000.pt every `every` steps, at the end, and when a signal asks; last.pt is the newest.
+    """Writes checkpoints/step_001000.pt every `every` steps, at the end, and after a signal. last.pt is the newest.
 
-    best.pt is the one with the best score `best` (null: none; auto: the run's first score). Scores come from the
-    step's record.
+    best.pt is the checkpoint with the best value of the score `best` (null: no best.pt; auto: the first score of the
+    run). The scores are those in the record of a step.
 
-    The newest `keep` stay, and with `keep_kimg` also the first at or after each multiple of so many thousand images.
-    A step waits only for the copy to host memory; a thread writes the file. Raises OSError where writing failed, at
-    the next step at the latest.
+    The newest `keep` checkpoints stay. With `keep_kimg`, the first checkpoint at or after each multiple of so many
+    thousand images also stays. A step waits only while the state is copied to host memory; a thread writes the file.
+    If writing fails, OSError is raised at the next step at the latest.
     """
 
     stage = Stage.SAVE
@@ -49,9 +49,8 @@ class Checkpoints(Hook):
         self.every, self.keep, self.keep_kimg = every, keep, keep_kimg
         self.checkpoints = self.folder / "checkpoints"
         self.best = Best(self.checkpoints / "best.json", best) if best else None
-        self.writer = ThreadPoolExecutor(
-            1, thread_name_prefix="checkpoint"
-        )  # the thread starts with the first checkpoint
+        # its thread starts with the first checkpoint
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.writing: Future[None] | None = None
 
     def remarks(self) -> list[str]:
@@ -61,18 +60,21 @@ class Checkpoints(Hook):
         if asked in (None, AUTO) or scored:
             return []
         return [
-            f"checkpoint.best={ascii(asked).strip(chr(39))} has no effect: nothing scores this run; hooks=scores does"
+            f"checkpoint.best={ascii(asked).strip(chr(39))} has no effect: this run computes no scores; "
+            "hooks=scores computes them"
         ]
 
     def on_start(self, trainer: Trainer) -> None:
         self.saved, self.batch_size = trainer.step, trainer.stream.batch_size
         self.writing, self.writer = None, ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         later = [path for path in self.numbered() if step_of(path) > trainer.step]
-        here = self.checkpoints / f"step_{trainer.step:06d}.pt"
-        if later and here.exists():
-            point_at(here, "last.pt")  # or a rollback would load steps that the run has gone back from
+        current = self.checkpoints / f"step_{trainer.step:06d}.pt"
+        if later and current.exists():
+            point_at(current, "last.pt")  # otherwise the next rollback would load steps that were undone
         for path in later:
-            log.warning("%s is of a later step than step %d, where the run goes on: removed", path.name, trainer.step)
+            log.warning(
+                "%s removed: it is of a later step than step %d, from which the run continues", path.name, trainer.step
+            )
             remove(path)
         if self.best:
             self.best.start(trainer.step)
@@ -99,7 +101,7 @@ class Checkpoints(Hook):
 
     def save(self, trainer: Trainer, best: str = "") -> None:
         self.finish_writing()
-        if not best:  # only this rank knows of best.pt; all ranks check at the next regular checkpoint
+        if not best:  # all ranks must check together; for best.pt, the other ranks do not know that it is written
             refuse_broken_weights(trainer)
         data = {"class_names": list(getattr(trainer.stream.data, "class_names", []))}
         state = checkpoint.snapshot({"config": self.config, "data": data, **trainer.state_dict()})
@@ -117,19 +119,19 @@ class Checkpoints(Hook):
                 remove(old)
 
     def finish_writing(self) -> None:
-        """Wait for the thread. Raises OSError, in one line, where it could not write."""
+        """Wait for the thread. Raises OSError, in one line, if it could not write the file."""
         if self.writing is not None:
-            atomic, self.writing = self.writing, None
+            writing, self.writing = self.writing, None
             try:
-                atomic.result()
+                writing.result()
             except OSError as error:
                 raise OSError(
-                    f"{self.checkpoints}: a checkpoint cannot be written: {error.strerror or error}; those before it "
-                    f"are whole: make room, then go on with resume={self.folder}"
+                    f"{self.checkpoints}: a checkpoint cannot be written: {error.strerror or error}; earlier "
+                    f"checkpoints are complete: free some space, then continue with resume={self.folder}"
                 ) from None
 
     def is_milestone(self, step: int) -> bool:
-        """Whether it is the first regular checkpoint at or after a multiple of `keep_kimg`; the step alone decides."""
+        """Whether `step` has the first regular checkpoint at or after a multiple of `keep_kimg`."""
         if self.keep_kimg is None or step % self.every:
             return False
         images = 1000 * self.keep_kimg
@@ -155,7 +157,7 @@ class Inspection(Hook):
 
 
 def remove(path: Path) -> None:
-    """Remove a file of a run's `checkpoints`. Where that fails, a warning says so."""
+    """Remove a file from the folder `checkpoints` of a run. If that fails, log a warning."""
     try:
         atomic.remove(path, path.parent.parent)
     except OSError as error:
@@ -163,5 +165,5 @@ def remove(path: Path) -> None:
 
 
 def point_at(path: Path, name: str) -> None:
-    """Make last.pt or best.pt the same file as `path`, or a copy where there are no hard links; never half a file."""
+    """Make last.pt or best.pt a hard link to `path`, or a complete copy where there are no hard links."""
     atomic.same_file(path, name, path.parent.parent)

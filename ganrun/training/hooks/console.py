@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.common.bounds import Weight
+from ganrun.common.plurals import plural
 from ganrun.training.hooks.bar import Bar, News, lines_above, wanted
 from ganrun.training.hooks.hook import Hook, Stage
 
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ganrun.progress")
 
-# The speed is told after WARM_STEPS and WARM_SECONDS; where steps are slow, after PATIENCE seconds.
+# The speed is shown after WARM_STEPS steps and WARM_SECONDS seconds. If steps are slow, PATIENCE seconds are enough.
 WARM_STEPS, WARM_SECONDS, PATIENCE = 20, 3.0, 15.0
 
 
 class Console(Hook):
-    """Says images/s, each player's loss, the discriminator's accuracy and the time left.
+    """Shows images/s, the loss of each player, the accuracy of the discriminator and the time left.
 
-    A line is written at the first log, then at most every `seconds`, and only at logs. Once the speed is steady,
-    another line says it and the time to the end. At the end the watchdog's warnings are repeated.
+    A line is written at the first log, and then at a log if the last line is at least `seconds` seconds old. When the
+    speed is steady, one more line gives the speed and the time to the end. At the end, the warnings of the watchdog are
+    repeated.
     """
 
     stage = Stage.SPEAK
@@ -35,7 +37,7 @@ class Console(Hook):
         super().__init__(folder, config)
         self.seconds = float(seconds)
         self.bar: Bar | None = None
-        self.screen = contextlib.ExitStack()  # what is open on the screen
+        self.screen = contextlib.ExitStack()  # closes the bar at the end
 
     def on_start(self, trainer: Trainer) -> None:
         self.started, self.first_step, self.first_progress = time.monotonic(), trainer.step, trainer.progress
@@ -63,16 +65,17 @@ class Console(Hook):
         seconds = time.monotonic() - self.started
         images = (trainer.step - self.first_step) * trainer.stream.batch_size
         ended, speed = trainer.control.stopped or "finished", images / max(seconds, 1e-9)
-        log.info(f"{ended} after step {trainer.step}: {images:,} images in {clock(seconds)} ({speed:,.0f} images/s)")
+        count = f"{images:,} {plural('image', images)}"
+        log.info(f"{ended} after step {trainer.step}: {count} in {clock(seconds)} ({speed:,.0f} images/s)")
         for alarm in trainer.control.alarms:
-            if alarm != trainer.control.stopped:  # the stop reason has just been said
+            if alarm != trainer.control.stopped:  # the reason for the stop was in the line before
                 log.warning(f"remember   {alarm.removeprefix('watchdog  ')}")
 
     def on_failure(self, trainer: Trainer) -> None:
         self.screen.close()
 
     def pace(self, trainer: Trainer) -> tuple[float, float] | None:
-        """Images a second and seconds left, measured without the first step, which is slow. None: not known yet."""
+        """(images per second, seconds left), without the first step, which is slow. None: not known yet."""
         if self.warm_from is None or trainer.step <= self.warm_from[1] or trainer.progress <= self.warm_from[2]:
             return None
         then, step, progress = self.warm_from
@@ -81,7 +84,7 @@ class Console(Hook):
         return (trainer.step - step) * trainer.stream.batch_size / seconds, left
 
     def forecast(self, trainer: Trainer) -> None:
-        """Say once, when the speed is steady: the speed without the first step, and the time to the end."""
+        """Log the speed and the time to the end, once, when the speed is steady. The first step does not count."""
         now = time.monotonic()
         if self.warm_from is None:
             self.warm_from = now, trainer.step, trainer.progress
@@ -108,19 +111,19 @@ class Console(Hook):
 
 
 def headline(means: dict[str, float]) -> dict[str, float]:
-    """The first term of each player, and the discriminator's accuracy."""
-    shown: dict[str, float] = {}
+    """The first term of each player's loss, and the accuracy of the discriminator."""
+    numbers: dict[str, float] = {}
     for name, value in means.items():
         player, _, term = name.partition("/")
-        if player not in shown:
-            shown[player] = value
+        if player not in numbers:
+            numbers[player] = value
         if term == "accuracy":
-            shown["accuracy"] = value
-    return shown
+            numbers["accuracy"] = value
+    return numbers
 
 
 def clock(seconds: float) -> str:
-    """3725 -> 1:02:05"""
+    """Seconds as hours, minutes and seconds: 3725 -> 1:02:05."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,4 +1,4 @@
-"""Grids: pictures of the same latents at many steps, so that steps can be compared."""
+"""Draws a grid of pictures at many steps. The latents stay the same, so that the steps can be compared."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ EARLY = (1, 50, 100, 200)  # a run changes most in its first minutes
 
 
 class Grids(Hook):
-    """grids/step_000050.png at steps 1, 50, 100, 200, then every `every` steps and at the end; grids/real.png once.
+    """Writes grids/step_000050.png at steps 1, 50, 100, 200, every `every` steps and at the end; grids/real.png once.
 
-    Where the system translates pictures, a cell shows input and output side by side. `verdicts` writes the
-    discriminator's logit under each cell.
+    A grid has `count` pictures. If the system translates pictures, a cell shows input and output side by side.
+    `verdicts` True: the logit of the discriminator stands under each cell.
     """
 
     stage = Stage.DRAW
@@ -68,18 +68,17 @@ class Grids(Hook):
         return images.save_grid(pictures, path, columns, about, captions, self.folder)
 
     def captions(self, trainer: Trainer) -> list[str] | None:
-        """The discriminator's logit of each picture; None where `verdicts` is false or there is no discriminator."""
+        """The logit of the discriminator for each picture. None if `verdicts` is False or there is no discriminator."""
         if not self.verdicts:
             return None
-        thoughts = rendering.verdicts(trainer, rendering.render(trainer, self.examples), self.examples)
-        return None if thoughts is None else [f"{thought:+.2f}" for thought in thoughts.tolist()]
+        logits = rendering.verdicts(trainer, rendering.render(trainer, self.examples), self.examples)
+        return None if logits is None else [f"{logit:+.2f}" for logit in logits.tolist()]
 
 
 def side_by_side(panels: list[Tensor]) -> Tensor:
-    """(N, C, H, W) each -> (N, C, H, panels·W); small ones are enlarged here, because a grid enlarges by
-    the size of a whole cell.
+    """Panels of (N, C, H, W) each -> (N, C, scale·H, panels·scale·W). A single panel stays as it is.
 
-    A single panel stays as it is.
+    Small panels are enlarged here, because a grid would choose its scale by the size of the whole cell.
     """
     if len(panels) == 1:
         return panels[0]

@@ -19,32 +19,33 @@ class Stage(IntEnum):
     """The order of hooks within a step. Each stage sees in the record what the stages before it added."""
 
     TRACE = 0  # marks the end of the step before other hooks take time
-    SPEAK = 1  # says the step's own numbers
+    SPEAK = 1  # shows the numbers of the step itself
     MEASURE = 2  # adds scores
-    JUDGE = 3  # adds alarms and its own numbers to the means
-    WRITE = 4  # writes the numbers down
+    JUDGE = 3  # adds alarms and further numbers to the means
+    WRITE = 4  # writes the numbers to files
     DRAW = 5  # adds pictures
-    SHOW = 6  # shows numbers, scores and pictures elsewhere
-    OWN = 7  # hooks of users that name no stage: they see everything
-    SAVE = 8  # last: what a checkpoint belongs to has been written
+    SHOW = 6  # shows numbers, scores and pictures in other programs
+    OWN = 7  # hooks of users that name no stage: they see the whole record
+    SAVE = 8  # last, because the files that belong to a checkpoint must be written before it
 
 
 class Hook:
-    """Reads the trainer at four moments, never changes weights. `folder` is the run's, `config` its plain config.
+    """Reads the trainer at four moments, and never changes weights.
 
-    Hooks run in the order of their `stage`, whatever their order in the yaml; `on_end` and `on_failure` run in the
-    reverse order. An error that ends the run calls `on_failure` instead of `on_end`: close what is open, save nothing.
-    `on_start` is called again when the run goes back to its last checkpoint.
+    `folder` is the folder of the run, `config` its config as plain dicts and lists. Hooks run in the order of their
+    `stage`, not in that of the yaml; `on_end` and `on_failure` run in the reverse order. After an error that ends the
+    run, `on_failure` is called instead of `on_end`: it closes files and saves nothing. After a rollback, `on_start` is
+    called again.
     """
 
     stage = Stage.OWN
-    reads: tuple[str, ...] = ()  # the sections of a run's config that reach it
+    reads: tuple[str, ...] = ()  # the sections of a run's config that this hook uses
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder, self.config = Path(folder), config
 
     def remarks(self) -> list[str]:
-        """What a user should hear before a run of this config starts, a line each."""
+        """Notes for the plan, one line each, about settings that have no effect or an odd one."""
         return []
 
     def on_start(self, trainer: Trainer) -> None: ...
@@ -56,19 +57,19 @@ class Hook:
     def on_failure(self, trainer: Trainer) -> None: ...
 
     def elsewhere(self) -> Hook | None:
-        """The hook that runs instead of this one on ranks that write nothing; None for no hook."""
+        """The hook that replaces this one on all ranks but the first, which alone writes files. None: no hook."""
         return None
 
 
 def in_order(hooks: Iterable[Hook]) -> list[Hook]:
-    """By stage; hooks of one stage keep their order."""
+    """The hooks sorted by stage. Hooks of the same stage keep their order."""
     return sorted(hooks, key=lambda hook: getattr(hook, "stage", Stage.OWN))
 
 
 def on_step_of(hook: Hook) -> Callable[[Trainer, StepRecord], None]:
-    """A hook's `on_step`. Hooks written for earlier versions take the trainer alone.
+    """The `on_step` of a hook. A hook that was written for an earlier version takes the trainer alone.
 
-    Raises UserError where it takes neither.
+    Raises UserError if `on_step` takes other arguments.
     """
     on_step: Any = hook.on_step
     if _takes(on_step, 2):
@@ -87,7 +88,7 @@ def _takes(method: Callable[..., Any], count: int) -> bool:
     return True
 
 
-# What hooks of earlier versions read on the trainer, and where it is now.
+# Attributes of the trainer that hooks of earlier versions used, and their replacements.
 MOVED = {
     "logged": "record.means, of on_step(self, trainer, record)",
     "pictures": "record.pictures, of on_step(self, trainer, record)",

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line of numbers for each log. It depends on config and seed alone."""
+"""Writes metrics.jsonl: one line of numbers for each log. It depends on the config and the seed alone."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ if TYPE_CHECKING:
 
 
 class MetricsFile(Hook):
-    """The means of terms and monitors since the last line, and scores as score/NAME. No timings: they never repeat."""
+    """A line has the means of losses and monitors since the last line, and scores as score/NAME.
+
+    It has no times, because these differ from run to run.
+    """
 
     stage = Stage.WRITE
     file: IO[str] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         path = self.folder / "metrics.jsonl"
-        # lines after the checkpoint of a resumed run are about to be written again
+        # a resumed run writes the lines after its checkpoint again
         rows = ((line, row_of(line)) for line in lines_of(path))
         kept = [line.decode().rstrip() for line, row in rows if row is not None and row["step"] <= trainer.step]
-        write_text(path, "".join(f"{line}\n" for line in kept))  # on a full disk the old lines stay
+        write_text(path, "".join(f"{line}\n" for line in kept))  # a file that cannot be written stays as it was
         self.file = append(path, newline="\n")  # closed in on_end and on_failure
 
     def on_step(self, trainer: Trainer, record: StepRecord) -> None:

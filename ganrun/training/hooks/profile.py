@@ -1,4 +1,4 @@
-"""Profile: a trace of a few steps that Perfetto and TensorBoard open."""
+"""Traces a few steps for Perfetto and TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ganrun")
 
-WARM_UP = 10  # steps before the trace: the first ones allocate memory, choose kernels and record graphs
+WARM_UP = 10  # steps before the trace, because the first steps allocate memory, choose kernels and record graphs
 
 
 class Profile(Hook):
-    """Traces `steps` steps after the tenth, as in steps_000011-000015.pt.trace.json.gz; 0: no trace.
+    """Traces `steps` steps after the tenth into a file such as steps_000011-000015.pt.trace.json.gz. 0: no trace.
 
-    TensorBoard's profiler plug-in (torch-tb-profiler) looks for such a name; https://ui.perfetto.dev and
-    chrome://tracing open the file too. Traced steps are slower than others.
+    TensorBoard's profiler plug-in (torch-tb-profiler) looks for such a name. https://ui.perfetto.dev and
+    chrome://tracing also open the file. Traced steps are slower than others.
     """
 
     stage = Stage.TRACE
@@ -55,7 +55,7 @@ class Profile(Hook):
         if self.profiler is not None:
             self.write(trainer)
         elif self.steps and trainer.step <= self.first:
-            log.warning("profile: the run ended before its step %d was over: nothing is traced", self.first + 1)
+            log.warning("profile: the run ended before the end of step %d: there is no trace", self.first + 1)
 
     def on_failure(self, trainer: Trainer) -> None:
         if self.profiler is not None:
@@ -68,7 +68,7 @@ class Profile(Hook):
         gpu = [ProfilerActivity.CUDA] if trainer.device.type == "cuda" else []
         self.profiler = profile(
             activities=[ProfilerActivity.CPU, *gpu],
-            schedule=lambda step: ProfilerAction.RECORD,  # without a schedule the trace has no mark for a step
+            schedule=lambda step: ProfilerAction.RECORD,  # without a schedule, the trace does not mark the steps
             record_shapes=True,
         )
         self.profiler.start()
@@ -78,7 +78,8 @@ class Profile(Hook):
         profiler, self.profiler = self.profiler, None
         profiler.stop()
         path = self.folder / f"steps_{self.first + 1:06d}-{trainer.step:06d}.pt.trace.json.gz"
-        with tempfile.TemporaryDirectory(prefix="ganrun-trace-") as own:  # torch writes to a path and follows links
+        # in a folder of its own, because torch would follow a link in the run's folder
+        with tempfile.TemporaryDirectory(prefix="ganrun-trace-") as own:
             profiler.export_chrome_trace(str(Path(own) / path.name))
             with open(Path(own) / path.name, "rb") as trace, atomic_write(path) as file:
                 shutil.copyfileobj(trace, file)

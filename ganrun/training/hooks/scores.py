@@ -1,4 +1,4 @@
-"""Scores: FID and others of pictures drawn with the averaged weights, every so many thousand images."""
+"""Computes FID and other scores during training, of pictures that are drawn with the averaged weights."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ TSTR = {"steps": 1000, "batch_size": 64, "lr": 1e-3}
 
 
 class Scores(Hook):
-    """Runs `ganrun eval` during training, with `n` samples of the same noise each time.
+    """Scores `n` samples every `every` thousand images and at the end, as `ganrun eval` does. The noise stays the same.
 
-    Adds the scores to the step's record, by names with network and count: fid_mnistcnn@2k. scores.json has each with
-    its protocol. The scores equal those of `ganrun eval ckpt=RUN n=N seed=SEED`. Where a score cannot be computed, a
-    line says why, and the run goes on.
+    The scores are added to the record of the step; their names contain network and count: fid_mnistcnn@2k. scores.json
+    has each score with its protocol. The scores equal those of `ganrun eval ckpt=RUN n=N seed=SEED`. If a score cannot
+    be computed, a line says why, and the run continues.
     """
 
     stage = Stage.MEASURE
@@ -74,14 +74,14 @@ class Scores(Hook):
             with self.tolerated(), randomness_kept(trainer.device), ieee_float32(trainer.device):
                 self.prepare_scorer(trainer)
         self.results: list[Result] = []
-        with self.tolerated():  # the file may have been damaged
+        with self.tolerated():  # the file may be damaged
             before = read(str(self.path)) if self.path.exists() else []
             self.results = [result for result in before if result.about["step"] <= trainer.step]
             for result in self.results:
-                del result.about["from"]  # the file's own name
+                del result.about["from"]  # the name of the file, which `read` adds
 
     def prepare_scorer(self, trainer: Trainer) -> None:
-        """Load the real pictures, their features, and the scores that real pictures get. Called once."""
+        """Load the real pictures, and compute their features and the scores that real pictures get. Called once."""
         reals, train, origin = reals_.data_of(self.asked, {"config": self.config})
         origin |= {"weights": "ema", "batchnorm": "running statistics"}
         self.scorer = Scorer(self.asked, reals, train, trainer.device, origin)
@@ -95,7 +95,7 @@ class Scores(Hook):
     def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         each, batch = 1000 * self.every, trainer.stream.batch_size
         due = trainer.done or trainer.step * batch // each > (trainer.step - 1) * batch // each
-        # a run that was asked to stop must not take longer
+        # scoring takes time, and a run that was asked to stop must end soon
         if due and not self.given_up and trainer.control.stopped is None:
             with self.tolerated(), randomness_kept(trainer.device), ieee_float32(trainer.device):
                 self.score(trainer, record)
@@ -103,7 +103,7 @@ class Scores(Hook):
     def score(self, trainer: Trainer, record: StepRecord) -> None:
         assert self.scorer is not None
         with averaged_weights(trainer):
-            found = self.scorer.score(self.drawn(trainer), self.inputs.get("label"))
+            found = self.scorer.score(self.draw_samples(trainer), self.inputs.get("label"))
         self.tell(self.scorer.notes)
         result = self.result(trainer.step, trainer.images, found)
         record.scores.update(named(result))
@@ -112,7 +112,7 @@ class Scores(Hook):
         log.info(f"scores     step {trainer.step}  {line(result)}")
 
     def tell(self, notes: list[str]) -> None:
-        """Say which scores these pictures cannot have, once each."""
+        """Log each note once. A note says which score these pictures cannot have, and why."""
         for note in notes:
             if note not in self.said:
                 log.warning("scores     %s", note)
@@ -121,15 +121,16 @@ class Scores(Hook):
 
     @contextmanager
     def tolerated(self) -> Iterator[None]:
-        """An error in scoring never ends the run: one line says why there are no more scores."""
+        """Within this block, an error does not end the run: one line says why there are no more scores."""
         try:
             yield
         except (UserError, ValueError, KeyError, OSError, RuntimeError, FloatingPointError) as error:
             self.given_up = True
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            log.warning("scores     not available: %s; the run goes on without them", reason)
+            log.warning("scores     not available: %s; the run continues without them", reason)
 
-    def drawn(self, trainer: Trainer) -> Iterator[Tensor]:
+    def draw_samples(self, trainer: Trainer) -> Iterator[Tensor]:
+        """Batches of the `n` samples, (N, C, H, W) uint8."""
         for start in range(0, self.n, self.batch_size):
             part = {name: tensor[start : start + self.batch_size] for name, tensor in self.inputs.items()}
             inputs = {name: tensor.to(trainer.device) for name, tensor in part.items()}
@@ -143,12 +144,12 @@ class Scores(Hook):
 
 
 def named(result: Result) -> dict[str, float]:
-    """{"fid": 3.1} -> {"fid_mnistcnn@2k": 3.1}: a score's name says what it depends on."""
+    """{"fid": 3.1} -> {"fid_mnistcnn@2k": 3.1}: the values with full names, which contain network and count."""
     return {result.name(score): value for score, value in result.values.items()}
 
 
 def line(result: Result) -> str:
-    """fid_mnistcnn@2k 3.1  coverage 0.92: the first name in full; shares of single classes are only in the files."""
+    """fid_mnistcnn@2k 3.1  coverage 0.92: only the first name is full. Shares of classes are left out."""
     shown = [(score, value) for score, value in result.values.items() if not score.startswith("share.")]
     names = [result.name(score) if number == 0 else score for number, (score, _) in enumerate(shown)]
     return "  ".join(f"{name} {value:.4g}" for name, (_, value) in zip(names, shown, strict=True))

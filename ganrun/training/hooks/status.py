@@ -1,4 +1,4 @@
-"""status.json: whether a run is running, finished, stopped or failed, at which step, and why."""
+"""Writes status.json: whether a run is running, finished, stopped or failed, at which step, and why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Status(Hook):
-    """Written at every log, for people and schedulers that watch the run from outside."""
+    """Writes status.json at every log, for people and schedulers that watch the run."""
 
     stage = Stage.WRITE
 
@@ -33,6 +33,6 @@ class Status(Hook):
 
 
 def write_status(folder: Path, state: str, step: int, reason: str | None = None, alarms: Sequence[str] = ()) -> None:
-    """Replace status.json in one operation: a reader never sees half of it. It has `alarms` where there are any."""
+    """Replace status.json in one operation, so that nobody reads half of it. Without alarms it has no key `alarms`."""
     status = {"state": state, "step": step, "reason": reason, **({"alarms": list(alarms)} if alarms else {})}
     write_text(folder / "status.json", json.dumps(status) + "\n")

@@ -1,4 +1,4 @@
-"""TensorBoard: every number, the grids, the speed, and the config as text."""
+"""Writes numbers, grids, the speed and the config for TensorBoard."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ log = logging.getLogger("ganrun")
 
 
 class TensorBoard(Hook):
-    """Writes event files into the run's folder. Curves of a resumed run have no doubled and no missing points.
+    """Writes event files into the run's folder. In the curves of a resumed run, no point is missing or doubled.
 
-    Where the files cannot be written, one warning says so and the run goes on without them.
+    If the files cannot be written, there is one warning, and the run continues without them.
     """
 
     stage = Stage.SHOW
@@ -35,7 +35,7 @@ class TensorBoard(Hook):
 
     def on_start(self, trainer: Trainer) -> None:
         with self.tolerated():
-            from torch.utils.tensorboard import SummaryWriter  # a second to import
+            from torch.utils.tensorboard import SummaryWriter  # the import takes a second
 
             # purge also from step 0: a run that was killed before its first checkpoint writes those points again;
             # the name cannot be guessed, because the writer opens the file by its name and would follow a link
@@ -68,15 +68,15 @@ class TensorBoard(Hook):
 
     @contextlib.contextmanager
     def tolerated(self) -> Iterator[None]:
-        """An error in logging never ends the run."""
+        """Within this block, an error does not end the run."""
         try:
             yield
         except Exception as error:  # the writer passes on any error of its thread
             self.writer = None
-            log.warning("TensorBoard: %s; the run goes on without its curves, metrics.jsonl has the numbers", error)
+            log.warning("TensorBoard: %s; the run continues without its curves; metrics.jsonl has the numbers", error)
 
     def running(self, trainer: Trainer) -> dict[str, float]:
-        """Images a second since the last log, and the most memory in use so far."""
+        """Images per second since the last log, and the peak memory so far in MiB."""
         now = time.monotonic()
         images = (trainer.step - self.marked_step) * trainer.stream.batch_size
         speed = images / max(now - self.marked, 1e-9)
@@ -89,7 +89,7 @@ class TensorBoard(Hook):
 
 
 def most_memory() -> float:
-    """MiB this process ever held; 0 where the system does not tell."""
+    """Peak memory of this process in MiB; 0 if the system does not say."""
     try:
         import resource
     except ImportError:  # Windows

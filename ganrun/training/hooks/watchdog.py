@@ -1,4 +1,4 @@
-"""Watchdog: warns when a run goes wrong, with numbers and what to try; can stop the run or roll it back."""
+"""Warns when a run goes wrong, with numbers and an override to try; can stop the run or roll it back."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("ganrun")
 
 ACTIONS = ("warn", "stop", "rollback")
-REST = 0.01  # of the first learning rate: below it a player is not expected to move
-CALM = 10  # rows without a symptom, after which it is reported again
-SEEN = 512  # reals whose labels are compared
+REST = 0.01  # fraction of the first learning rate; below it, weights need not change
+CALM = 10  # after so many rows without a symptom, it may be reported again
+SEEN = 512  # real pictures whose labels are compared
 
 
 class Watchdog(Hook):
-    """Gives each logged row to its `symptoms`, and warns of what they find, once for as long as it lasts.
+    """Gives each logged row to its `symptoms` and warns of their findings. A symptom that lasts is reported once.
 
-    It adds numbers of its own to the row (weight norms, learning rates, the diversity of samples, `alarm/...`), which
-    metrics.jsonl and TensorBoard then have too. At every `looks`-th log it draws `count` samples of fixed noise.
-    `action` is warn; stop, which ends the run with a checkpoint and exit code 1; or rollback, to a checkpoint from
-    before the symptom, at half the learning rates.
+    The watchdog adds further numbers to the row, also for metrics.jsonl and TensorBoard: weight norms, learning rates,
+    the diversity of samples and `alarm/...`. At every `looks`-th log it draws `count` samples of fixed noise. `action`
+    is warn, stop or rollback. stop ends the run with a checkpoint and exit code 1. rollback loads a checkpoint from
+    before the symptom and halves the learning rates.
     """
 
     stage = Stage.JUDGE
@@ -62,17 +62,20 @@ class Watchdog(Hook):
     def on_start(self, trainer: Trainer) -> None:
         self.samples = Samples.of(trainer, self.count)
         fresh = {k: v for k, v in self.given.items() if self.samples is not None or not v.of_samples_from_noise}
-        self.symptoms = copy.deepcopy(fresh)  # a run that went back begins again
+        # new copies, because after a rollback the symptoms must forget the rows that were undone
+        self.symptoms = copy.deepcopy(fresh)
         roles = {player: trainer.system.role(player) for player in trainer.system.players()}
         for symptom in self.symptoms.values():
             symptom.begin(roles)
-        self.lasting: dict[str, int] = {}  # reported symptoms: rows without them since then
+        self.lasting: dict[str, int] = {}  # reported symptom -> rows since it was last found
         path = self.folder / "metrics.jsonl"
         for row in rows_of(path, trainer.step):
             try:
                 findings = [finding for _, finding in self.news(row)]
             except (KeyError, ValueError, ArithmeticError) as error:
-                raise UserError(f"{path}: its row of step {row['step']} is none of a run: {error!r:.80}") from error
+                raise UserError(
+                    f"{path}: the row of step {row['step']} was not written by a run: {error!r:.80}"
+                ) from error
             for finding in findings:
                 trainer.control.alarm(told(int(row["step"]), finding))
 
@@ -83,13 +86,13 @@ class Watchdog(Hook):
             record.means |= self.numbers(trainer)
         scores = {f"score/{name}": value for name, value in record.scores.items()}
         for name, finding in self.news({"step": record.step, **(record.means or {}), **scores}):
-            record.means = {**(record.means or {}), f"alarm/{name}": 1.0}  # written down also where no log is due
+            record.means = {**(record.means or {}), f"alarm/{name}": 1.0}  # it is written even if no log is due
             self.act(trainer, finding)
 
     def on_failure(self, trainer: Trainer) -> None:
         error = sys.exception()
         if isinstance(error, FloatingPointError) and not hasattr(error, "since"):
-            line = f"watchdog  step {trainer.step}: no finite number: {error}"
+            line = f"watchdog  step {trainer.step}: a number is not finite: {error}"
             trainer.control.alarm(line)
             log.warning(line)
 
@@ -103,7 +106,7 @@ class Watchdog(Hook):
             trainer.control.go_back(line, finding.since)
 
     def news(self, row: Row) -> Iterator[tuple[str, Finding]]:
-        """Give a row to every symptom. Yields findings that were not there in the last rows."""
+        """Give a row to every symptom. Yields (name of the symptom, finding) for new findings only."""
         for name, symptom in self.symptoms.items():
             finding = symptom.look(row, self.config)
             if finding is not None:
@@ -116,12 +119,12 @@ class Watchdog(Hook):
                     del self.lasting[name]
 
     def numbers(self, trainer: Trainer) -> dict[str, float]:
-        """Numbers that symptoms need besides the logged ones. Waits for the device."""
+        """The numbers that the watchdog adds to a row. Waits for the device."""
         numbers = {f"{name}/lr": float(one.param_groups[0]["lr"]) for name, one in trainer.optimizers.items()}
         norms = {
             f"{name}/weight_norm": nn.utils.get_total_norm([p for group in one.param_groups for p in group["params"]])
             for name, one in trainer.optimizers.items()
-            if trainer.rates.schedules[name].factor(trainer.progress) > REST
+            if trainer.rates.schedules[name].factor(trainer.schedule_progress) > REST
         }
         if norms:
             numbers |= zip(norms, torch.stack([norm.detach() for norm in norms.values()]).tolist(), strict=True)
@@ -131,7 +134,7 @@ class Watchdog(Hook):
 
 
 class Samples:
-    """Pictures of fixed noise, and the real pictures that they are compared with."""
+    """Draws samples of fixed noise, and compares them with real pictures."""
 
     def __init__(self, trainer: Trainer, examples: dict[str, torch.Tensor]) -> None:
         self.examples, self.labels = examples, examples.get("label")
@@ -140,15 +143,16 @@ class Samples:
         self.distance = spread(reals["image"][:256])
         if self.labels is not None:
             self.in_class = spread(reals["image"][:256], reals["label"][:256])
-            self.sight = self.labels_seen(trainer)
+            self.sight = self.compare_labels(trainer)
 
     @classmethod
     def of(cls, trainer: Trainer, count: int) -> Samples | None:
-        """None where the system needs pictures as inputs."""
+        """None if the system needs pictures as inputs."""
         found = examples(trainer, min(count, max(8, trainer.stream.batch_size)))
         return cls(trainer, found) if found.keys() <= {"latent", "label"} else None
 
-    def labels_seen(self, trainer: Trainer) -> dict[str, float]:
+    def compare_labels(self, trainer: Trainer) -> dict[str, float]:
+        """Numbers that say whether similar real pictures have the same label; see `LabelsTellNothing`."""
         size = trainer.stream.batch_size
         batches = [load_batch(trainer, i) for i in range(max(1, min(SEEN, len(trainer.stream.data)) // size))]
         images, labels = (torch.cat([batch[name] for batch in batches]) for name in ("image", "label"))
@@ -164,7 +168,7 @@ class Samples:
         return numbers | self.sight | self.label_gap(trainer)
 
     def label_gap(self, trainer: Trainer) -> dict[str, float]:
-        """By how much the discriminator prefers real pictures with their own label to the same with a wrong label."""
+        """How much higher the logits of real pictures are with their own labels than with wrong labels."""
         labels = self.reals["label"]
         other = labels.roll(1)
         differ = other != labels
@@ -173,7 +177,7 @@ class Samples:
         batch = {"image": self.reals["image"][differ], "label": labels[differ]}
         right = verdicts(trainer, batch["image"], batch)
         wrong = verdicts(trainer, batch["image"], {**batch, "label": other[differ]})
-        if right is None or wrong is None or torch.equal(right, wrong):  # it does not use the label
+        if right is None or wrong is None or torch.equal(right, wrong):  # the discriminator does not use labels
             return {}
         return {"samples/label_gap": preference(right, wrong)}
 

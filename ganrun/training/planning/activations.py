@@ -1,4 +1,4 @@
-"""living: the bytes that the turns of a step keep alive, found by playing them with tensors that hold nothing."""
+"""Counts the bytes of activations of one training step, with fake tensors: they have shapes but no memory."""
 
 from __future__ import annotations
 
@@ -20,43 +20,48 @@ from ganrun.training.planning.late_step import ALL_PENALTIES, ALL_PLAYERS
 
 log = logging.getLogger("ganrun")
 
-Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]  # name, shape without the batch, kind of number
+Shapes = tuple[tuple[str, tuple[int, ...], torch.dtype], ...]  # name, shape of one item, data type
 
 
-def most_of_a_step(
+def peak_of_a_step(
     on_meta: System, shapes: Shapes, batch_size: int, accumulate: int = 1, bf16: bool = False
 ) -> int | None:
-    """Bytes that the turns of a step take at their most besides weights and gradients; None where that is unknown.
+    """Peak bytes of the tensors that a step makes, without weights and gradients. None if they cannot be counted.
 
-    `on_meta` is the system on the meta device, `shapes` are those of the data's items. Nothing is computed and nothing
-    allocated: each tensor is a shape, and its bytes count from the operation that makes it to its last user's end.
+    `on_meta` is the system on the meta device. `shapes` describe one item of the data. `batch_size` images are split
+    into `accumulate` parts. Nothing is computed and no memory is allocated. The bytes of a tensor count from the
+    operation that makes it until the tensor is freed.
     """
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.random.fork_rng(devices=[]):
-            system = without_numbers(on_meta).train()
+            system = with_fake_tensors(on_meta).train()
             batch = {name: torch.empty((batch_size, *shape), dtype=dtype) for name, shape, dtype in shapes}
             steps = {system.graph_key(step) or step: step for step in (ALL_PLAYERS, ALL_PENALTIES)}
-            return max(Living().most_of(system, batch, step, accumulate, bf16) for step in steps.values())
-    except Exception as error:  # a network that looks at numbers: whatever it makes of there being none
-        log.debug("memory: no step without numbers: %s", error)
+            return max(LiveBytes().peak_of_step(system, batch, step, accumulate, bf16) for step in steps.values())
+    except Exception as error:  # a network that reads values of tensors may raise anything here
+        log.debug("memory: a step cannot run with fake tensors: %s", error)
         return None
 
 
-def without_numbers(on_meta: System) -> System:
-    """A copy whose weights and buffers are shapes on the CPU. To be called within the mode that makes such tensors."""
-    fakes: dict[int, Any] = {}  # what deepcopy takes for tensors that it has copied already; a tied weight stays one
+def with_fake_tensors(on_meta: System) -> System:
+    """A copy of the system whose weights and buffers are fake tensors on the CPU. Call it within FakeTensorMode."""
+    # deepcopy finds these as its own earlier copies and uses them; so a tied weight stays one tensor
+    fakes: dict[int, Any] = {}
     for tensor in [*on_meta.parameters(), *on_meta.buffers()]:
         fake = torch.empty_like(tensor, device="cpu")
         fakes[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
     return copy.deepcopy(on_meta, fakes)
 
 
-class Living(TorchDispatchMode):
-    """Bytes of the tensors made within it that are still there: now, and at their most. A storage counts once."""
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that are made within this mode: those alive `now`, and the `peak`.
+
+    Tensors that share a storage count once.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self.most = 0
+        self.now = self.peak = 0
         self.storages: set[int] = set()
 
     def __torch_dispatch__(
@@ -73,25 +78,28 @@ class Living(TorchDispatchMode):
         if place not in self.storages:
             self.storages.add(place)
             self.now += size
-            self.most = max(self.most, self.now)
-            weakref.finalize(storage, self.end_of, place, size)
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self.release, place, size)
 
-    def end_of(self, place: int, size: int) -> None:
+    def release(self, place: int, size: int) -> None:
         self.storages.discard(place)
         self.now -= size
 
-    def most_of(self, system: System, batch: Batch, step: int, accumulate: int, bf16: bool) -> int:
-        """Plays a step as `Trainer.play` does, gradients of the step before included; they do not count."""
+    def peak_of_step(self, system: System, batch: Batch, step: int, accumulate: int, bf16: bool) -> int:
+        """Peak bytes of one step, run as `Trainer.play` runs it. One gradient for each weight is subtracted.
+
+        All weights have their gradients of the step before when the step begins.
+        """
         weights = {name: parameters_of(module) for name, module in system.players().items()}
-        everybody = [weight for own in weights.values() for weight in own]
+        all_weights = [weight for own in weights.values() for weight in own]
         with self:
-            for weight in everybody:
+            for weight in all_weights:
                 weight.grad = torch.empty_like(weight)
             batch = {name: tensor.clone() for name, tensor in batch.items()}
             parts = cut(batch, accumulate)
             for turn in system.turns(step):
                 self.play(turn.objective, parts, weights[turn.player], bf16)
-        return max(0, self.most - sum(weight.nbytes for weight in everybody))
+        return max(0, self.peak - sum(weight.nbytes for weight in all_weights))
 
     def play(self, objective_of: Callable[[Batch], Any], parts: list[Batch], weights: list[Tensor], bf16: bool) -> None:
         for weight in weights:

@@ -1,4 +1,4 @@
-"""estimates: the memory and the disk that a run is going to take, told before it takes them."""
+"""Estimates how much memory and disk a run is going to need, before it starts."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from ganrun.training.hooks.grids import EARLY, Grids
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.hooks.tensorboard import TensorBoard
 
-FLOATS = 4  # copies of a grid's pictures on their way to bytes
-LISTED = 100  # bytes for each tensor in a checkpoint's list of content, besides its name
-PNG = 1.5  # bytes for each of the raw pixels: small pictures are enlarged, noise does not compress
+FLOATS = 4  # float32 copies of a grid's pictures until they are uint8
+LISTED = 100  # bytes for each tensor in the list of tensors in a checkpoint, besides its name
+PNG = 1.5  # bytes in a PNG for each value of the pictures: small pictures are enlarged, and noise does not compress
 
 
 def nbytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of all elements; on the meta device too."""
+    """Bytes of all elements. Tensors on the meta device count too, as if they had memory."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def moments(optimizers: Mapping[str, Optimizer]) -> int:
-    """Bytes that optimizers of weights on the meta device keep, found by one step there: their weights get gradients.
+    """Bytes of the state of optimizers whose weights are on the meta device.
 
-    An optimizer that cannot step there counts as Adam: two moments for each weight.
+    Each optimizer makes one step there, so its weights get gradients. An optimizer that cannot step on the meta device
+    counts as Adam: two moments for each weight.
     """
     total = 0
     for optimizer in optimizers.values():
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for group in optimizer.param_groups:
-            group["fused"] = None  # fused kernels know no meta device; what they keep is the same
+            group["fused"] = None  # fused kernels do not run on the meta device; their state has the same size
         for weight in weights:
             weight.grad = torch.empty_like(weight)
         try:
@@ -50,10 +51,11 @@ def moments(optimizers: Mapping[str, Optimizer]) -> int:
     return total
 
 
-def held(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optimizer]) -> tuple[int, int]:
-    """(bytes of a run's tensors between two steps, bytes of its checkpoint), of a system on the meta device.
+def state_sizes(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optimizer]) -> tuple[int, int]:
+    """(bytes in memory between two steps, bytes of a checkpoint), for a system on the meta device.
 
-    Weights and buffers, what the optimizers keep, the copy that is averaged; in memory a gradient for each weight too.
+    Both count weights and buffers, the state of the optimizers, and `average`, the module whose weights are averaged.
+    Memory also holds a gradient for each weight.
     """
     stored = nbytes(system.state_dict().values()) + nbytes(average.state_dict().values()) + moments(optimizers)
     gradients = nbytes(
@@ -62,8 +64,8 @@ def held(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optimiz
     return stored + gradients, stored
 
 
-def listed(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optimizer]) -> int:
-    """Bytes of the list of content of a checkpoint. The optimizers have made one step, as `held` has them do."""
+def list_size(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optimizer]) -> int:
+    """Bytes of the list of tensors in a checkpoint. Call `state_sizes` first: it makes the state of the optimizers."""
     names = [*system.state_dict(), *average.state_dict()]
     states = [state for optimizer in optimizers.values() for state in optimizer.state.values()]
     tensors = len(names) + sum(len(state) for state in states)
@@ -71,9 +73,10 @@ def listed(system: nn.Module, average: nn.Module, optimizers: Mapping[str, Optim
 
 
 class SavedTensors:
-    """Bytes that autograd keeps for backward passes: how much lives now, and the most so far.
+    """Counts the bytes that autograd saves for backward passes: those saved `now`, and the most so far.
 
-    `known` are the tensors that are there anyway, weights and buffers: they do not count. A storage counts once.
+    `known` are weights and buffers. They do not count, because they stay in memory in any case. Tensors that share a
+    storage count once.
     """
 
     def __init__(self, known: Iterable[Tensor]) -> None:
@@ -104,14 +107,14 @@ class SavedTensors:
 
 
 class Kept:
-    """One saved tensor; its end is noticed."""
+    """One saved tensor. When autograd frees this object, `SavedTensors` subtracts its bytes."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor.detach()  # or a tensor that its own graph saves would keep itself alive
+        self.tensor = tensor.detach()  # a tensor that its own graph saves would never be freed otherwise
 
 
-def saved(system: nn.Module, turns: Iterable[Turn], batch: Batch, bf16: bool) -> int:
-    """Bytes that turns keep for their backward passes, played with real numbers."""
+def saved_bytes(system: nn.Module, turns: Iterable[Turn], batch: Batch, bf16: bool) -> int:
+    """Peak bytes that autograd saves for the backward passes of `turns`. They run on a real `batch`."""
     saves = SavedTensors([*system.parameters(), *system.buffers()])
     with saves.counted(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         for turn in turns:
@@ -119,49 +122,63 @@ def saved(system: nn.Module, turns: Iterable[Turn], batch: Batch, bf16: bool) ->
     return saves.most
 
 
-def extrapolated(two: int, four: int, batch_size: int) -> int:
-    """What two and four images take -> what a batch does: some grows with it, some (weights cast to bf16) does not."""
+def extrapolate(two: int, four: int, batch_size: int) -> int:
+    """Bytes for two and for four images -> bytes for a batch.
+
+    One part is constant, such as weights cast to bf16. The other grows with the number of images.
+    """
     return two + max(0, four - two) * (batch_size - 2) // 2
 
 
-def copies(hooks: Iterable[Hook], stored: int, steps: int | None) -> tuple[int, bool]:
-    """(bytes of the copy that a checkpoint is written from, is there but one, at the end?)."""
+def copy_size(hooks: Iterable[Hook], stored: int, steps: int | None) -> tuple[int, bool]:
+    """(bytes of the copy that a checkpoint is written from, whether the run writes only one, at its end).
+
+    `stored` are the bytes of a checkpoint, `steps` the length of the run, None if it is unknown.
+    """
     saving = [hook for hook in hooks if isinstance(hook, Checkpoints)]
     scored = any(hook.best and hook.config["hooks"].get("scores") for hook in saving)
-    often = scored or any(steps is None or hook.every < steps for hook in saving)
-    return (stored if saving else 0), not often
+    earlier = scored or any(steps is None or hook.every < steps for hook in saving)
+    return (stored if saving else 0), not earlier
 
 
-def drawing(hooks: Iterable[Hook], channels: int, size: tuple[int, int]) -> int:
-    """Bytes of the pictures of the largest grid: drawn in parts and put together, made bytes, enlarged, encoded."""
-    pixels = channels * math.prod(size)
-    shown = pixels * max(1, SMALLEST_CELL // max(size)) ** 2
+def grid_size(hooks: Iterable[Hook], channels: int, size: tuple[int, int]) -> int:
+    """Peak bytes while the largest grid is made: its pictures in float32, then enlarged in uint8, then as a PNG.
+
+    `size` is the height and width of a picture in pixels.
+    """
+    values = channels * math.prod(size)
+    enlarged = values * max(1, SMALLEST_CELL // max(size)) ** 2
     counts = [hook.count for hook in hooks if isinstance(hook, Grids)]
-    return max(counts, default=0) * (4 * FLOATS * pixels + 4 * shown)
+    return max(counts, default=0) * (4 * FLOATS * values + 4 * enlarged)
 
 
-def disk(hooks: Iterable[Hook], checkpoint: int, steps: int | None, batch_size: int, picture: int) -> int:
-    """Bytes that the hooks leave in a run's folder after `steps` steps; where that is unknown, its checkpoints'.
+def disk_size(hooks: Iterable[Hook], checkpoint: int, steps: int | None, batch_size: int, picture: int) -> int:
+    """Bytes of the files that the hooks leave in the folder of a run of `steps` steps.
 
-    `checkpoint` is the size of one of them, `picture` that of one image's raw pixels.
+    If `steps` is None, only the checkpoints count. `checkpoint` are the bytes of one checkpoint, `picture` those of one
+    image in uint8.
     """
     hooks = list(hooks)
-    saved = sum(checkpoint * kept(hook, steps, batch_size) for hook in hooks if isinstance(hook, Checkpoints))
-    grids = sum(round(PNG * hook.count * picture) * drawn(hook, steps) for hook in hooks if isinstance(hook, Grids))
+    saved = sum(
+        checkpoint * count_checkpoints(hook, steps, batch_size) for hook in hooks if isinstance(hook, Checkpoints)
+    )
+    grids = sum(
+        round(PNG * hook.count * picture) * count_grids(hook, steps) for hook in hooks if isinstance(hook, Grids)
+    )
     return saved + grids * (2 if any(isinstance(hook, TensorBoard) for hook in hooks) else 1)
 
 
-def kept(hook: Checkpoints, steps: int | None, batch_size: int) -> int:
-    """How many checkpoints lie there at the end; last.pt is the same file as one of them."""
+def count_checkpoints(hook: Checkpoints, steps: int | None, batch_size: int) -> int:
+    """How many checkpoints are in the folder at the end of a run. last.pt is the same file as one of them."""
     if steps is None:
         return hook.keep
     milestones = int(steps * batch_size // (1000 * hook.keep_kimg)) if hook.keep_kimg else 0
     return min(hook.keep + milestones, -(-steps // hook.every))
 
 
-def drawn(hook: Grids, steps: int | None) -> int:
-    """How many grids lie there at the end, the early ones and the last included."""
+def count_grids(hook: Grids, steps: int | None) -> int:
+    """How many grids are in the folder at the end of a run, with the early ones and the last one."""
     if steps is None:
         return 0
-    regular = (steps - 1) // hook.every  # of the steps before the last
+    regular = (steps - 1) // hook.every  # those before the last step
     return 1 + regular + sum(step < steps and step % hook.every > 0 for step in EARLY)

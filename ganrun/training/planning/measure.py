@@ -1,4 +1,4 @@
-"""Chooses the precision, the threads and the length that suit this machine, by playing a few steps of the run."""
+"""Chooses the precision, the number of threads and the length of a run, by timing a few of its steps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ganrun.common import torchrun
+from ganrun.common.command_line import Line
 from ganrun.common.device import ALL_THREADS, pick_device
 from ganrun.common.distributed import World
 from ganrun.common.precision import bf16_units, settings_kept
@@ -21,13 +22,12 @@ from ganrun.data.dataset import Dataset
 from ganrun.training.planning.passes import Passes, is_out_of_memory
 from ganrun.training.planning.systems import Systems
 
-BF16_GAIN = 1.15  # use bf16 only if it is at least so many times as fast: else its rounding is not worth it
-THREADS_GAIN = (
-    1.3  # double the threads only if that is so many times as fast: on a busy machine they wait for each other
-)
-WHOLE_STEP = 1.25  # a real step takes so many times its turns: optimizers, average, hooks, grids and checkpoints
-MEASURED = ("precision", "threads", "steps")  # the keys that may be open, in the order in which the plan shows them
-COMPARED = ("precision", "steps")  # two runs that differ in these do not compare only what their user changed
+BF16_GAIN = 1.15  # bf16 must be at least so many times as fast as float32: a smaller gain is not worth its rounding
+# Twice the threads must be at least so many times as fast: on a busy machine threads wait for each other.
+THREADS_GAIN = 1.3
+WHOLE_STEP = 1.25  # time of a step / time of its turns: there are also optimizers, averages, hooks and checkpoints
+MEASURED = ("precision", "threads", "steps")  # keys that may have no value yet, in the order of the plan
+COMPARED = ("precision", "steps")  # jobs that differ in these cannot be compared fairly
 STEP_KEYS = (  # what the time of a step depends on
     *LENGTHS,
     "accumulate",
@@ -43,7 +43,10 @@ STEP_KEYS = (  # what the time of a step depends on
 
 @dataclass
 class Choice:
-    """The values chosen for `auto` and null, each with a one-line reason. A reason without a value is a note."""
+    """The values chosen for the keys that were `auto` or null, each with a reason in one line.
+
+    A reason whose key has no value is a note.
+    """
 
     settings: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -52,7 +55,7 @@ class Choice:
         self.settings[key], self.reasons[key] = value, reason
 
     def lines(self) -> list[str]:
-        """For the plan: the values and their reasons, the overrides that repeat the run elsewhere, the notes."""
+        """Lines of the plan: the values with their reasons, the overrides that repeat the run elsewhere, the notes."""
         settings = {key: self.settings[key] for key in MEASURED if key in self.settings}
         chosen = [f"{key}={value} ({self.reasons[key]})" for key, value in settings.items()]
         repeat = " ".join(f"{key}={value}" for key, value in settings.items())
@@ -63,7 +66,8 @@ class Choice:
         ]
 
 
-KNOWN: dict[str, Choice] = {}  # what this process has chosen, by what the time of a step depends on
+KNOWN: dict[str, Choice] = {}  # the choices of this process; the key is made of the values of STEP_KEYS
+JOBS: dict[int, list[Choice]] = {}  # the choices of the jobs of each command line, by its number
 
 
 def settled(
@@ -73,10 +77,11 @@ def settled(
     pixels: bool = True,
     systems: Systems | None = None,
 ) -> tuple[Config, Choice]:
-    """The config with a value for every open key, and these values. The same config if no key is open.
+    """Returns the completed config, and the values that were filled in.
 
-    The first rank of `world` measures. All ranks take its values, also after torchrun has restarted them. It plays
-    with a copy of the system that `systems` holds.
+    A key whose value is `auto` or null gets a value that is measured on this machine. If there is no such key, the
+    config stays the same. Only the first rank of `world` measures, on a copy of the system in `systems`. All ranks use
+    its values, even after torchrun has restarted them. With pixels=False, only the first few pictures are decoded.
     """
     world = world or World()
 
@@ -90,35 +95,36 @@ def settled(
 def choose(
     config: Config, trust: Sequence[str] | None = None, pixels: bool = True, systems: Systems | None = None
 ) -> Choice:
-    """Values for the keys that a config leaves open, measured on this run's own networks, data and device.
+    """Values for the keys that are `auto` or null, measured with the networks, the data and the device of this run.
 
-    Runs of one process that play the same steps get the same values: the jobs of a sweep over seeds or learning rates
-    must not differ in their precision too. Jobs over models or losses may get unlike values, and a note says so.
-    Randomness and torch's switches are afterwards what they were before.
+    Two runs in one process get the same values if their steps cost the same. So the jobs of a sweep over seeds or
+    learning rates have the same precision. Jobs with different models or losses may get different values; then there is
+    a note. Runs of other command lines are not compared. The random state and the settings of torch are restored
+    afterwards.
     """
-    same = json.dumps({key: config[key] for key in STEP_KEYS}, sort_keys=True)
-    if same not in KNOWN:
-        choice = _choose(config, trust, pixels, systems or Systems(config, trust))
-        if note := unlike_earlier(choice):
-            choice.reasons["jobs"] = note
-        KNOWN[same] = choice
-    return KNOWN[same]
+    cost_key = json.dumps({key: config[key] for key in STEP_KEYS}, sort_keys=True)
+    if cost_key not in KNOWN:
+        KNOWN[cost_key] = _choose(config, trust, pixels, systems or Systems(config, trust))
+    choice, jobs = KNOWN[cost_key], JOBS.setdefault(Line.number, [])
+    note = difference_from_earlier(choice, jobs)
+    jobs.append(choice)
+    return Choice(choice.settings, {**choice.reasons, "jobs": note}) if note else choice
 
 
-def unlike_earlier(choice: Choice) -> str | None:
-    """A note where an earlier run of this process has got another precision or length."""
-    for earlier in KNOWN.values():
+def difference_from_earlier(choice: Choice, jobs: Sequence[Choice]) -> str | None:
+    """A note if an earlier job of the same sweep has a different precision or length, else None."""
+    for earlier in jobs:
         both = [key for key in COMPARED if key in choice.settings and key in earlier.settings]
         if any(choice.settings[key] != earlier.settings[key] for key in both):
             one = " ".join(f"{key}={earlier.settings[key]}" for key in both)
             other = " ".join(f"{key}={choice.settings[key]}" for key in both)
-            return f"an earlier job has {one} and this one {other}: to compare them, give one value for all jobs"
+            return f"an earlier job has {one}, this job has {other}: to compare jobs, give one value for all of them"
     return None
 
 
 def _choose(config: Config, trust: Sequence[str] | None, pixels: bool, systems: Systems) -> Choice:
     device, dataset = pick_device(config["device"]), load_dataset(config, trust, pixels)
-    minutes = open_length(config, dataset)
+    minutes = suggested_minutes(config, dataset)
     if config["precision"] not in (AUTO, "bf16", "bf16_all") and config["threads"] is not None and minutes is None:
         return Choice()
     threads = torch.get_num_threads()
@@ -132,10 +138,13 @@ def _choose(config: Config, trust: Sequence[str] | None, pixels: bool, systems: 
 def choose_on(
     device: torch.device, config: Config, dataset: Dataset, systems: Systems, minutes: float | None
 ) -> Choice:
-    """What is measured; where the memory does not suffice for that, values that take no measurement, and a note."""
+    """The measured values. Without enough memory to measure: default values and a note.
+
+    `minutes`: how long the run should take, None if it has a length already.
+    """
     choice = Choice()
     try:
-        parts = torchrun.size() * config["accumulate"]  # what is played at once is a part of the batch
+        parts = torchrun.size() * config["accumulate"]  # the batch is divided by these, and a turn gets one part
         passes = Passes(systems.copy().to(device), dataset, max(1, config["batch_size"] // parts))
         measure_into(choice, config, passes, minutes)
     except Exception as error:
@@ -146,7 +155,10 @@ def choose_on(
 
 
 def measure_into(choice: Choice, config: Config, passes: Passes, minutes: float | None) -> None:
-    """The number of threads comes first, because the precisions are compared with the threads that the run uses."""
+    """Adds the measured values to `choice`.
+
+    Threads are chosen before the precision, because the precisions are compared with the threads that the run uses.
+    """
     torch.set_num_threads(config["threads"] or 1)
     passes.in_precision("fp32" if config["precision"] == AUTO else config["precision"])
     choose_threads(config["threads"], passes, choice)
@@ -156,25 +168,27 @@ def measure_into(choice: Choice, config: Config, passes: Passes, minutes: float 
 
 
 def choose_without_measuring(choice: Choice, config: Config) -> None:
-    """For a machine without the memory to measure. Its data set's own `kimg` is then the length of the run."""
+    """Adds default values to `choice`. The length of the run is then the `kimg` that the data set suggests."""
     reason = "not measured: out of memory"
     if config["precision"] == AUTO and "precision" not in choice.settings:
         choice.add("precision", "fp32", reason)
     if config["threads"] is None and "threads" not in choice.settings:
         choice.add("threads", 1, reason)
-    choice.reasons["memory"] = "there was not enough memory to measure steps of this run: it may run out of memory too"
+    choice.reasons["memory"] = (
+        "there was not enough memory to time steps of this run: the run may run out of memory, too"
+    )
 
 
 # -- the three choices ----------------------------------------------------------------------------------------------
 
 
 def choose_threads(asked: int | None, passes: Passes, choice: Choice) -> None:
-    """The smallest number of threads after which doubling them no longer pays. OMP_NUM_THREADS is an answer too."""
+    """Doubles the threads as long as that pays. If OMP_NUM_THREADS is set, its value is used without a measurement."""
     if asked is not None:
         return
-    best, reason = ALL_THREADS, "torch's own number"
+    best, reason = ALL_THREADS, "torch's default"
     if "OMP_NUM_THREADS" in os.environ:
-        reason = "by OMP_NUM_THREADS"
+        reason = "from OMP_NUM_THREADS"
     elif passes.device.type == "cpu":
         best, reason = double_threads(passes)
     torch.set_num_threads(best)
@@ -182,7 +196,7 @@ def choose_threads(asked: int | None, passes: Passes, choice: Choice) -> None:
 
 
 def double_threads(passes: Passes) -> tuple[int, str]:
-    """(threads, how they compare with the next larger number)."""
+    """(number of threads, how its time compares with that of the next larger number)."""
     best, reason = 1, "this machine has one core"
     while best < ALL_THREADS:
         more = min(2 * best, ALL_THREADS)
@@ -196,7 +210,9 @@ def double_threads(passes: Passes) -> tuple[int, str]:
 
 
 def choose_precision(asked: str, passes: Passes, choice: Choice) -> str:
-    """The precision of the run. `auto` is decided here. bf16 that was asked for is kept, and measured for a note."""
+    """The precision of the run. `auto` becomes fp32 or bf16. bf16 that the user asked for stays; if it is slower than
+    fp32, there is a note.
+    """
     if asked in ("fp32", "tf32"):
         return asked
     refusal = bf16_units(passes.device)
@@ -217,14 +233,14 @@ def choose_precision(asked: str, passes: Passes, choice: Choice) -> str:
 
 
 def choose_steps(config: Config, passes: Passes, precision: str, minutes: float, choice: Choice) -> None:
-    """As many steps as fit into the minutes that the data set suggests, at most its kimg."""
+    """As many steps as fit into `minutes`, but no more than the `kimg` that the data set suggests."""
     passes.in_precision(precision)
     fits = int(60 * minutes / (WHOLE_STEP * config["accumulate"] * passes.whole_step()))
     most = round(1000 * passes.dataset.kimg / config["batch_size"])
     how = "what fits into" if fits < most else "less than"
-    choice.add("steps", max(1, min(fits, most)), f"{how} {minutes:g} minutes here")
+    choice.add("steps", max(1, min(fits, most)), f"{how} {minutes:g} minutes on this machine")
 
 
-def open_length(config: Config, dataset: Dataset) -> float | None:
-    """The minutes that a data set suggests for a run without a length; None where there is a length."""
+def suggested_minutes(config: Config, dataset: Dataset) -> float | None:
+    """The minutes that the data set suggests for a run without a length. None if the config has a length."""
     return dataset.minutes if all(config[name] is None for name in LENGTHS) else None

@@ -1,4 +1,4 @@
-"""memory: the most that a run is going to take, and a warning where the machine has less."""
+"""Estimates the peak memory of a run, and warns if the machine has less."""
 
 from __future__ import annotations
 
@@ -20,76 +20,81 @@ from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset, free_on
 from ganrun.data.storage import free_memory
 
-UNKNOWN = 800 * 2**20  # bytes of torch and its libraries, where the system does not tell
-# What lies around a step's tensors, measured on a CPU with benchmarks/memory.py
-LIBRARY = 60 * 2**20  # bytes of the kernels that torch's libraries make while a run goes on, and of TensorBoard
-PACKED = 3  # times the largest layer's weights: its packed copies, made for a forward pass, a backward pass, a gradient
-GAPS = 0.25  # of the activations: they come and go in other sizes
+UNKNOWN = 800 * 2**20  # bytes of torch and its libraries, if the system does not say
+# Memory that a step needs besides its tensors, measured on a CPU with benchmarks/memory.py
+LIBRARY = 60 * 2**20  # bytes of the kernels that torch's libraries make during a run, and of TensorBoard
+PACKED = 3  # packed copies of the largest layer's weights: for the forward pass, the backward pass and the gradient
+GAPS = 0.25  # part of the activations: freed blocks of other sizes leave gaps in memory
 WORKER = 180 * 2**20  # bytes of a process that decodes pictures
-AROUND = 2**16  # bytes of a file that the system maps when one of them is read
+AROUND = 2**16  # bytes of a mapped file that the system reads into memory when one of them is needed
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that a run takes at its most, and what they are. None: that part could not be found out."""
+    """The parts of a run's peak memory, in bytes."""
 
     process: int  # this process as it is now, without the data: torch and its libraries
-    held: int  # weights, gradients, what optimizers keep, the average
-    data: int  # the pictures that a run looks at, as far as they lie in memory
-    activations: int | None  # what the turns of a step make besides, counted by tensors
-    around: int  # what lies around those: gaps, and what libraries make for themselves
-    drawing: int  # pictures on their way to a grid, when nobody plays
-    copy: int  # what a checkpoint is written from while the run goes on
-    copy_at_the_end: bool  # or there is but one, when the last activations have gone
-    workers: int = 0  # bytes of other processes, which are not this one's
+    held: int  # weights, gradients, the state of optimizers, the weight average
+    data: int  # the pictures in memory that the run reads
+    activations: int | None  # the other tensors that a step makes; None if they could not be counted
+    around: int  # gaps between those tensors, and the memory that libraries use for themselves
+    drawing: int  # the pictures of a grid while it is made, between two steps
+    copy: int  # the copy of the state from which a thread writes a checkpoint
+    copy_at_the_end: bool  # whether there is a copy only at the end, after the activations are freed
+    workers: int = 0  # the worker processes, which are not part of this process
 
     @property
     def total(self) -> int:
-        """The largest resident size of this process; without activations where they are unknown."""
-        moving = max(self.turns, self.copy) if self.copy_at_the_end else self.turns + self.copy
-        return self.process + self.held + self.data + moving
+        """The largest resident size of this process in bytes. Unknown activations count as 0."""
+        temporary = max(self.turns, self.copy) if self.copy_at_the_end else self.turns + self.copy
+        return self.process + self.held + self.data + temporary
 
     @property
     def turns(self) -> int:
-        """What comes and goes with each turn, or with a grid."""
+        """Bytes that are used during a turn or while a grid is made, whichever is more."""
         return max((self.activations or 0) + self.around, self.drawing)
 
     @property
     def still_needed(self) -> int:
-        """Of memory that is free now. The process is there already, and so are data that were read."""
+        """Bytes that the run will need from the memory that is free now. Torch and the data are in memory already."""
         return self.total - self.process - self.data + self.workers
 
     @property
     def on_device(self) -> int:
-        """The same of an accelerator with memory of its own: it holds no copy, and not torch."""
+        """Bytes on an accelerator with its own memory. Torch and the copy for a checkpoint are in host memory."""
         return self.held + self.turns
 
     def parts(self) -> str:
         known = f"{mebi(self.held)} weights, gradients, optimizers, average; {mebi(self.data)} data"
         if self.activations is None:
-            return f"{known}; activations come on top"
+            return f"{known}; activations are not counted"
         return f"{known}; {mebi(self.turns)} activations and kernels"
 
     def line(self, device: torch.device) -> str:
-        """For the plan."""
-        copy = f"; {mebi(self.copy)} the copy that a checkpoint is written from" if self.copy else ""
-        torch_itself = f"{mebi(self.process)} torch itself"
+        """The memory line of the plan."""
+        copy = f"; {mebi(self.copy)} copy for writing checkpoints" if self.copy else ""
+        torch_itself = f"{mebi(self.process)} torch"
         if device.type == "cuda":
             return f"about {mebi(self.on_device)} on {device}: {self.parts()}; on the host {torch_itself}{copy}"
         return f"about {mebi(self.total)} at most: {torch_itself}; {self.parts()}{copy}"
 
     def warning(self, device: torch.device, config: Config) -> list[str]:
-        """A line if less memory is free than the run needs, with what to try. Ranks on one machine share its memory."""
+        """A line with overrides to try if less memory is free than the run needs, else none.
+
+        All ranks on one machine share its memory.
+        """
         ranks = torchrun.local_size()
-        needed, free, where = ranks * self.still_needed, free_memory(), "this machine or its control group"
+        needed, free, where = ranks * self.still_needed, free_memory(), "this machine (or its cgroup)"
         if device.type == "cuda":
             ranks, needed, free, where = 1, self.on_device, free_on(device), str(device)
         if free is None or needed <= free:
             return []
         by = f" by {ranks} ranks" if ranks > 1 else ""
-        ways = ways_out(config, larger=self.turns > self.held + self.copy, bf16=bf16_units(device) is None)
-        way = f"try {', '.join(ways)}" if ways else "no key of this run takes less; close other programs"
-        return [f"memory: {mebi(needed)} are needed{by} and {where} has {mebi(free)} free: {way}"]
+        ways = overrides_for_less_memory(
+            config, larger=self.turns > self.held + self.copy, bf16=bf16_units(device) is None
+        )
+        way = f"try {', '.join(ways)}" if ways else "no setting of this run needs less memory; close other programs"
+        return [f"memory: {mebi(needed)} are needed{by}, but {where} has {mebi(free)} free: {way}"]
 
 
 def mebi(count: float) -> str:
@@ -98,7 +103,7 @@ def mebi(count: float) -> str:
     return f"{size:.1f} MiB" if size < 10 else f"{size:,.0f} MiB" if size < 10240 else f"{size / 1024:,.1f} GiB"
 
 
-def of_run(
+def estimate(
     dataset: Dataset,
     images: int | None,
     held: int,
@@ -108,13 +113,15 @@ def of_run(
     copy: tuple[int, bool],
     read: int = 0,
 ) -> Memory:
-    """Of a run that looks at so many images. Measures this process, with whatever it has read and made so far.
+    """The peak memory of a run that reads `images` images (None: all). Measures this process as it is now.
 
-    `read` are the bytes of tensors that are here already and counted elsewhere, or let go before the first step.
+    `held`, `activations`, `drawing` and `copy` become the parts of `Memory`. `largest_weight` are the bytes of the
+    largest weight tensor. `read` are the bytes of tensors that are already in memory and must not count: they are
+    counted elsewhere, or freed before the first step.
     """
-    give_back()
-    data, in_a_file = looked_at(dataset, images)
-    process = max(0, resident() - read - (0 if in_a_file else data))
+    release_freed_memory()
+    data, in_a_file = data_in_memory(dataset, images)
+    process = max(0, resident_bytes() - read - (0 if in_a_file else data))
     workers = WORKER * (dataset.workers or 0)
     around = round(GAPS * (activations or 0)) + PACKED * largest_weight + LIBRARY
     return Memory(process, held, data, activations, around, drawing, *copy, workers)
@@ -123,14 +130,15 @@ def of_run(
 # -- what to try ----------------------------------------------------------------------------------------------------
 
 
-def ways_out(config: Config, larger: bool, bf16: bool = True) -> list[str]:
-    """Overrides that take less memory, first those that help most.
+def overrides_for_less_memory(config: Config, larger: bool, bf16: bool = True) -> list[str]:
+    """Overrides with which the run needs less memory. Those that help most come first.
 
-    `larger`: activations are the larger part. `bf16`: the device has units for it; elsewhere it would be very slow.
+    `larger`: activations need more memory than the weights. `bf16`: the device has bf16 units. Without them bf16 would
+    be very slow.
     """
     lower = ["precision=bf16"] if bf16 and config["precision"] in ("fp32", "tf32") else []
     batch = [*smaller_batch(config), *lower]
-    networks = list(narrower("model", config["model"]))[:2]
+    networks = list(halved_channels("model", config["model"]))[:2]
     size = config["dataset"].get("image_size")
     sides = size if isinstance(size, list) else [size]
     pictures = ["a smaller dataset.image_size"] if all(isinstance(side, int) and side >= 64 for side in sides) else []
@@ -138,7 +146,7 @@ def ways_out(config: Config, larger: bool, bf16: bool = True) -> list[str]:
 
 
 def smaller_batch(config: Config) -> Iterator[str]:
-    """Half a batch, and the same batch in twice as many parts."""
+    """Half the batch size, and gradient accumulation over twice as many parts of the same batch."""
     size, parts = config["batch_size"], config.get("accumulate", 1)
     least = parts * torchrun.size()
     if half := size // 2 // least * least:
@@ -147,29 +155,32 @@ def smaller_batch(config: Config) -> Iterator[str]:
         yield f"accumulate={2 * parts}"
 
 
-def narrower(place: str, node: Any) -> Iterator[str]:
-    """Half the channels of each network that counts them so."""
+def halved_channels(place: str, node: Any) -> Iterator[str]:
+    """Half the `base_channels` of each network that has this setting."""
     for key, value in node.items() if isinstance(node, dict) else ():
         if key == "base_channels" and isinstance(value, int) and value > 1:
             yield f"{place}.{key}={value // 2}"
         else:
-            yield from narrower(f"{place}.{key}", value)
+            yield from halved_channels(f"{place}.{key}", value)
 
 
 # -- the data -------------------------------------------------------------------------------------------------------
 
 
-def looked_at(dataset: Dataset, images: int | None) -> tuple[int, bool]:
-    """(bytes of the pictures in memory once so many were drawn, are they a mapped file?). None: all of them."""
+def data_in_memory(dataset: Dataset, images: int | None) -> tuple[int, bool]:
+    """(bytes of the data in memory after `images` images were read, whether they lie in a memory-mapped file).
+
+    `images` None: all of them. Of a mapped file, only what was read is in memory.
+    """
     tensors = [kept for kept in dataset.image_stores if isinstance(kept, Tensor)]
-    if not tensors or not all(mapped(tensor) for tensor in tensors):
+    if not tensors or not all(is_memory_mapped(tensor) for tensor in tensors):
         return dataset.nbytes, False
     each = dataset.nbytes // len(dataset) + len(tensors) * AROUND
     return dataset.nbytes if images is None else min(dataset.nbytes, images * each), True
 
 
-def mapped(tensor: Tensor) -> bool:
-    """Does it lie in a file that is mapped into memory? Linux tells."""
+def is_memory_mapped(tensor: Tensor) -> bool:
+    """Whether a tensor lies in a memory-mapped file. Only Linux says so; False on other systems."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
             place, *_, name = line.split(maxsplit=5)
@@ -182,8 +193,8 @@ def mapped(tensor: Tensor) -> bool:
 # -- this process ---------------------------------------------------------------------------------------------------
 
 
-def resident() -> int:
-    """Bytes that this process has in memory now, torch and its libraries included."""
+def resident_bytes() -> int:
+    """Bytes of this process that are in memory now, with torch and its libraries."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -195,7 +206,10 @@ def resident() -> int:
     return UNKNOWN
 
 
-def give_back() -> None:
-    """Let the system have what was freed: the C library keeps it, and a rehearsal would count for the whole run."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # only glibc knows how
+def release_freed_memory() -> None:
+    """Return freed memory to the system.
+
+    The C library keeps freed memory. Without this call, the memory of the trial steps would count for the whole run.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # only glibc has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""remarks: what a user should hear about how the parts of a run go together, a line each, before it starts."""
+"""Notes of the plan: one line for each setting that has no effect, and for each odd combination of parts."""
 
 from __future__ import annotations
 
@@ -30,54 +30,57 @@ def remarks(
     device: torch.device,
     steps: int | None,
 ) -> list[str]:
-    """Each part says what it knows of the others; the run's own keys come last. No line is there twice.
+    """The notes for the plan of a run, without duplicates.
 
-    `steps` is the run's length, None where it is not known.
+    The notes of the data set, the system, the losses and the hooks come first, then those about keys of the config.
+    `steps` is the length of the run, None if it is unknown.
     """
-    said = [*dataset.remarks(), *system.remarks(steps), *of_losses(system, optimizers)]
-    said += [line for hook in hooks for line in hook.remarks()]
-    return list(dict.fromkeys([*said, *unheard(config, hooks), *of_run(config, system, device)]))
+    lines = [*dataset.remarks(), *system.remarks(steps), *loss_remarks(system, optimizers)]
+    lines += [line for hook in hooks for line in hook.remarks()]
+    return list(dict.fromkeys([*lines, *unread_keys(config, hooks), *unused_keys(config, system, device)]))
 
 
-def of_losses(system: System, optimizers: Mapping[str, Optimizer]) -> Iterator[str]:
-    """Of every loss, about the optimizer of who pays it."""
-    judges = [optimizer for player, optimizer in optimizers.items() if system.role(player) is Role.DISCRIMINATOR]
+def loss_remarks(system: System, optimizers: Mapping[str, Optimizer]) -> Iterator[str]:
+    """What every loss says about the optimizers of the discriminators."""
+    discriminators = [
+        optimizer for player, optimizer in optimizers.items() if system.role(player) is Role.DISCRIMINATOR
+    ]
     for loss in system.modules():
         if isinstance(loss, AdversarialLoss):
-            for judge in judges:
-                yield from loss.remarks(judge)
+            for discriminator in discriminators:
+                yield from loss.remarks(discriminator)
 
 
-def unheard(config: Config, hooks: Sequence[Hook]) -> Iterator[str]:
-    """Of keys that were changed and that no hook of this run reads."""
+def unread_keys(config: Config, hooks: Sequence[Hook]) -> Iterator[str]:
+    """A line for each key that was changed although no hook of this run reads it."""
     if any(not type(hook).__module__.startswith("ganrun.") for hook in hooks):
-        return  # a user's own may read anything
-    heard = {section for hook in hooks for section in hook.reads}
+        return  # a user's own hook may read any key
+    read = {section for hook in hooks for section in hook.reads}
     for section in SECTIONS:
-        if section in heard or section not in config:
+        if section in read or section not in config:
             continue
-        for key, value in changed(section, config[section], keys_of("train")[section]):
-            shown = json.dumps(value).strip('"')  # a stored config may be a stranger's: no letter commands a terminal
-            yield f"{key}={shown} has no effect: this run has no hook that reads it; hooks=default has"
+        for key, value in changed_keys(section, config[section], keys_of("train")[section]):
+            text = json.dumps(value).strip('"')  # escapes control characters that a stranger's config may hold
+            yield f"{key}={text} has no effect: this run has no hook that reads it; hooks=default has one"
 
 
-def changed(key: str, now: Any, usual: Any) -> Iterator[tuple[str, Any]]:
-    """What of a section is not as ganrun's own page has it."""
+def changed_keys(key: str, now: Any, usual: Any) -> Iterator[tuple[str, Any]]:
+    """(key, value) for each key of a section that differs from ganrun's own default."""
     if isinstance(now, dict) and isinstance(usual, dict):
         for name, value in usual.items():
-            yield from changed(f"{key}.{name}", now.get(name, value), value)
+            yield from changed_keys(f"{key}.{name}", now.get(name, value), value)
     elif now != usual:
         yield key, now
 
 
-def of_run(config: Config, system: System, device: torch.device) -> Iterator[str]:
-    """Of keys that this run has no use for."""
+def unused_keys(config: Config, system: System, device: torch.device) -> Iterator[str]:
+    """A line for each key that has no effect in this run, or an effect that may surprise."""
     if config.get("compile") and not system.differentiated_once():
-        yield f"compile=true has no effect: {type(system).__name__} names no network that may be compiled"
+        yield f"compile=true has no effect: {type(system).__name__} has no network that can be compiled"
     if config.get("graphs") is True and device.type != "cuda":
-        yield f"graphs=true has no effect: steps are recorded on CUDA, and this run is on {device.type}"
+        yield f"graphs=true has no effect: only CUDA can record steps, and this run is on {device.type}"
     if config["average"]["half_life"] == 0:
-        yield "average.half_life=0: no weights are averaged, grids and samples show those of the last step"
+        yield "average.half_life=0: no weights are averaged; grids and samples are drawn with the last step's weights"
     ranks = config.get("ranks")
     if isinstance(ranks, dict) and ranks.get("batchnorm") == "synchronised" and torchrun.size() == 1:
-        yield "ranks.batchnorm=synchronised has no effect: torchrun has not started several processes"
+        yield "ranks.batchnorm=synchronised has no effect: this run has one process; torchrun starts several"

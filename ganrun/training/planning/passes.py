@@ -20,6 +20,7 @@ from ganrun.training.planning.late_step import ALL_PLAYERS
 LONG_PASS = 0.8  # seconds; a batch whose pass takes longer is measured with some of its images
 LEAST_ROUNDS, MOST_ROUNDS = 2, 8
 ROUNDS_SECONDS = 0.15  # as many rounds as one candidate plays in this time, within the two bounds above
+SLOW_PASS = 2.0  # seconds; such a pass is played once for each candidate: making its kernels takes little of its time
 GIVE_UP_FIRST = 10.0  # times slower in a first pass that is long, too: not played again, see `hopeless`
 GIVE_UP = 3.0  # times slower in all of two passes or more: not played again
 CYCLE = 720  # steps: a multiple of 1 to 6, 8, 9, 10, 12, 15 and 16, the usual numbers of lazy penalties and turns
@@ -51,8 +52,7 @@ class Passes:
         if not self.batch:
             self.take(self.images_that_fit())
         times: dict[Any, list[float]] = {candidate: [] for candidate in candidates}
-        rounds = min(MOST_ROUNDS, max(LEAST_ROUNDS, int(ROUNDS_SECONDS / self.seconds())))
-        for number in range(1 + rounds):
+        for number in range(1 + rounds_of(self.seconds())):
             for candidate, found in times.items():
                 if number and hopeless(found, min(map(min, times.values()))):
                     continue
@@ -114,6 +114,13 @@ class Passes:
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
+
+
+def rounds_of(seconds: float) -> int:
+    """How many rounds follow the first one, where a pass takes so many seconds."""
+    if seconds > SLOW_PASS:
+        return 0
+    return min(MOST_ROUNDS, max(LEAST_ROUNDS, int(ROUNDS_SECONDS / seconds)))
 
 
 def hopeless(found: Sequence[float], best: float) -> bool:

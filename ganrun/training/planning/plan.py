@@ -1,4 +1,4 @@
-"""plan: what a run is going to be, and everything that can be refused before anything is written."""
+"""Plans a run: its length, memory and disk. Refuses a run that cannot start, before any file is written."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ganrun.checkpoints.restore import load_weights
 from ganrun.common import torchrun
 from ganrun.common.device import pick_device, set_threads
 from ganrun.common.errors import UserError
+from ganrun.common.plurals import plural
 from ganrun.common.types import Config
 from ganrun.common.untrusted import MAX_PICKLE
 from ganrun.config.build import build
@@ -26,16 +27,17 @@ from ganrun.training.hooks.hook import Hook
 from ganrun.training.length import Length, length_of
 from ganrun.training.optimizers import build_optimizers
 from ganrun.training.planning import estimates, memory
+from ganrun.training.planning.followers import followers, of_schedules, require_end
 from ganrun.training.planning.measure import Choice
 from ganrun.training.planning.memory import Memory
 from ganrun.training.planning.notes import remarks
 from ganrun.training.planning.systems import Systems
-from ganrun.training.planning.trial_steps import rehearse
+from ganrun.training.planning.trial_steps import run_trial_steps
 
 
 @dataclass
 class Plan:
-    """What a run is going to be."""
+    """The facts about a run before it starts."""
 
     config: Config
     dataset: Dataset
@@ -44,29 +46,29 @@ class Plan:
     device: torch.device
     memory: Memory
     disk: int  # bytes in the run's folder at its end
-    choice: Choice  # what was left open, and measured
-    remarks: list[str]  # about parts that go together oddly
-    systems: Systems  # what was built for it, for whoever plays
+    choice: Choice  # the values that were measured
+    remarks: list[str]  # notes about settings without an effect and odd combinations
+    systems: Systems  # the systems that were built for the plan, to be used again
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
-        epoch = len(self.dataset)
-        classes = self.dataset.classes or "no"
-        colours = f"{self.dataset.channels} channel" + "s" * (self.dataset.channels > 1)
+        epoch, channels, classes = len(self.dataset), self.dataset.channels, self.dataset.classes or 0
         steps = self.length.steps
         total = (
-            f"{steps} steps = {steps * self.config['batch_size'] / 1000:g} kimg = "
+            f"{steps} {plural('step', steps)} = {steps * self.config['batch_size'] / 1000:g} kimg = "
             f"{steps * self.config['batch_size'] / epoch:.1f} epochs"
             if steps
-            else f"{self.length.minutes:g} minutes"
+            else f"{self.length.minutes:g} {plural('minute', self.length.minutes or 0)}"
         )
         weights = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
         ranks = torchrun.size()
         count = self.config["threads"] or torch.get_num_threads()
-        threads = f", {count} thread" + "s" * (count > 1) if self.device.type == "cpu" else ""
+        threads = f", {count} {plural('thread', count)}" if self.device.type == "cpu" else ""
         return [
-            f"data        {epoch:,} images of {size}, {colours}, {classes} classes",
+            f"data        {epoch:,} {plural('image', epoch)} of {size}, {channels} {plural('channel', channels)}, "
+            f"{classes or 'no'} {plural('class', classes)}",
             f"parameters  {weights}",
+            *self.size(),
             f"memory      {self.memory.line(self.device)}",
             f"disk        about {memory.mebi(self.disk)}: checkpoints, grids, curves",
             f"length      {total}, batch {self.config['batch_size']}",
@@ -75,6 +77,15 @@ class Plan:
             *([f"ranks       {ranks}, each with {self.config['batch_size'] // ranks} of a batch"] if ranks > 1 else []),
             *(f"note        {note}" for note in self.notes()),
         ]
+
+    def size(self) -> list[str]:
+        """Which of its two networks a model has, where its yaml has `model.size`."""
+        other = {
+            "small": "model.size=paper is the network of the paper, the default from 64 pixels on",
+            "paper": "the network of the paper; model.size=small is quicker, the default below 64 pixels",
+        }
+        size = self.config["model"].get("size")
+        return [f"model.size  {size}: {other[size]}"] if size in other else []
 
     def notes(self) -> list[str]:
         return [*self.memory.warning(self.device, self.config), *self.dataset.notes, *self.remarks]
@@ -88,13 +99,13 @@ def plan(
     pixels: bool = True,
     systems: Systems | None = None,
 ) -> Plan:
-    """Check what only the parts themselves can know, without making weights or writing a file. Raises UserError.
+    """Build the parts of a run on the meta device, check that they fit each other, and plan the run.
 
-    `state` is that of the checkpoint that the run goes on from. `systems` are those of an earlier plan of the same run,
-    which differed in what was measured since. Without `pixels` no more than a few pictures are
-    decoded: broken ones are not noticed.
+    No file is written. Raises UserError. `choice` are the measured values in `config`. `state` is the content of the
+    checkpoint from which the run continues. `systems` are those of an earlier plan of the same run, to be used again.
+    With pixels=False, only the first few pictures are decoded, so broken pictures are not noticed.
     """
-    if trust is None:  # what came out of a file has passed this door already
+    if trust is None:  # the config of a checkpoint was checked when the checkpoint was read
         check_own(config)
     device = pick_device(config["device"])
     dataset = load_dataset(config, trust, pixels)
@@ -110,29 +121,30 @@ def plan(
     with torch.device("meta"):
         optimizers, schedules = build_optimizers(config, system, trust)
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
-    activations = rehearse(config, dataset, systems)
+    activations = run_trial_steps(config, dataset, systems)
     hooks = build_hooks(config, Path("."), trust)
     length = length_of(config, dataset)
-    if length.steps is None and any(schedule.needs_an_end for schedule in schedules.values()):
-        raise UserError("minutes=... has no known last step, which this schedule needs: give steps, epochs or kimg")
+    following = followers(config, system, schedules)
+    require_end(length, following)
     if config["init_from"] is not None:
         load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
-    held, stored = estimates.held(system, system.ema_module(), optimizers)
-    require_short_list(estimates.listed(system, system.ema_module(), optimizers))
+    held, stored = estimates.state_sizes(system, system.ema_module(), optimizers)
+    require_short_list(estimates.list_size(system, system.ema_module(), optimizers))
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
-    copy = estimates.copies(hooks, stored, length.steps)
-    drawing = estimates.drawing(hooks, dataset.channels, dataset.image_size)
+    copy = estimates.copy_size(hooks, stored, length.steps)
+    drawing = estimates.grid_size(hooks, dataset.channels, dataset.image_size)
     read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
-    needs = memory.of_run(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
+    needs = memory.estimate(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
     picture = dataset.channels * math.prod(dataset.image_size)
-    disk = estimates.disk(hooks, stored, length.steps, config["batch_size"], picture)
+    disk = estimates.disk_size(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
+    said += of_schedules(config, following, schedules, device)
     return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said, systems)
 
 
 def require_short_list(nbytes: int) -> None:
-    """Raises UserError for networks of so many tensors that a checkpoint of them could be written, but not opened."""
+    """Raises UserError for networks with so many tensors that their checkpoint could be written, but not opened."""
     if nbytes > MAX_PICKLE:
         raise UserError(
             f"model: its checkpoints would list {nbytes / MAX_PICKLE:.1f} times as many tensors as a checkpoint may "
@@ -141,13 +153,13 @@ def require_short_list(nbytes: int) -> None:
 
 
 def _divisor(config: Config) -> str:
-    """What a batch is divided by, in the user's words: the ranks, the parts of gradient accumulation, or both."""
+    """The words for the number that must divide a batch: the ranks, the parts of gradient accumulation, or both."""
     ranks, parts = torchrun.size(), f"accumulate={config.get('accumulate', 1)}"
     return parts if ranks == 1 else f"{ranks} ranks × {parts}"
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:
-    """Raises UserError for a batch of more images than there are."""
+    """Raises UserError if a batch has more images than the data set."""
     if config["batch_size"] > len(dataset):
         raise UserError(
             f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 
 import torch
@@ -19,11 +19,15 @@ class Systems:
 
     The plan reads shapes from `on_meta`. Trial steps and measurements play with a `copy`, so that the real one still
     has its first weights when the trainer gets it by `take`. `config` and `trust` are those of `build_system`.
+    `on_meta` may be given, where a system of this config has been built on the meta device already.
     """
 
-    def __init__(self, config: Config, trust: Sequence[str] | None = None) -> None:
+    def __init__(self, config: Config, trust: Sequence[str] | None = None, on_meta: System | None = None) -> None:
         self.config, self.trust = config, trust
         self.real: System | None = None
+        self.trials: dict[Hashable, int | None] = {}  # bytes counted by trial steps, by what they depend on
+        if on_meta is not None:
+            self.on_meta = on_meta
 
     @cached_property
     def on_meta(self) -> System:

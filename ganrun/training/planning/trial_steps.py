@@ -1,4 +1,4 @@
-"""rehearsal: a few turns of a run before it starts, to be thrown away: do its parts fit, and what do they take?"""
+"""Runs a few trial steps before a run starts: do its parts fit each other, and how much memory do they need?"""
 
 from __future__ import annotations
 
@@ -13,65 +13,79 @@ from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import prepare
 from ganrun.systems.system import Batch
 from ganrun.training.planning import estimates
-from ganrun.training.planning.activations import most_of_a_step
+from ganrun.training.planning.activations import peak_of_a_step
 from ganrun.training.planning.late_step import ALL_PLAYERS
 from ganrun.training.planning.systems import Systems
 
-REHEARSED = (*range(5), ALL_PLAYERS)  # steps: the first ones, and one after all warm-up phases
-REHEARSABLE = 50_000_000  # weights: beyond that real turns would take too long to wait for
+TRIAL_STEPS = (*range(5), ALL_PLAYERS)  # step numbers: the first ones, and one after all warm-up phases
+MOST_WEIGHTS = 50_000_000  # the real turns of larger networks would take too long before a run
 
 
-def rehearse(config: Config, dataset: Dataset, systems: Systems) -> int | None:
-    """Bytes that the turns of a step take besides weights and gradients; None where that cannot be found out.
+def run_trial_steps(config: Config, dataset: Dataset, systems: Systems) -> int | None:
+    """Peak bytes of the tensors that a step makes, without weights and gradients. None if they cannot be counted.
 
-    Turns with two images are played first. Raises UserError where the parts do not fit each other.
-    A user's own classes meet real numbers only: what they keep outside of themselves would be empty tensors for ever.
+    They are counted once for a run: `systems` keeps the answer for a later plan of the same run with another length.
+    Raises UserError if the parts do not fit each other.
     """
-    share = config["batch_size"] // torchrun.size()
+    share, bf16 = config["batch_size"] // torchrun.size(), config["precision"].startswith("bf16")
+    asked = share, config.get("accumulate", 1), bf16
+    if asked not in systems.trials:
+        systems.trials[asked] = trial(config, dataset, systems, *asked)
+    return systems.trials[asked]
+
+
+def trial(config: Config, dataset: Dataset, systems: Systems, share: int, accumulate: int, bf16: bool) -> int | None:
+    """First, turns run with real tensors of two images. Then a step on a whole batch runs with fake tensors.
+
+    Fake tensors need no memory. A user's own class gets none: it may store one outside of its instances, where the run
+    would find it later.
+    """
     weights = sum(weight.numel() for weight in systems.on_meta.parameters())
-    kept = saved(config, dataset, systems, share) if weights <= REHEARSABLE else None
+    saved = bytes_of_real_turns(config, dataset, systems, share) if weights <= MOST_WEIGHTS else None
     if not systems.ours:
-        return kept
-    items = given(dataset)
+        return saved
+    items = first_items(dataset)
     shapes = tuple((name, tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in items.items())
-    bf16 = config["precision"].startswith("bf16")
-    found = most_of_a_step(systems.on_meta, shapes, share, config.get("accumulate", 1), bf16)
-    return found if found is not None else kept
+    found = peak_of_a_step(systems.on_meta, shapes, share, accumulate, bf16)
+    return found if found is not None else saved
 
 
-def given(dataset: Dataset, count: int = 2) -> Batch:
-    """A few items as a turn gets them."""
+def first_items(dataset: Dataset, count: int = 2) -> Batch:
+    """The first `count` items, prepared as a turn gets them: float images in [-1, 1], on the CPU."""
     raw = dataset.take(torch.arange(count) % len(dataset))
     return dataset.transform(prepare(raw, torch.device("cpu")))
 
 
-def saved(config: Config, dataset: Dataset, systems: Systems, share: int) -> int:
-    """Bytes that real turns keep for their backward passes, told from two and four images."""
+def bytes_of_real_turns(config: Config, dataset: Dataset, systems: Systems, share: int) -> int:
+    """Bytes that autograd saves for the backward passes of a step on `share` images.
+
+    They are extrapolated from turns on two and on four images. Raises UserError if the parts do not fit each other.
+    """
     system, bf16 = systems.copy(), config["precision"].startswith("bf16")
 
-    def most(images: int, step: int) -> int:
-        return estimates.saved(system, system.turns(step), given(dataset, images), bf16)
+    def saved(images: int, step: int) -> int:
+        return estimates.saved_bytes(system, system.turns(step), first_items(dataset, images), bf16)
 
     try:
-        two = {step: most(2, step) for step in REHEARSED}
+        two = {step: saved(2, step) for step in TRIAL_STEPS}
         largest = max(two, key=two.__getitem__)
-        return estimates.extrapolated(two[largest], most(4, largest), share)
+        return estimates.extrapolate(two[largest], saved(4, largest), share)
     except UserError:
         raise
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-        reason = unmet(error) or (str(error).splitlines() or [type(error).__name__])[0]
+        reason = missing_input(error) or (str(error).splitlines() or [type(error).__name__])[0]
         if isinstance(error, KeyError) and error.args[0] == "image":
             names = ", ".join(dataset.take(torch.arange(2) % len(dataset)))
             reason = f"this model needs image, but the data give {names}: choose another model= or dataset="
         raise UserError(f"model: the parts do not fit each other: {reason}") from None
-    except OSError as error:  # a file that is opened when it is first needed
+    except OSError as error:  # some parts open a file at their first use
         raise UserError(str(error)) from None
 
 
-def unmet(error: Exception) -> str | None:
-    """Which part wants what nobody gives it, as labels where there are no classes; None for any other error."""
+def missing_input(error: Exception) -> str | None:
+    """A line for a network whose `forward` needs an input that the system does not give it. None for other errors."""
     found = re.search(r"(\w+)\.forward\(\) missing .*: '(\w+)'", str(error))
     if found is None:
         return None
     way = ": is model.classes=${dataset.classes}?" if found[2] == "labels" else ""
-    return f"{found[1]} wants {found[2]}, which this model does not give it{way}"
+    return f"{found[1]} needs {found[2]}, which this model does not give it{way}"

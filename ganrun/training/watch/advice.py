@@ -16,12 +16,12 @@ def rate(config: Config, player: str) -> float:
 
 
 def with_rate(config: Config, player: str, factor: float) -> str:
-    """optimizer.players.discriminator.lr=5e-05: `factor` times its learning rate, with two digits."""
+    """An override for `factor` times the learning rate of a player: optimizer.players.discriminator.lr=5e-05."""
     return f"optimizer.players.{player}.lr={rate(config, player) * factor:.2g}"
 
 
 def tamer_game(config: Config) -> str:
-    """A loss whose penalties keep the discriminator smooth; ten times those penalties where the run has them."""
+    """Overrides for ten times the gradient penalties; without penalties, a loss that has some."""
     penalties = config.get("loss", {}).get("penalties") or {}
     gammas = {name: node["gamma"] for name, node in penalties.items() if isinstance(node, Mapping) and "gamma" in node}
     if not gammas:

@@ -11,12 +11,13 @@ from ganrun.training.watch.symptom import Config, Finding, Row, Streak, Symptom,
 
 
 class DiscriminatorWins(Symptom):
-    """Its accuracy is at least `accuracy` and its adversarial loss at most `loss`, for `steps` steps.
+    """The discriminator's accuracy is at least `accuracy` and its adversarial loss at most `loss`, for `steps` steps.
 
-    Not reported before step `wait`: most healthy runs begin so. Losses below zero (WGAN's) never count as won.
+    It is not reported before step `wait`, because most healthy runs begin like this. A negative loss, as WGAN's, never
+    counts.
     """
 
-    of_samples_from_noise = True  # with a target picture, a generator learns without the discriminator
+    of_samples_from_noise = True  # with target pictures, the generator also learns from them
 
     def __init__(
         self, accuracy: Share = 0.99, loss: Weight = 0.005, steps: Natural = 400, wait: Natural = 1000
@@ -42,9 +43,10 @@ class DiscriminatorWins(Symptom):
 
 
 class Oscillation(Symptom):
-    """A loss oscillates: in `rows` logs it lies on average `swing` times its mean from its mean, and crosses it often.
+    """A loss oscillates around its mean, over the last `rows` logs.
 
-    `turns`: crossings of the mean. Only for losses that never go below zero: only then is their mean a scale.
+    Its mean distance from its mean is more than `swing` times the mean, and it crosses the mean at least `turns` times.
+    Losses that are ever negative are left out, because their mean is no scale for distances.
     """
 
     def __init__(self, swing: Weight = 0.5, turns: Natural = 6, rows: Count = 20) -> None:
@@ -67,9 +69,9 @@ class Oscillation(Symptom):
             if swing > self.swing and turns >= self.turns:
                 since = self.seen[key][0][0]
                 found = found or Finding(
-                    f"losses swing: {key} lies {swing:.0%} from its mean of {mean:.3g} and crossed it {turns} times "
-                    f"in the last {int(row['step']) - since} steps",
-                    f"{with_rate(config, player, 0.5)}; average.half_life=50 draws from calmer weights",
+                    f"losses oscillate: {key} is on average {swing:.0%} away from its mean of {mean:.3g} and crossed "
+                    f"it {turns} times in the last {int(row['step']) - since} steps",
+                    f"{with_rate(config, player, 0.5)}; average.half_life=50 draws samples from steadier weights",
                     since,
                 )
         return found

@@ -1,10 +1,11 @@
-"""Gradients that vanish or explode, compared with the usual ones of this run."""
+"""Gradients that vanish or explode, compared with the usual gradients of the same run."""
 
 from __future__ import annotations
 
 import math
 
 from ganrun.common.bounds import Natural, Weight
+from ganrun.common.plurals import plural
 from ganrun.training.watch.advice import tamer_game, with_rate
 from ganrun.training.watch.symptom import Config, Finding, Row, Streak, Symptom, players
 
@@ -12,9 +13,9 @@ FEW = 5  # measurements until a norm counts as usual
 
 
 class Usual:
-    """The usual gradient norm of each player: a geometric mean in which each new norm weighs a tenth.
+    """The usual gradient norm of each player: a moving geometric mean; a new norm has the weight 1/10.
 
-    Norms that look wrong are not added.
+    Callers do not add norms that look wrong.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,7 @@ class Usual:
         return math.exp(self.logs[player]) if self.counts.get(player, 0) >= FEW else None
 
     def add(self, player: str, norm: float) -> None:
-        if norm <= 0:  # a hinge loss may have no gradient at all: nothing to compare later norms with
+        if norm <= 0:  # a hinge loss may have a gradient of zero, which is no scale for later norms
             return
         count = self.counts[player] = self.counts.get(player, 0) + 1
         before = self.logs.get(player, 0.0)
@@ -34,9 +35,10 @@ class Usual:
 
 
 class GradientVanishes(Symptom):
-    """For `steps` steps a player's gradient norm is below `fraction` of the usual one, or `weights` of its weight norm.
+    """For `steps` steps, the gradient norm of a player is far too small.
 
-    Discriminators are left out: their gradient vanishes when they win, which is another symptom.
+    It is below `fraction` times its usual value, or below `weights` times the norm of the player's weights.
+    Discriminators are left out: their gradient vanishes when they win, and `DiscriminatorWins` reports that.
     """
 
     def __init__(self, fraction: Weight = 1e-3, weights: Weight = 1e-10, steps: Natural = 150) -> None:
@@ -54,16 +56,16 @@ class GradientVanishes(Symptom):
             if not rows:
                 self.usual.add(player, norm)
             elif rows >= 3 and steps >= self.steps:
-                was = f", it was {usual:.2g}" if usual else ""
+                was = f", before it was {usual:.2g}" if usual else ""
                 found = Finding(
-                    f"{player}'s gradient vanishes: its norm is {norm:.2g}{was}, for {steps} steps",
+                    f"{player}'s gradient vanishes: its norm is {norm:.2g}{was}, for {steps} {plural('step', steps)}",
                     self.remedy(row, config, player),
                     since,
                 )
         return found
 
     def remedy(self, row: Row, config: Config, player: str) -> str:
-        """A slower discriminator, which is too sure for the player to learn from; without one, a slower player."""
+        """A lower learning rate for the discriminator, which is too confident; without one, for the player itself."""
         judge = next((name for name, _ in players(row, "gradient_norm") if self.discriminates(name)), player)
         if judge == player:
             return with_rate(config, player, 0.25)
@@ -71,7 +73,7 @@ class GradientVanishes(Symptom):
 
 
 class GradientExplodes(Symptom):
-    """For `steps` steps a player's gradient norm is above `factor` times the usual one and above its weight norm."""
+    """For `steps` steps, a player's gradient norm is above `factor` times its usual value and above its weight norm."""
 
     def __init__(self, factor: Weight = 300.0, steps: Natural = 100) -> None:
         self.factor, self.steps = factor, steps
@@ -87,7 +89,8 @@ class GradientExplodes(Symptom):
                 self.usual.add(player, norm)
             elif rows >= 2 and steps >= self.steps:
                 found = Finding(
-                    f"{player}'s gradient explodes: its norm is {norm:.2g}, it was {usual:.2g}, for {steps} steps",
+                    f"{player}'s gradient explodes: its norm is {norm:.2g}, before it was {usual:.2g}, "
+                    f"for {steps} {plural('step', steps)}",
                     f"{with_rate(config, player, 0.25)} or {tamer_game(config)}",
                     since,
                 )

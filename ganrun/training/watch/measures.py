@@ -21,7 +21,10 @@ def flat(images: Tensor) -> Tensor:
 
 
 def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
-    """(N, C, H, W) -> () the mean distance of two pictures, with labels (N,) of one class; NaN without a pair."""
+    """(N, C, H, W) images -> () mean distance of two of them, by `flat`. NaN if there are no two.
+
+    With labels (N,), only two images of the same class are compared.
+    """
     distances = torch.cdist(flat(images), flat(images))
     pairs = torch.ones_like(distances, dtype=torch.bool)
     if labels is not None:
@@ -38,7 +41,7 @@ class Sight(NamedTuple):
 
 
 def sight(images: Tensor, labels: Tensor) -> Sight:
-    """(N, C, H, W), (N,) -> how often the nearest neighbour has the same label, compared with chance."""
+    """(N, C, H, W) images, (N,) labels -> how often the nearest neighbour has the same label, compared with chance."""
     distances = torch.cdist(flat(images), flat(images)).fill_diagonal_(torch.inf)
     share = (labels[distances.argmin(1)] == labels).float().mean().item()
     count = len(labels)
@@ -48,6 +51,6 @@ def sight(images: Tensor, labels: Tensor) -> Sight:
 
 
 def preference(right: Tensor, wrong: Tensor) -> float:
-    """(N,) logits with right and with wrong labels -> their mean difference, in its standard deviations."""
+    """(N,) logits with right and with wrong labels -> mean of their difference, divided by its standard deviation."""
     difference = (right - wrong).double()
     return (difference.mean() / difference.std().clamp_min(1e-12)).item()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ganrun.common.bounds import Natural, Weight
+from ganrun.common.plurals import plural
 from ganrun.training.watch.advice import tamer_game
 from ganrun.training.watch.symptom import Config, Finding, Row, Streak, Symptom, players
 
@@ -12,10 +13,11 @@ KINDS = {"diversity": "samples", "diversity_in_class": "samples of one class"}
 
 
 class ModeCollapse(Symptom):
-    """For `steps` steps the mean distance of samples is below `fall` times its best, and below half of the reals'.
+    """For `steps` steps, samples are too similar to each other.
 
-    Steps before `wait` do not count: healthy runs begin with pictures that are all alike. From step `late` on, a
-    distance that is still below `least` times the reals' counts too.
+    Their mean distance is below `fall` times its largest value so far, and below half of that of real pictures. Steps
+    before `wait` do not count, because healthy runs begin with similar pictures. From step `late` on, it is also too
+    small if it is below `least` times that of real pictures.
     """
 
     of_samples_from_noise = True
@@ -39,8 +41,8 @@ class ModeCollapse(Symptom):
             rows, steps, since = self.streak.so(name, row["step"], alike)
             if rows >= 2 and steps >= self.steps:
                 found = found or Finding(
-                    f"mode collapse: {what} lie {value:.2f} times as far apart as real pictures "
-                    f"(at best {self.best[name]:.2f}), for {steps} steps",
+                    f"mode collapse: the mean distance of {what} is {value:.2f} times that of real pictures "
+                    f"(at best {self.best[name]:.2f}), for {steps} {plural('step', steps)}",
                     f"{tamer_game(config)} or {against_collapse(config)}",
                     since,
                 )
@@ -48,12 +50,13 @@ class ModeCollapse(Symptom):
 
 
 class LabelsTellNothing(Symptom):
-    """The labels have nothing to do with the pictures, by two signs together.
+    """The labels have nothing to do with the pictures. Two signs must come together.
 
-    In the pixels: `samples/label_sight`, by how many standard errors the nearest neighbour of a real picture has the
-    same label more often than chance, is below `sight`. In training: for `steps` steps the discriminator prefers right
-    labels to wrong ones by less than `gap` standard deviations; or it names the classes of reals hardly better than
-    always the largest class would, by less than `lift` of the rest.
+    In the pixels: the nearest neighbour of a real picture has the same label hardly more often than by chance.
+    `samples/label_sight`, the difference in standard errors, is below `sight`. In training, for `steps` steps: the
+    discriminator's logit for right labels is less than `gap` standard deviations above that for wrong labels. Or, where
+    the discriminator classifies real pictures: its accuracy is hardly better than that of always naming the largest
+    class, by less than `lift` times the share of the other classes.
     """
 
     reads = "samples/"
@@ -73,27 +76,29 @@ class LabelsTellNothing(Symptom):
         if rows < 3 or steps < self.steps:
             return None
         return Finding(
-            f"labels tell nothing: {blind} over {steps} steps, and real pictures that look alike have the same label "
-            f"no more often than by chance ({self.unseen:.1f} standard errors)",
-            "dataset.labels= with the right file, or model=dcgan, which needs none; ganrun doctor looks at the data",
+            f"labels do not describe the pictures: {blind} over {steps} {plural('step', steps)}, and similar real "
+            f"pictures have the same label no more often than by chance ({self.unseen:.1f} standard errors)",
+            "dataset.labels= with the right file, or model=dcgan, which needs no labels; ganrun doctor checks the data",
             since,
         )
 
     def blindness(self, row: Row) -> str | None:
-        """In words, that the discriminator does not use the labels; "" where it does, None where no number tells."""
+        """A clause that says that the discriminator ignores the labels; "" if it uses them, None if unknown."""
         for player, accuracy in players(row, "class_accuracy"):
             if self.discriminates(player):
                 chance = self.largest + self.lift * (1 - self.largest)
-                return f"{player} names the class of {accuracy:.1%} of reals" if accuracy < chance else ""
+                return f"{player} classifies {accuracy:.1%} of real pictures correctly" if accuracy < chance else ""
         if (gap := row.get("samples/label_gap")) is None:
             return None
         self.gaps.append(gap)
         mean = sum(self.gaps) / len(self.gaps)
-        return f"right labels please the discriminator by {mean:.2f} deviations more" if mean < self.gap else ""
+        return (
+            f"the discriminator prefers right labels by only {mean:.2f} standard deviations" if mean < self.gap else ""
+        )
 
 
 def against_collapse(config: Config) -> str:
-    """An override that makes the discriminator compare the images of a batch, or a model that resists collapse."""
+    """An override that lets the discriminator compare the images of a batch, else a model that resists collapse."""
     discriminator = config.get("model", {}).get("discriminator") or {}
     inner = "network." if "network" in discriminator else ""
     known = discriminator.get("network", discriminator)

@@ -1,4 +1,4 @@
-"""Scores that get worse again, and classes that disappear."""
+"""Scores that get worse after their best value, and classes that disappear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ LOWER, HIGHER = "lower", "higher"
 class ScoreRebounds(Symptom):
     """A score is `factor` times worse than its best, for `times` scores in a row.
 
-    `watched`: the beginning of a score's name, and whether lower or higher is better. Other scores are not watched.
+    `watched` maps the beginning of a score's name to "lower" or "higher", whichever is better. Other scores are not
+    watched.
     """
 
     reads = "score/"
@@ -42,16 +43,19 @@ class ScoreRebounds(Symptom):
             rows, _, since = self.streak.so(key, row["step"], worse)
             if rows >= self.times:
                 found = found or Finding(
-                    f"{key.removeprefix('score/')} comes back from its best: {value:.3g}, it was {best:.3g} "
+                    f"{key.removeprefix('score/')} gets worse again: it is {value:.3g}, at its best it was {best:.3g}, "
                     f"at step {step}",
-                    f"steps={step}, or schedule=linear, which ends calmly",
+                    f"steps={step}, or schedule=linear, which lowers the learning rate to 0",
                     since,
                 )
         return found
 
 
 class ClassGone(Symptom):
-    """A class that samples had falls below `least` times an equal share of them, `times` scores in a row."""
+    """Samples of one class become rare: below `least` times an equal share, `times` scores in a row.
+
+    Only a class that had at least that share before is reported.
+    """
 
     reads = "score/"
 
@@ -70,8 +74,8 @@ class ClassGone(Symptom):
             rows, _, since = self.streak.so(key, row["step"], gone)
             if rows >= self.times:
                 found = found or Finding(
-                    f"a class is going: {key.removeprefix('score/')} is {share:.2%}, an equal share {equal:.2%}",
-                    "model=cgan, which draws each class when asked, or a smaller optimizer.lr",
+                    f"a class disappears: {key.removeprefix('score/')} is {share:.2%}, an equal share is {equal:.2%}",
+                    "model=cgan, which draws the class that you ask for, or a smaller optimizer.lr",
                     since,
                 )
         return found

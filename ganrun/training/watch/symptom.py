@@ -1,4 +1,4 @@
-"""Symptom: one way in which a run goes wrong, found in its numbers."""
+"""Symptom: one way in which a run can go wrong, found in its logged numbers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from ganrun.systems.roles import Role
 
-Row = Mapping[str, float]  # "step" and what was read there: player/term, player/gradient_norm, samples/diversity, ...
+# "step" and the numbers that were logged at it: player/term, player/gradient_norm, samples/diversity, ...
+Row = Mapping[str, float]
 Config = Mapping[str, Any]
 
 
 class Finding(NamedTuple):
-    """What was found, with numbers; the override to try; the step since which it has been so."""
+    """A symptom that was found: a description with numbers, the override to try, and the step where it began."""
 
     saw: str
     advice: str
@@ -21,15 +22,15 @@ class Finding(NamedTuple):
 
 
 class Symptom:
-    """Gets every row of a run in order, and remembers what it needs.
+    """Gets every row of a run in order, and stores what it needs from it.
 
-    A resumed run reads the rows of metrics.jsonl again, so a symptom may use nothing but rows. With
-    `of_samples_from_noise` it is left out where the system needs pictures as inputs.
+    A symptom may use only rows, because a resumed run reads them again from metrics.jsonl. `of_samples_from_noise`
+    True: it is not used with systems that need pictures as inputs.
     """
 
     of_samples_from_noise = False
     roles: Mapping[str, Role] = MappingProxyType({})  # of the players, by name
-    reads = "/gradient_norm"  # part of a key; only rows with such a key can show that the symptom has ended
+    reads = "/gradient_norm"  # a part of keys; only a row with such a key can show that the symptom has ended
 
     def begin(self, roles: Mapping[str, Role]) -> None:
         """Called before the first row of a run, with the role of each player."""
@@ -39,19 +40,19 @@ class Symptom:
         return self.roles.get(player) is Role.DISCRIMINATOR
 
     def look(self, row: Row, config: Config) -> Finding | None:
-        """What is wrong at this row, at each row as long as it lasts; None where nothing is."""
+        """The finding at this row, and again at each later row as long as the symptom lasts. None: no symptom."""
         raise NotImplementedError
 
 
 class Streak:
-    """For each key, since when something has been true without a break."""
+    """For each key, how long a condition has been true without a break."""
 
     def __init__(self) -> None:
         self.held: dict[str, tuple[int, int]] = {}  # rows, step of the row before the first
         self.last: dict[str, int] = {}
 
     def so(self, key: str, step: float, holds: bool) -> tuple[int, int, int]:
-        """(rows in a row, the steps they cover, the step since which it holds); zeros where it does not hold."""
+        """(consecutive rows for which the condition holds, steps that they cover, first of these steps), or zeros."""
         before = self.last.get(key, int(step))
         self.last[key] = int(step)
         if not holds:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from ganrun.common.bounds import Natural, Weight
+from ganrun.common.plurals import plural
 from ganrun.training.watch.advice import rate, with_rate
 from ganrun.training.watch.symptom import Config, Finding, Row, Streak, Symptom, players
 
-HEALTHY = 0.0005  # the part of its norm by which a network's weights grow in a step of a good run
+HEALTHY = 0.0005  # relative growth of the norm of a network's weights in one step of a good run
 
 
 class StandsStill(Symptom):
-    """The norm of a player's weights has not changed for `steps` steps, though it had turns and a learning rate.
+    """The norm of a player's weights has not changed for `steps` steps, although the player was trained.
 
-    The watchdog measures no weight norm of a player whose schedule has ended near a learning rate of 0.
+    Rows have no weight norm of a player whose learning rate the schedule has lowered to almost 0.
     """
 
     def __init__(self, steps: Natural = 150) -> None:
@@ -28,8 +29,9 @@ class StandsStill(Symptom):
             if rows >= 2 and steps >= self.steps:
                 gradient, now = row[f"{player}/gradient_norm"], row.get(f"{player}/lr", rate(config, player))
                 found = Finding(
-                    f"{player} stands still: its weights' norm has been {norm:.6g} for {steps} steps, while its "
-                    f"gradient's is {gradient:.2g} and its rate {now:.2g}",
+                    f"{player} does not learn: the norm of its weights has been {norm:.6g} for {steps} "
+                    f"{plural('step', steps)}, while the norm of its gradient is {gradient:.2g} and its learning rate "
+                    f"is {now:.2g}",
                     f"optimizer.players.{player}.lr={max(rate(config, player), 2e-4):.2g}",
                     since,
                 )
@@ -37,7 +39,7 @@ class StandsStill(Symptom):
 
 
 class RateTooHigh(Symptom):
-    """Between two logs, the norm of a player's weights grows by more than `growth` of itself a step."""
+    """Between two logs, the norm of a player's weights grows by more than the fraction `growth` per step."""
 
     def __init__(self, growth: Weight = 0.0025) -> None:
         self.growth = growth
@@ -54,8 +56,9 @@ class RateTooHigh(Symptom):
             if growth > self.growth:
                 factor = min(0.1, max(0.01, HEALTHY / growth))
                 found = found or Finding(
-                    f"{player}'s learning rate is far too high: its weights' norm went from {before:.3g} to {norm:.3g} "
-                    f"in {step - since} steps at {row.get(f'{player}/lr', rate(config, player)):.2g}",
+                    f"{player}'s learning rate is far too high: the norm of its weights grew from {before:.3g} to "
+                    f"{norm:.3g} in {step - since} {plural('step', step - since)} at a learning rate of "
+                    f"{row.get(f'{player}/lr', rate(config, player)):.2g}",
                     with_rate(config, player, factor),
                     since,
                 )

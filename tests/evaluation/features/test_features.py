@@ -126,7 +126,7 @@ def test_inception_offline_is_one_line(two_classes: Dataset, tmp_path: Path, mon
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(UserError, match=r"cannot be fetched \(no route to host\)"):
+    with pytest.raises(UserError, match=r"cannot be downloaded \(no route to host\)"):
         Inception(download=True).open(two_classes, tmp_path, CPU)
 
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from ganrun.training.hooks import console
-from ganrun.training.hooks.bar import News, drawn, initials, line
+from ganrun.training.hooks.bar import News, draw_bar, initials, line
 from ganrun.training.hooks.console import Console
 from ganrun.training.length import Length
 from ganrun.training.record import StepRecord
@@ -122,7 +122,7 @@ def test_players_of_one_initial_keep_their_names() -> None:
 
 
 def test_a_terminal_without_blocks_gets_a_bar_of_ascii() -> None:
-    assert drawn(0.5, 10, ("#", ".")) == "|#####.....|"
+    assert draw_bar(0.5, 10, ("#", ".")) == "|#####.....|"
 
 
 SCRIPT = """

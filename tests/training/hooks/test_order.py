@@ -89,6 +89,7 @@ def test_what_hooks_read_on_the_trainer_before_is_named_in_one_line(name: str, p
     trainer = runs.assemble(tiny("model=mlp", "hooks=quiet"), tmp_path)
     with pytest.raises(UserError, match=place):
         getattr(trainer, name)
+    assert not hasattr(trainer, name)
     assert not hasattr(trainer, "never_there")
 
 

@@ -33,7 +33,7 @@ def test_a_run_that_ends_early_has_a_shorter_trace(tiny, tmp_path: Path) -> None
 def test_a_run_too_short_to_be_traced_says_so(tiny, tmp_path: Path, caplog) -> None:
     with caplog.at_level(logging.WARNING, "ganrun"):
         assert not train(tiny, tmp_path, "steps=10", "profile=3")
-    assert "nothing is traced" in caplog.text
+    assert "there is no trace" in caplog.text
 
 
 def test_nothing_is_traced_unasked(tiny, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_generator_whose_rate_becomes_zero_is_flagged_once_in_log_status_and_m
     with caplog.at_level(logging.WARNING):
         trainer = runs.train(faulty(tiny, Fault, "steps=80"), tmp_path)
     (line,) = [record.getMessage() for record in caplog.records if "watchdog" in record.getMessage()]
-    assert line.startswith("watchdog  step 35: generator stands still: its weights' norm has been")
+    assert line.startswith("watchdog  step 35: generator does not learn: the norm of its weights has been")
     assert line.endswith("; try optimizer.players.generator.lr=0.0002")
     assert alarms(tmp_path) == [(35, "alarm/stands_still")]
     status = json.loads((tmp_path / "status.json").read_text())
@@ -83,7 +83,7 @@ def test_with_stop_the_run_ends_there_saved_and_with_exit_code_1(tiny, tmp_path)
     assert (trainer.step, trainer.control.exit_code) == (35, 1)
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["state"] == "stopped"
-    assert "generator stands still" in status["reason"]
+    assert "generator does not learn" in status["reason"]
     assert load(tmp_path / "checkpoints/last.pt")["progress"]["step"] == 35
 
 
@@ -113,7 +113,7 @@ def test_a_resumed_run_writes_the_same_numbers_and_does_not_say_twice_what_lasts
     caplog.clear()
     state = load_.load_checkpoint(str(tmp_path / "run"), "resume")
     runs.train(config, tmp_path / "run", state=state)
-    assert not [record for record in caplog.records if "stands still" in record.getMessage()]
+    assert not [record for record in caplog.records if "does not learn" in record.getMessage()]
     assert (tmp_path / "run/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
     assert json.loads((tmp_path / "run/status.json").read_text())["alarms"]
 
@@ -124,7 +124,7 @@ def test_no_finite_number_is_said_in_the_same_manner(tiny, tmp_path, caplog) -> 
     with pytest.raises(FloatingPointError), caplog.at_level(logging.WARNING):
         runs.train(config, tmp_path)
     (line,) = json.loads((tmp_path / "status.json").read_text())["alarms"]
-    assert line.startswith("watchdog  step 5: no finite number: ")
+    assert line.startswith("watchdog  step 5: a number is not finite: ")
     assert "try a lower optimizer.lr" in line
 
 

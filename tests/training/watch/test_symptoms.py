@@ -87,7 +87,9 @@ def test_losses_that_swing_from_side_to_side_are_told_and_one_jump_is_not() -> N
     swinging = [game(0.7, loss) for loss in (0.1, 2.0) * 15]
     step, finding = found(Oscillation(), swinging)
     assert step == 1000
-    assert "discriminator/adversarial lies 90% from its mean of 1.05 and crossed it 19 times" in finding.saw
+    assert (
+        "discriminator/adversarial is on average 90% away from its mean of 1.05 and crossed it 19 times" in finding.saw
+    )
     assert "optimizer.players.discriminator.lr=0.0002; average.half_life=50" in finding.advice
     assert shown(Oscillation(), [game(0.7, loss) for loss in [0.1] * 15 + [3.0] * 15]) is None
 
@@ -105,7 +107,7 @@ def test_a_gradient_a_thousandth_of_what_it_was_has_vanished() -> None:
     rows = [{**row, "discriminator/gradient_norm": 1.0} for row in norms]
     step, finding = found(GradientVanishes(), rows)
     assert (step, finding.since) == (750, 600)
-    assert "generator's gradient vanishes: its norm is 0.0002, it was 0." in finding.saw
+    assert "generator's gradient vanishes: its norm is 0.0002, before it was 0." in finding.saw
     assert "optimizer.players.discriminator.lr=0.0001" in finding.advice  # it is the judge that is too sure
 
 
@@ -123,7 +125,7 @@ def test_a_gradient_hundreds_of_times_itself_and_above_its_weights_explodes_but_
 
     step, finding = found(GradientExplodes(), rows(*[0.5] * 10, 300.0, 400.0))
     assert step == 600
-    assert "discriminator's gradient explodes: its norm is 4e+02, it was 0.5" in finding.saw
+    assert "discriminator's gradient explodes: its norm is 4e+02, before it was 0.5" in finding.saw
     assert shown(GradientExplodes(), rows(*[0.5] * 10, 300.0, 0.6, 300.0)) is None
     assert shown(GradientExplodes(), rows(*[1e-4] * 10, *[1.0] * 10)) is None  # it wakes up: below its weights
     assert shown(GradientExplodes(), rows(*[8.0, 3.0, 0.0] * 5, *[226.0, 290.0, 370.0])) is None  # a hinge, content
@@ -133,8 +135,8 @@ def test_weights_that_do_not_move_though_there_is_a_gradient_are_told_with_the_r
     rows = [{"generator/weight_norm": norm, "generator/gradient_norm": 0.3, "generator/lr": 0.0} for norm in (5,) * 5]
     step, finding = found(StandsStill(), rows)
     assert (step, finding.since) == (200, 50)
-    assert "generator stands still: its weights' norm has been 5 for 150 steps" in finding.saw
-    assert "its rate 0" in finding.saw
+    assert "generator does not learn: the norm of its weights has been 5 for 150 steps" in finding.saw
+    assert "its learning rate is 0" in finding.saw
     moving = [{**row, "generator/weight_norm": 5 + 1e-5 * number} for number, row in enumerate(rows * 4)]
     assert shown(StandsStill(), moving) is None
 
@@ -146,7 +148,7 @@ def test_a_player_that_had_no_turn_need_not_move() -> None:
 def test_weights_that_double_between_two_logs_have_too_high_a_rate_and_the_advice_is_in_proportion() -> None:
     step, finding = found(RateTooHigh(), series("discriminator/weight_norm", 12, 12.5, 112.5))
     assert step == 150
-    assert "discriminator's learning rate is far too high: its weights' norm went from 12.5 to 112" in finding.saw
+    assert "discriminator's learning rate is far too high: the norm of its weights grew from 12.5 to 112" in finding.saw
     assert finding.advice == "optimizer.players.discriminator.lr=4e-06"  # it grew 320 times as fast as it should
     assert shown(RateTooHigh(), series("discriminator/weight_norm", 12, 13, 14, 15, 16)) is None
 
@@ -158,7 +160,7 @@ def test_samples_that_fall_far_below_their_own_best_are_a_collapse() -> None:
     rows = series("samples/diversity", *[0.5] * 10, *[0.9, 0.95] * 2, *[0.1] * 5)
     step, finding = found(ModeCollapse(), rows, every=100)
     assert (step, finding.since) == (1600, 1400)
-    assert "samples lie 0.10 times as far apart as real pictures (at best 0.95), for 200 steps" in finding.saw
+    assert "mean distance of samples is 0.10 times that of real pictures (at best 0.95), for 200 steps" in finding.saw
     assert shown(ModeCollapse(), series("samples/diversity", *[0.9] * 12, *[0.5] * 5), every=100) is None
     assert shown(ModeCollapse(), series("samples/diversity", *[0.9] * 12, *[0.1, 0.8] * 5), every=100) is None
 
@@ -172,7 +174,7 @@ def test_a_run_may_begin_with_samples_that_are_all_alike_but_not_stay_so() -> No
 def test_one_picture_for_each_class_is_a_collapse_that_the_whole_set_does_not_show() -> None:
     rows = [{"samples/diversity": 0.95, "samples/diversity_in_class": 0.1}] * 60
     _, finding = found(ModeCollapse(), rows, every=100)
-    assert "samples of one class lie 0.10 times as far apart" in finding.saw
+    assert "mean distance of samples of one class is 0.10 times" in finding.saw
 
 
 def labelled(sight: float, gap: float) -> dict[str, float]:
@@ -182,7 +184,7 @@ def labelled(sight: float, gap: float) -> dict[str, float]:
 def test_labels_that_neither_pixels_nor_the_game_know_tell_nothing() -> None:
     step, finding = found(LabelsTellNothing(), [labelled(0.3, 0.02)] * 6, every=100)
     assert step == 400
-    assert "right labels please the discriminator by 0.02 deviations more" in finding.saw
+    assert "the discriminator prefers right labels by only 0.02 standard deviations" in finding.saw
 
 
 @pytest.mark.parametrize("row", [labelled(40.0, 0.02), labelled(0.3, 0.4)], ids=["pixels", "game"])
@@ -203,7 +205,7 @@ def test_a_score_that_comes_back_from_its_best_names_the_step_to_stop_at() -> No
     rows = series("score/fid_mnistcnn@10k", 90, 20, 10, 12, 16, 17, 18)
     step, finding = found(ScoreRebounds(), rows, every=1000)
     assert step == 7000
-    assert finding.saw == "fid_mnistcnn@10k comes back from its best: 18, it was 10 at step 3000"
+    assert finding.saw == "fid_mnistcnn@10k gets worse again: it is 18, at its best it was 10, at step 3000"
     assert shown(ScoreRebounds(), series("score/fid_mnistcnn@10k", 90, 20, 10, 12, 16, 12, 16, 11)) is None
     assert shown(ScoreRebounds(), series("score/tstr@10k", 0.9, 0.5, 0.4, 0.5))
     assert not shown(ScoreRebounds(), series("score/tstr@10k", 0.1, 0.5, 0.9, 0.95))
@@ -213,7 +215,7 @@ def test_a_class_that_is_hardly_drawn_any_more_is_named() -> None:
     row = {f"score/share.{name}": share for name, share in (("cat", 0.52), ("dog", 0.47), ("owl", 0.01))}
     before = {**row, "score/share.owl": 0.2}
     _, finding = found(ClassGone(), [before, row, row, row])
-    assert "share.owl is 1.00%, an equal share 33.33%" in finding.saw
+    assert "share.owl is 1.00%, an equal share is 33.33%" in finding.saw
     assert shown(ClassGone(), [{**row, "score/share.owl": 0.1}] * 3) is None
     assert shown(ClassGone(), [row] * 3) is None, "it has not come yet: the run is young"
 

@@ -1,0 +1,134 @@
+"""ADA: p follows the sign of D's logits of reals, and each transform does what the paper says."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganrun.augmentations.ada import ADA
+from ganrun.augmentations.ada_colour import AdaColour, turned_about_grey
+from ganrun.augmentations.ada_corruption import AdaCorruption
+from ganrun.augmentations.ada_filter import AdaFilter
+from ganrun.augmentations.ada_geometry import AdaGeometry
+from ganrun.augmentations.resampling import SYM6, fold, resample
+
+ONE = torch.tensor(1.0)
+
+
+def pictures(channels: int = 3, height: int = 16, width: int = 16) -> Tensor:
+    return torch.rand(6, channels, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def turn(ada: ADA, share_positive: float, count: int = 20) -> None:
+    logits = torch.ones(count)
+    logits[int(share_positive * count) :] = -1
+    ada.observe(logits)
+    ada.after_turn()
+
+
+def test_p_moves_towards_its_target_every_fourth_turn_by_the_share_of_images_seen() -> None:
+    ada = ADA(target=0.6, kimg=0.8, every=4)
+    for _ in range(3):
+        turn(ada, 1.0)
+    assert ada.p == 0
+    turn(ada, 1.0)  # r_t = 1 > 0.6: 80 reals of 800
+    assert ada.p.item() == pytest.approx(0.1)
+    for _ in range(4):
+        turn(ada, 0.7)  # r_t = 0.4
+    assert ada.p.item() == pytest.approx(0.0, abs=1e-7)
+    for _ in range(80):
+        turn(ada, 1.0)
+    assert ada.p == 1, "a probability"
+
+
+def test_p_and_what_it_has_seen_survive_a_resume() -> None:
+    ada, other = ADA(kimg=0.5), ADA(kimg=0.5)
+    for _ in range(6):
+        turn(ada, 1.0)
+    other.load_state_dict(ada.state_dict())
+    for one in (ada, other):
+        turn(one, 1.0), turn(one, 0.9)
+    assert other.p == ada.p > 0
+
+
+def test_without_kimg_p_stays() -> None:
+    ada = ADA(p=0.25, kimg=None)
+    for _ in range(9):
+        turn(ada, 1.0)
+    assert ada.p == 0.25
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("size", [(16, 16), (8, 20), (1, 1)])
+def test_at_p_0_every_transform_leaves_the_images_as_they_are(channels: int, size: tuple[int, int]) -> None:
+    images = pictures(channels, *size)
+    ada = ADA(AdaGeometry(), AdaColour(), AdaFilter(1, 1, 1, 1), AdaCorruption(1, 1), p=0)
+    assert torch.allclose(ada(images), images, atol=1e-5)
+
+
+def test_a_mirror_a_quarter_turn_and_a_shift_move_whole_pixels() -> None:
+    images, off = pictures(), {"scale": 0, "rotate": 0, "stretch": 0, "fractional_shift": 0}
+    torch.manual_seed(0)
+    mirrored = AdaGeometry(quarter_turns=0, shift=0, **off)(images, ONE)
+    turned = AdaGeometry(flip=0, shift=0, **off)(images, ONE)
+    shifted = AdaGeometry(flip=0, quarter_turns=0, **off)(images, ONE)
+    for one, image in zip(mirrored, images, strict=True):
+        assert any(torch.equal(one, way) for way in (image, image.flip(2)))
+    for one, image in zip(turned, images, strict=True):
+        assert any(torch.equal(one, image.rot90(k, (1, 2))) for k in range(4))
+    for one, image in zip(shifted, images, strict=True):
+        ways = (image[:, fold(torch.arange(16) + y, 16)][:, :, fold(torch.arange(16) + x, 16)]
+                for y in range(-2, 3) for x in range(-2, 3))  # fmt: skip
+        assert any(torch.equal(one, way) for way in ways), "up to an eighth of 16, and its mirror beyond"
+    assert not torch.equal(turned, images)
+
+
+def test_half_a_size_is_a_blur_and_not_an_alias() -> None:
+    """A checkerboard of single pixels at half its size is grey: its frequency cannot be shown any more."""
+    board = ((torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2.0 - 1)[None, None]
+    smaller = resample(board, torch.diag(torch.tensor([2.0, 2.0, 1.0]))[None], torch.tensor(SYM6))
+    assert smaller[:, :, 10:22, 10:22].abs().max() < 0.05
+
+
+def test_the_bands_add_up_to_the_image_and_split_frequencies() -> None:
+    bands = AdaFilter().bands
+    unit = torch.zeros(bands.shape[1])
+    unit[bands.shape[1] // 2] = 1
+    assert torch.allclose(bands.sum(0), unit, atol=1e-6)
+    assert torch.allclose(bands.sum(1), torch.tensor([1.0, 0, 0, 0]), atol=1e-6), "a flat image is in the lowest band"
+    alternating = (torch.arange(bands.shape[1]) % 2 * -2 + 1) * (-1) ** (bands.shape[1] // 2)
+    assert (bands @ alternating.float()).tolist() == pytest.approx([0, 0, 0, 1], abs=1e-5)
+
+
+def test_hue_turns_about_grey_and_a_third_of_a_turn_exchanges_the_channels() -> None:
+    turned = turned_about_grey(torch.tensor([2 * math.pi / 3]), AdaColour().cross)[0]
+    assert torch.allclose(turned @ torch.tensor([1.0, 2.0, 3.0]), torch.tensor([3.0, 1.0, 2.0]), atol=1e-5)
+
+
+def test_a_luma_flip_exchanges_light_and_dark_and_keeps_the_hue() -> None:
+    torch.manual_seed(0)
+    images = pictures()
+    changed = AdaColour(brightness=0, contrast=0, hue=0, saturation=0)(images, ONE)
+    grey, before = changed.mean(1), images.mean(1)
+    flipped = [torch.allclose(one, -other, atol=1e-5) for one, other in zip(grey, before, strict=True)]
+    assert 0 < sum(flipped) < 6
+    assert torch.allclose(changed - grey[:, None], images - before[:, None], atol=1e-5)
+
+
+def test_the_mean_power_of_the_bands_stays() -> None:
+    torch.manual_seed(0)
+    filtering = AdaFilter(low=1)
+    gains = filtering.gains(64, ONE)
+    assert gains.std() > 0.1
+    assert torch.allclose((filtering.power * gains.square()).sum(1), torch.ones(64), atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"p": 1.5}, {"target": 2}, {"every": 0}, {"kimg": 0}, {"colour": "x"}], ids=str)
+def test_numbers_out_of_their_range_are_refused(settings: dict) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        ADA(**settings)
+    with pytest.raises(ValueError, match=r"hue=2"):
+        AdaColour(hue=2)
