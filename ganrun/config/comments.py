@@ -57,6 +57,8 @@ def choice_entries(group: str, choice: str, config_dir: Path | None = None) -> d
     for parent in PARENT.findall(_defaults_of(_text(path))):
         for key, entry in (choice_entries(group, parent, config_dir) if parent != choice else {}).items():
             found[key] = entry if entry.target else replace(entry, target=target)
+    if "  - _self_" in _defaults_of(_text(path)).splitlines()[:1]:  # its own keys come first, as in the file
+        return own | {key: entry for key, entry in found.items() if key not in own}
     return found | own
 
 
