@@ -11,6 +11,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from ganrun.cli.main import main
+from ganrun.common.errors import UserError
+from ganrun.data.dataset import Dataset
 from ganrun.training import runs
 from ganrun.training.planning import estimates, trial_steps
 from ganrun.training.planning.estimates import SavedTensors
@@ -109,3 +111,23 @@ def test_trial_steps_are_played_once_for_a_run(monkeypatch: pytest.MonkeyPatch, 
         seen.clear()
         assert main(["train", *words]) == 0
         assert seen == [precision]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("model=sngan", "model.classes=3"), r"labels of the data go from 0 to 9: use model\.classes=10"),
+        (("model=sngan", "model.classes=3", "dataset=unlabelled"), r"no labels: use model\.classes=0"),
+    ],
+)
+def test_a_model_with_other_classes_than_the_data_is_refused(words: tuple[str, ...], reason: str, tiny) -> None:
+    config = tiny(*(word for word in words if word != "dataset=unlabelled"))
+    if "dataset=unlabelled" in words:
+        config["dataset"] = {"_target_": "tests.training.test_plan.Unlabelled"}
+    with pytest.raises(UserError, match=reason):
+        plan(config)
+
+
+class Unlabelled(Dataset):
+    def __init__(self) -> None:
+        super().__init__(torch.zeros(64, 1, 16, 16, dtype=torch.uint8))

@@ -23,6 +23,7 @@ from ganrun.config.build import build
 from ganrun.config.builders import load_dataset
 from ganrun.config.schema import check_own
 from ganrun.data.dataset import Dataset
+from ganrun.systems.system import System
 from ganrun.training.hooks.hook import Hook
 from ganrun.training.length import Length, length_of
 from ganrun.training.optimizers import build_optimizers
@@ -116,6 +117,7 @@ def plan(
     systems = systems or Systems(config, trust)
     system = systems.on_meta
     require_whole_packs(config, system)
+    require_classes(system, dataset)
     with torch.device("meta"):
         optimizers, schedules = build_optimizers(config, system, trust)
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
@@ -147,6 +149,20 @@ def require_short_list(nbytes: int) -> None:
         raise UserError(
             f"model: its checkpoints would list {nbytes / MAX_PICKLE:.1f} times as many tensors as a checkpoint may "
             "have: choose networks with fewer layers"
+        )
+
+
+def require_classes(system: System, dataset: Dataset) -> None:
+    """Raises UserError for a class-conditional model that has fewer classes than the labels of the data."""
+    classes = getattr(system, "classes", 0)
+    if not isinstance(classes, int) or not classes or classes == dataset.classes:
+        return
+    if not dataset.classes:
+        raise UserError(f"model.classes={classes}, but the data have no labels: use model.classes=0")
+    if classes < dataset.classes:
+        raise UserError(
+            f"model.classes={classes}, but the labels of the data go from 0 to {dataset.classes - 1}: "
+            f"use model.classes={dataset.classes}"
         )
 
 
