@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Unpack
+from typing import NamedTuple, Protocol, Unpack, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +14,23 @@ from ganrun.common.bounds import Weight
 from ganrun.losses.discriminate import Discriminate
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
-from ganrun.networks.latents import Coded
 from ganrun.systems.acgan import Heads
 from ganrun.systems.gan import GAN, Fakes, GANOptions, in_order
 from ganrun.systems.packing import pack_of
 from ganrun.systems.system import Batch
+
+
+class CodedLatent(Protocol):
+    """What InfoGAN needs of its latents, see `ganrun.networks.latents.Coded`."""
+
+    codes: int
+    continuous: int
+
+    def split(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, Z) latents -> noise, the one-hot discrete code, the continuous codes."""
+
+    def with_codes(self, latents: Tensor, codes: Tensor) -> Tensor:
+        """(N, Z) latents, (N,) codes -> the latents with these discrete codes."""
 
 
 class CodedFakes(NamedTuple):
@@ -48,11 +60,15 @@ class InfoGAN(GAN):
         **options: Unpack[GANOptions],
     ) -> None:
         super().__init__(generator, discriminator, latent, loss, **options)
-        if not isinstance(latent, Coded):
+        if not hasattr(latent, "with_codes"):
             raise ValueError(f"latent={type(latent).__name__}: InfoGAN needs codes, use ganrun.networks.latents.Coded")
         if (pack := pack_of(discriminator)) > 1:
             raise ValueError(f"discriminator.pack={pack}, but InfoGAN reads the codes of each image: use pack=1")
-        self.coded, self.code_weight, self.continuous_weight = latent, code_weight, continuous_weight
+        self.code_weight, self.continuous_weight = code_weight, continuous_weight
+
+    @property
+    def coded(self) -> CodedLatent:
+        return cast(CodedLatent, self.latent)
 
     # These turns run the same operations at the steps where GAN's do: see `System.graph_key`.
     turns = GAN.turns
