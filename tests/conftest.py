@@ -81,7 +81,8 @@ def shrink(node: Any) -> Any:
             if "encoder" in node:
                 node["encoder"]["heads"] = 2 * 8
             inner = node["generator"].get("network", node["generator"])
-            inner["latent_size"] = 8 + node["generator"].get("embedding_size", 0)
+            codes = sum(node["latent"].get(key, 0) for key in ("codes", "continuous"))  # of InfoGAN
+            inner["latent_size"] = 8 + codes + node["generator"].get("embedding_size", 0)
     return node
 
 

@@ -140,7 +140,9 @@ def load(
         raise UserError(f'run={run!r} must be a path or "last"')
     path = find_checkpoint(os.fspath(run), "run").absolute()
     state = load_checkpoint(str(path), "run")
-    return Run(path, state, load_system(state, weights, _names(trust)).to(pick_device(device)))
+    with _as_before():  # the system draws first weights, which the stored weights replace
+        system = load_system(state, weights, _names(trust))
+    return Run(path, state, system.to(pick_device(device)))
 
 
 def train(

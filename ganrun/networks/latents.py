@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from ganrun.common.bounds import Setting
+from ganrun.common.bounds import Setting, Whole
 
 
 class Latent(nn.Module, ABC):
@@ -63,3 +63,37 @@ class Uniform(Latent):
 
     def sample(self, count: int, device: torch.device | str) -> Tensor:
         return torch.rand(count, self.size, device=device) * (self.high - self.low) + self.low
+
+
+class Coded(Latent):
+    """InfoGAN's latents: `size` normal numbers, a one-hot code, and `continuous` uniform codes in [-1, 1].
+
+    Chen et al., 2016, section 4 and appendix C.1. The attribute `size` counts all of them, as every latent's.
+    Raises ValueError for fewer than two code values.
+    """
+
+    def __init__(self, size: Setting, codes: Whole, continuous: Whole = 0) -> None:
+        super().__init__(size + codes + continuous)
+        if codes < 2:
+            raise ValueError(f"latent codes={codes}: a code with fewer than 2 values says nothing, use 2 or more")
+        self.noise, self.codes, self.continuous = size, codes, continuous
+
+    def sample(self, count: int, device: torch.device | str) -> Tensor:
+        noise = torch.randn(count, self.noise, device=device)
+        codes = torch.randint(self.codes, (count,), device=device)
+        uniform = torch.rand(count, self.continuous, device=device) * 2 - 1
+        return torch.cat([noise, self.one_hot(codes), uniform], 1)
+
+    def one_hot(self, codes: Tensor) -> Tensor:
+        """(N,) codes -> (N, codes) zeros and ones. F.one_hot would wait for the GPU."""
+        return (codes[:, None] == torch.arange(self.codes, device=codes.device)).float()
+
+    def split(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, Z) latents -> (N, noise), (N, codes) one-hot and (N, continuous)."""
+        noise, one_hot, continuous = latents.split([self.noise, self.codes, self.continuous], 1)
+        return noise, one_hot, continuous
+
+    def with_codes(self, latents: Tensor, codes: Tensor) -> Tensor:
+        """(N, Z) latents -> the same with the (N,) discrete codes."""
+        noise, _, continuous = self.split(latents)
+        return torch.cat([noise, self.one_hot(codes), continuous], 1)

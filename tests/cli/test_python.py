@@ -231,8 +231,11 @@ def test_the_same_call_again_returns_the_same_run() -> None:
 
 
 def test_the_callers_random_numbers_and_threads_stay() -> None:
+    torch.manual_seed(12345)  # a state that no seed of a run leaves behind
     random, threads = torch.get_rng_state(), torch.get_num_threads()
     ganrun.train(**{**TINY, "threads": 2}, out="run")
+    assert torch.equal(torch.get_rng_state(), random)
+    ganrun.load("run")
     assert torch.equal(torch.get_rng_state(), random)
     assert torch.get_num_threads() == threads
 
