@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganrun.cli.composition import compose_plain
+from ganrun.cli.resolvers import run_name
 from ganrun.config.tree import group_choices
 
 LSGAN, DEFAULT = "LeastSquares", "NonSaturating"
@@ -65,6 +66,14 @@ def test_an_experiment_of_the_users_wins_over_the_loss_that_a_model_names(tmp_pa
     (folder / "mine.yaml").write_text(text.replace("[", "\n  - ").replace(", ", "\n  - ").replace("]", ""))
     config = compose_plain("train", ["experiment=mine"], tmp_path)
     assert config["loss"]["_target_"].endswith("Hinge")
+
+
+@pytest.mark.parametrize(
+    ("choices", "name"),
+    [(("sngan", "paper/sngan"), "sngan"), (("dcgan", "paper/sngan"), "dcgan-paper_sngan"), (("a", "b"), "a-b")],
+)
+def test_a_run_is_one_folder_also_with_the_loss_of_a_paper(choices: tuple[str, str], name: str) -> None:
+    assert run_name(*choices) == name
 
 
 def test_what_models_share_is_no_model() -> None:

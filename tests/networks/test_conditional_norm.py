@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ganrun.networks.conditional_norm import ConditionalBatchNorm2d
+from ganrun.networks.synced import SyncedBatchNorm, synchronise_
 
 
 def test_for_one_class_it_is_batchnorm_with_the_gain_and_bias_of_that_class():
@@ -39,3 +40,9 @@ def test_a_vector_is_multiplied_by_one_matrix_for_the_gain_and_one_for_the_bias(
 def test_it_is_conditioned_on_one_thing(sizes):
     with pytest.raises(ValueError, match="conditional BatchNorm needs one of them above 0"):
         ConditionalBatchNorm2d(4, **sizes)
+
+
+def test_ranks_share_its_statistics_where_they_are_synchronised():
+    norm = ConditionalBatchNorm2d(4, classes=3)
+    synchronise_(norm)
+    assert isinstance(norm.normalise, SyncedBatchNorm)
