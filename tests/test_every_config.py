@@ -142,8 +142,8 @@ def test_every_remedy_goes_with_every_kind_of_loss(remedy: str, loss: str, tiny,
     plays([f"loss={loss}", *REMEDIES[remedy]], tiny, tmp_path)
 
 
-@pytest.mark.parametrize("model", ["acgan", "cgan"])
-def test_every_remedy_goes_with_labels(model: str, tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["acgan", "cgan", "infogan"])
+def test_every_remedy_goes_with_labels_and_codes(model: str, tiny, tmp_path: Path) -> None:
     remedies = ["augmentation=diffaugment", "model.feature_matching=1", "model.generator_steps=2"]
     remedies += ["model.discriminator.network.pack=2"] if model == "cgan" else []  # AC-GAN names single images
     plays([f"model={model}", *remedies], tiny, tmp_path)

@@ -29,6 +29,7 @@ GAMES = {
     "ada": ["augmentation=ada", "model.augmentation.p=0.5", "model.augmentation.kimg=1"],
     "two generator steps": ["model=mlp", "model.generator_steps=2", "model.share_fakes=false"],
     "acgan": ["model=acgan"],
+    "infogan": ["model=infogan"],
     "cgan": ["model=cgan", "schedule=cosine"],
     "gman": ["model=gman"],
     "stylegan2": ["model=stylegan2", "model.size=paper"],
