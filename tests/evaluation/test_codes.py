@@ -1,4 +1,4 @@
-"""benchmarks/codes.py: the purity of a code by hand."""
+"""benchmarks/codes.py: the purity and the variety of a code by hand."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def test_purity_is_the_share_of_the_most_frequent_digit_averaged_over_the_codes(
     assert found.sum(1).tolist() == [4, 4, 4]
     assert codes.purity(found) == pytest.approx((3 / 4 + 3 / 4 + 1 / 4) / 3)
     assert "| 0 | 0.75 | 7 ×3, 1 ×1 |" in codes.table(found)
+
+
+def test_one_picture_for_each_value_has_no_variety_and_real_ones_have_1(codes) -> None:
+    torch.manual_seed(0)
+    real, labels = torch.randint(256, (40, 1, 28, 28), dtype=torch.uint8), torch.arange(2).repeat_interleave(20)
+    assert codes.variety(real, 2, real, labels) == pytest.approx(1)
+    assert codes.variety(real[::20].repeat_interleave(20, 0), 2, real, labels) == pytest.approx(0, abs=1e-3)
