@@ -155,6 +155,10 @@ def test_the_whole_of_stylegan2_plays(loss: str, tiny, tmp_path: Path) -> None:
     plays(["model=stylegan2", "model.size=paper", "model.classes=0", f"loss={loss}"], tiny, tmp_path)
 
 
+def test_the_few_shot_game_plays_as_in_its_paper_in_bf16(tiny, tmp_path: Path) -> None:
+    plays(["model=fewshot", "augmentation=diffaugment", "model.feature_matching=1", "precision=bf16"], tiny, tmp_path)
+
+
 @pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv", "pacgan_mlp"])
 def test_every_pair_of_networks_has_features_to_match(model: str, tiny, tmp_path: Path) -> None:
     plays([f"model={model}", "model.feature_matching=1"], tiny, tmp_path)

@@ -32,6 +32,7 @@ GAMES = {
     "infogan": ["model=infogan"],
     "cgan": ["model=cgan", "schedule=cosine"],
     "gman": ["model=gman"],
+    "fewshot": ["model=fewshot", "augmentation=diffaugment"],
     "stylegan2": ["model=stylegan2", "model.size=paper"],
     "pix2pix": ["model=pix2pix", "dataset=paired"],
     "cyclegan": ["model=cyclegan", "dataset=unpaired", "loss=lsgan"],
