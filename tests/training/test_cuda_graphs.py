@@ -32,6 +32,7 @@ GAMES = {
     "cgan": ["model=cgan", "schedule=cosine"],
     "gman": ["model=gman"],
     "stylegan2": ["model=stylegan2", "model.size=paper"],
+    "growing stylegan2": ["model=stylegan2", "model.growth=4", "model.growth_share=0.9"],
     "pix2pix": ["model=pix2pix", "dataset=paired"],
     "cyclegan": ["model=cyclegan", "dataset=unpaired", "loss=lsgan"],
     "restoration": ["model=restoration", "dataset=damaged"],
