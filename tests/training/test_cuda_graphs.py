@@ -34,6 +34,7 @@ GAMES = {
     "gman": ["model=gman"],
     "fewshot": ["model=fewshot", "augmentation=diffaugment"],
     "stylegan2": ["model=stylegan2", "model.size=paper"],
+    "growing stylegan2": ["model=stylegan2", "model.growth=4", "model.growth_share=0.9"],
     "pix2pix": ["model=pix2pix", "dataset=paired"],
     "cyclegan": ["model=cyclegan", "dataset=unpaired", "loss=lsgan"],
     "restoration": ["model=restoration", "dataset=damaged"],
