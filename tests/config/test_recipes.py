@@ -1,4 +1,4 @@
-"""The file of each recipe says in its head how it is started, what it reaches by which protocol, and what that costs."""
+"""The head of each recipe says how it is started, what it reaches by which protocol, and what that costs."""
 
 from __future__ import annotations
 
