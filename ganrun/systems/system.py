@@ -165,6 +165,18 @@ class System(nn.Module):
         """
         raise ValueError(f"truncation={truncation}: {type(self).__name__} has no latents or styles to truncate")
 
+    def row_of(self, drawn: Batch) -> Tensor | None:
+        """What `draw` made -> (N,) the row of a grid in which each belongs: its class. None: in no special one."""
+        return drawn.get("label")
+
+    def codes(self) -> dict[str, Tensor]:
+        """{name: (K,) the values that a sweep walks through} of the codes in the latents; {} without codes."""
+        return {}
+
+    def with_code(self, drawn: Batch, name: str, values: Tensor) -> Batch:
+        """What `draw` made, with these (N,) values of one of `codes`; all else is kept."""
+        raise NotImplementedError
+
 
 @cache
 def _adds_method_taking_step(cls: type[System]) -> bool:
