@@ -88,8 +88,8 @@ class Growth(nn.Module):
     def seen(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, h, w): the mean of each cell of the newest grid.
 
-        |∇D|² by the pixels of the whole image is smaller than by the cells, by the number of pixels in one of them: R1 is
-        weaker while pictures are small.
+        |∇D|² by the pixels of the whole image is smaller than by the cells, by the number of pixels in one of them: R1
+        is weaker while pictures are small.
         """
         return pooled(images, self.pixels)
 
