@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganrun.common.bounds import Setting
 from ganrun.networks.dcgan import start_grid
-from ganrun.networks.decoder import Decoder, crop_places, cropped, doubled_glu
+from ganrun.networks.decoder import GLU, Decoder, crop_places, cropped, doubled_glu
 from ganrun.networks.norms import Norm, find_norm
 from ganrun.networks.sizes import Grid, Size, as_size, require
 from ganrun.networks.skip_excitation import SLOPE, SkipExcitation, skip_pairs
@@ -51,7 +51,7 @@ class FewShotGenerator(nn.Module):
         grid, doublings = grid_of(image_size)
         widths, norm = widths_of(doublings, base_channels), find_norm("batch")
         self.first = nn.Sequential(
-            nn.ConvTranspose2d(latent_size, 2 * widths[0], grid, bias=False), nn.BatchNorm2d(2 * widths[0]), nn.GLU(1)
+            nn.ConvTranspose2d(latent_size, 2 * widths[0], grid, bias=False), nn.BatchNorm2d(2 * widths[0]), GLU()
         )
         self.blocks = nn.ModuleList(doubled_glu(inputs, outputs, norm) for inputs, outputs in pairwise(widths))
         self.pairs = skip_pairs(doublings)

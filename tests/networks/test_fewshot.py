@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.networks.decoder import crop_places, cropped
+from ganrun.networks.decoder import GLU, crop_places, cropped
 from ganrun.networks.fewshot import Encoded, FewShotDiscriminator, FewShotGenerator, shrunk
 from ganrun.networks.skip_excitation import SkipExcitation, skip_pairs
 
@@ -108,3 +108,8 @@ def test_a_norm_or_none_and_spectral_or_not() -> None:
 def test_a_size_without_a_grid_is_refused_with_the_nearest(network, size: int, nearest: str) -> None:
     with pytest.raises(ValueError, match=f"image_size={size}: .*{nearest}"):
         network(1, size)
+
+
+def test_the_gated_unit_is_torchs() -> None:
+    features = torch.randn(2, 6, 3, 3)
+    torch.testing.assert_close(GLU()(features), F.glu(features, 1))
