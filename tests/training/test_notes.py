@@ -78,7 +78,11 @@ def test_parts_that_go_together_need_no_word(words: list[str], tiny) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["model=vae", "augmentation=diffaugment"], "model.augmentation: VAE has no such setting"),
+        (["model=vae", "augmentation=diffaugment"], "VAE has no such setting: leave augmentation= out, or use model="),
+        (
+            ["model=cyclegan", "augmentation=ada"],
+            "CycleGAN has no such setting: leave augmentation= out, or use model=",
+        ),
         (["model=cgan", "dataset=unpaired"], "classes=0: a conditional model needs labelled data"),
         (["loss=wgan_gp", "model.discriminator.norm=batch"], "BatchNorm in the discriminator mixes"),
         (["model=gman", "+model.feature_matching=1"], "model.feature_matching: GMAN has no such setting"),
