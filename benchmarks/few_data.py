@@ -53,7 +53,7 @@ METHODS = {
     "none": DCGAN,
     "diffaugment": [*DCGAN, "augmentation=diffaugment"],
     "ada": [*DCGAN, "augmentation=ada", "model.augmentation.kimg=20"],
-    "fewshot": ["model=fewshot", "augmentation=diffaugment", "optimizer.lr=5e-4"],
+    "fewshot": ["model=fewshot", "augmentation=diffaugment", "optimizer.lr=5e-4", "batch_size=8"],
 }
 PLANTED = ("memoriser", "held_out")
 COMMON = ["batch_size=32", "average.half_life=2", "precision=fp32", "device=cpu", "threads=1", "hooks=quiet"]
@@ -164,7 +164,7 @@ def play(name: str, method: str, seed: str, limit: float, out: Path, folder: Pat
 
 
 def words_of(name: str, method: str, folder: Path, extra: Sequence[str]) -> list[str]:
-    words = [*METHODS[method], *COMMON, *SETS[name].words, *(SETS[name].ada if method == "ada" else [])]
+    words = [*COMMON, *METHODS[method], *SETS[name].words, *(SETS[name].ada if method == "ada" else [])]
     return [*words, "dataset=folder", f"dataset.root={folder}", "dataset.split=train", *extra]
 
 

@@ -113,6 +113,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "seed": Natural,
         "labels": Annotated[Whole | Annotated[Sequence[Whole], Several] | None, "class numbers: 3 or [3, 7]"],
         "truncation": Weight | None,
+        "sweep": Name | None,
         "batch_size": Count,
     },
     "synthesize": {
