@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -174,8 +175,10 @@ def steps_in(limit: float, name: str, method: str, words: Sequence[str], out: Pa
     if not known.exists():
         used = []
         for turn, count in enumerate(PILOT):
+            place = out / "pilots" / f"{name}-{method}-{turn}"
+            shutil.rmtree(place, ignore_errors=True)  # of a bench that was stopped
             start = time.process_time()
-            ganrun("train", *words, f"steps={count}", f"out={out / 'pilots' / f'{name}-{method}-{turn}'}")
+            ganrun("train", *words, f"steps={count}", f"out={place}")
             used.append(time.process_time() - start)
         known.write_text(json.dumps((used[2] - used[1]) / (PILOT[2] - PILOT[1])), encoding="utf-8")
     return max(1, round(limit / json.loads(known.read_text(encoding="utf-8"))))
