@@ -24,6 +24,7 @@ from ganrun.networks.equalized import (
 )
 from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.modulation import ModulatedConv2d
+from ganrun.networks.packing import checked_pack, packed
 from ganrun.networks.resampling import Filter, doubled
 from ganrun.networks.sizes import Grid, Size
 from ganrun.networks.style_mapping import RATE, StyleMapping, mixed
@@ -179,6 +180,7 @@ class StyleGAN2Discriminator(nn.Module):
     layer, v_y the normalized vector of the label, behind `label_layers` dense layers. The paper names no such layers;
     the public count of its CIFAR-10 discriminator holds with 8.
     `minibatch` names one of `ganrun.networks.minibatch.MINIBATCH`; stddev compares groups of `minibatch_group` images.
+    Without classes, `pack` images may be judged together (`ganrun.networks.packing`).
     """
 
     couples_images = False  # its layers may
@@ -194,14 +196,17 @@ class StyleGAN2Discriminator(nn.Module):
         minibatch_group: Setting | None = 4,
         classes: Whole = 0,
         label_layers: Whole = 0,
+        pack: Setting = 1,
     ) -> None:
         super().__init__()
+        self.pack = checked_pack(pack, classes)
+        self.couples_images = pack > 1
         grids, widths = grids_and_widths(image_size, base_channels, full_until)
         (height, width), size = grids[0], widths[0]
         compare = find_minibatch(minibatch)(size, grids[0], minibatch_group)
         self.size = size
         self.layers = nn.Sequential(
-            *leaky_conv(channels, widths[-1], 1),
+            *leaky_conv(pack * channels, widths[-1], 1),
             *(DiscriminatorBlock(inputs, outputs, residual) for inputs, outputs in pairwise(reversed(widths))),
             *compare.layers,
             *leaky_conv(size + compare.channels, size, 3),
@@ -213,15 +218,15 @@ class StyleGAN2Discriminator(nn.Module):
         self.label_layers = leaky_linears(size, size, label_layers if classes else 0, RATE)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) images, (N,) labels where there are classes -> (N,) logits."""
-        outputs = self.layers(images)
+        """(N, C, H, W) images, (N,) labels where there are classes -> (N / pack,) logits."""
+        outputs = self.layers(packed(images, self.pack))
         if self.label is None:
             return outputs[:, 0]
         return (outputs * self.label_layers(self.label(labels))).sum(1) / self.size**0.5
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) images -> (N, size) what the last layer reads."""
-        return self.layers[:-1](images)
+        """(N, C, H, W) images -> (N / pack, size) what the last layer reads."""
+        return self.layers[:-1](packed(images, self.pack))
 
 
 class DiscriminatorBlock(nn.Module):
