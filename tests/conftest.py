@@ -72,6 +72,8 @@ def shrink(node: Any) -> Any:
             node["style_size"] = 8
         if "widths" in node:
             node["widths"] = [min(width, 16) for width in node["widths"]]
+        if "head_widths" in node:
+            node["head_widths"] = [8]
         if "blocks" in node:
             node["blocks"] = 1
         if "pretrain_steps" in node:

@@ -47,6 +47,7 @@ TRAINS = {  # a name: words, whose keys are visited unless another composition b
     "cgan": [*fuzzing.CGAN],
     "acgan": ["model=acgan", *TINY, "model.generator.embedding_size=4", "model.generator.network.base_channels=2",
               "model.discriminator.base_channels=2"],
+    "infogan": ["model=infogan", *SMALL, "model.discriminator.head_widths=[4]"],
     "gman": ["model=gman", *TINY, "model.generator.base_channels=2", "model.discriminators.first.base_channels=2",
              "model.discriminators.second.base_channels=2"],
     "stylegan2": ["model=stylegan2", *SMALL, "model.generator.style_size=4"],

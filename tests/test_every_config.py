@@ -162,8 +162,8 @@ def test_every_remedy_goes_with_every_kind_of_loss(remedy: str, loss: str, tiny,
     plays([f"loss={loss}", *REMEDIES[remedy]], tiny, tmp_path)
 
 
-@pytest.mark.parametrize("model", ["acgan", "cgan"])
-def test_every_remedy_goes_with_labels(model: str, tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["acgan", "cgan", "infogan"])
+def test_every_remedy_goes_with_labels_and_codes(model: str, tiny, tmp_path: Path) -> None:
     remedies = ["augmentation=diffaugment", "model.feature_matching=1", "model.generator_steps=2"]
     remedies += ["model.discriminator.network.pack=2"] if model == "cgan" else []  # AC-GAN names single images
     plays([f"model={model}", *remedies], tiny, tmp_path)
@@ -179,6 +179,10 @@ def test_the_whole_of_stylegan2_plays(loss: str, tiny, tmp_path: Path) -> None:
 def test_every_family_of_networks_packs(model: str, tiny, tmp_path: Path) -> None:
     unlabelled = [] if model == "wgan_gp_resnet" else ["model.classes=0"]
     plays([f"model={model}", "model.discriminator.pack=2", *unlabelled], tiny, tmp_path)
+
+
+def test_the_few_shot_game_plays_as_in_its_paper_in_bf16(tiny, tmp_path: Path) -> None:
+    plays(["model=fewshot", "augmentation=diffaugment", "model.feature_matching=1", "precision=bf16"], tiny, tmp_path)
 
 
 @pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv", "pacgan_mlp"])

@@ -74,6 +74,7 @@ class Run:
         seed: int = 0,
         labels: int | Sequence[int] | None = None,
         truncation: float | None = None,
+        sweep: str | None = None,
         batch_size: int = 64,
     ) -> Tensor:
         """Draw pictures: (n, C, H, W) uint8 on the CPU, the same as `ganrun sample n= seed= labels=` writes.
@@ -83,18 +84,20 @@ class Run:
             seed: the same seed gives the same pictures, whatever the batch size and the device.
             labels: classes to draw, in turn, for a class-conditional model; None: all classes in turn.
             truncation: less variety and fewer odd pictures, as `ganrun sample truncation=`; None: no truncation.
+            sweep: "c1", "c2", …: a code of InfoGAN to walk through, as `ganrun sample sweep=`; None: no sweep.
             batch_size: pictures drawn at a time. It changes speed and memory, not the pictures.
 
         Raises:
-            UserError: for a model that draws from pictures, for labels that it does not know, and for a truncation that
-                it has no use for.
+            UserError: for a model that draws from pictures, for labels or codes that it does not have, and for a
+                truncation that it has no use for.
         """
         n, seed, batch_size = _whole("n", n, 1), _whole("seed", seed, 0), _whole("batch_size", batch_size, 1)
         given = labels if labels is None or isinstance(labels, (Sequence, Tensor)) else [labels]
         wanted = None if given is None else [_whole("labels", label, 0) for label in given]
         psi = None if truncation is None else _real("truncation", truncation)
+        code = None if sweep is None else str(sweep)
         with _threads(self._threads, self._pixels):
-            return torch.cat(list(render(self.system, draw(self.system, n, seed, wanted, psi), batch_size)))
+            return torch.cat(list(render(self.system, draw(self.system, n, seed, wanted, psi, code), batch_size)))
 
     @torch.inference_mode()
     def translate(self, images: Tensor, *, direction: str | None = None) -> Tensor:

@@ -96,6 +96,7 @@ usage: ganrun eval ckpt=FILE|RUN|SWEEP|last | real=A fake=B | compare=[a.json,b.
   ganrun eval ckpt=RUN scores=all out=scores.json       also TSTR, copies, path length; scores.nearest.png
   ganrun eval ckpt=[RUN1,RUN2] n=50000                  side by side; a sweep's folder means all its runs
   ganrun eval real=PICTURES fake=samples.npz            two sets: folders, .zips, or .npz of ganrun sample
+  ganrun eval real=NEW fake=F train=LEARNT scores=[copying]        does F repeat the pictures that it learnt from?
   ganrun eval compare=[a.json,b.json]                   refused if they were scored in different ways
   ganrun eval ckpt=RUN features=inception features.weights=FILE    the standard FID
 

@@ -26,7 +26,7 @@ from ganrun.data.dataset import Dataset
 from ganrun.evaluation.metrics.neighbours import nearest as nearest_of
 from ganrun.evaluation.paired_scores import picture_scores
 from ganrun.evaluation.path_lengths import path_lengths
-from ganrun.evaluation.picture_sets import like_reals, read_set, refuse_unlike
+from ganrun.evaluation.picture_sets import learnt_from, like_reals, read_set, refuse_unlike
 from ganrun.evaluation.reals import data_of, labels_like, say
 from ganrun.evaluation.results import Result, read, table, write
 from ganrun.evaluation.scorer import Scorer, file_hash, images_of, picked, slow_scores, too_few_for
@@ -55,7 +55,7 @@ def check(config: Config) -> Path | None:
         read(place)
     for path in checkpoints(config):
         load_checkpoint(str(path), "ckpt")
-    for key in ("real", "fake"):
+    for key in ("real", "fake", "train"):
         if config[key] is not None and not Path(str(config[key])).expanduser().exists():
             raise UserError(f"{key}={config[key]}: there is no such folder, .zip or .npz")
     if config["out"] is None:
@@ -139,8 +139,8 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
     say(slow_scores(scorer))
     drawn = with_progress(drawn, config["n"])
     values = scorer.score(drawn, inputs.get("label"), path_lengths(system, config) if "latent" in inputs else None)
-    if config["out"] is not None and {"copying", "all"} & {*(config["scores"] or ())}:
-        spread = torch.linspace(0, config["n"] - 1, min(SHOWN, config["n"])).long()
+    if shows_copies(config):
+        spread = some_rows(config["n"])
         shown = next(render(system, {name: part[spread] for name, part in inputs.items()}, SHOWN))
         save_nearest(scorer, shown, Path(str(config["out"])).expanduser())
     return result_of(scorer, values, config["n"], about)
@@ -177,6 +177,15 @@ def with_progress(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
             shown.update(len(batch))
 
 
+def shows_copies(config: Config) -> bool:
+    return config["out"] is not None and bool({"copying", "all"} & {*(config["scores"] or ())})
+
+
+def some_rows(count: int) -> Tensor:
+    """Up to SHOWN places from 0 to count - 1, spread evenly."""
+    return torch.linspace(0, count - 1, min(SHOWN, count)).long()
+
+
 def save_nearest(scorer: Scorer, samples: Tensor, out: Path) -> None:
     """Write out.nearest.png: in each row, a sample and the training pictures with the nearest features."""
     train, learnt = (scorer.reals, scorer.real) if scorer.train is None else (scorer.train, scorer.learnt())
@@ -193,10 +202,11 @@ def of_sets(config: Config) -> Result:
     wish = (config["image_size"], config["channels"])
     (reals, way), (fakes, other) = (read_set(config[key], key, *wish) for key in ("real", "fake"))
     refuse_unlike(reals, fakes)
+    train = learnt_from(config["train"], reals)
     device = pick_device(config["device"])
     set_threads(config["threads"], reals.image_size[0] * reals.image_size[1])
     origin = {"real": "pictures", "real_split": None, "resizer": way if way == other else f"real: {way}; fake: {other}"}
-    scorer = scorer_of(config, reals, None, device, origin)
+    scorer = scorer_of(config, reals, train, device, origin)
     labels = like_reals(reals, fakes)
     if fakes.labels is not None and reals.labels is not None and labels is None:
         say(["the classes of the fake pictures are not those of the real ones: labels are not used"])
@@ -204,4 +214,6 @@ def of_sets(config: Config) -> Result:
     too_few_for(scorer, len(fakes))
     say(slow_scores(scorer))
     values = scorer.score(images_of(fakes), fakes.labels)
+    if train is not None and shows_copies(config):
+        save_nearest(scorer, fakes.take(some_rows(len(fakes)))["image"], Path(str(config["out"])).expanduser())
     return result_of(scorer, values, len(fakes), {"real": str(config["real"]), "fake": str(config["fake"])})

@@ -23,7 +23,8 @@ from ganrun.common.output_places import check_pictures_place
 from ganrun.common.plurals import plural
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
-from ganrun.systems.drawing import draw, help_to_draw, render
+from ganrun.systems.drawing import draw, help_to_draw, render, sweep_steps
+from ganrun.systems.system import Batch, System
 
 
 def check(config: Config) -> Path:
@@ -47,20 +48,28 @@ def sample(config: Config, world: World | None = None) -> str:
     set_threads(threads_for(config["threads"], state), pixels_of(state))
     system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     labels = config["labels"] if config["labels"] is None or isinstance(config["labels"], list) else [config["labels"]]
-    inputs = draw(system, config["n"], config["seed"], labels, config["truncation"])
+    inputs = draw(system, config["n"], config["seed"], labels, config["truncation"], config["sweep"])
     out = place(config, path)
     about = {
         "step": state["progress"]["step"],
         "images": state["progress"]["images"],
         "seed": config["seed"],
         "weights": config["weights"],
-    } | ({} if config["truncation"] is None else {"truncation": config["truncation"]})
+    } | {name: config[name] for name in ("truncation", "sweep") if config[name] is not None}
     pictures = render(system, inputs, config["batch_size"], world)
     if not world.first:
         return help_to_draw(pictures)
-    write(pictures, inputs.get("label"), out, about, config["overwrite"])
+    columns = columns_of(system, inputs, config["sweep"])
+    write(pictures, inputs.get("label"), columns, out, about, config["overwrite"])
     count = f"{config['n']} {plural('sample', config['n'])}"
     return f"{count} of step {about['step']}, seed {config['seed']}, in {printable(str(out))}"
+
+
+def columns_of(system: System, inputs: Batch, sweep: str | None) -> int:
+    """The columns of the grid: one for each step of a sweep; without one, so many that each class has its rows."""
+    if sweep is not None:
+        return len(sweep_steps(system, sweep))
+    return images.columns_for(len(next(iter(inputs.values()))), system.row_of(inputs))
 
 
 def place(config: Config, path: Path) -> Path:
@@ -76,18 +85,24 @@ def place(config: Config, path: Path) -> Path:
 
 
 def write(
-    batches: Iterator[Tensor], labels: Tensor | None, out: Path, about: Mapping[str, object], overwrite: bool
+    batches: Iterator[Tensor],
+    labels: Tensor | None,
+    columns: int,
+    out: Path,
+    about: Mapping[str, object],
+    overwrite: bool,
 ) -> None:
     """Write the samples to `out`. Raises UserError if it cannot be written.
 
-    x.png is a grid, x.npz holds images (N, H, W, C) uint8 and labels (N,), and any other name is a folder of PNGs.
+    x.png is a grid of so many columns, x.npz holds images (N, H, W, C) uint8 and labels (N,), and any other name is a
+    folder of PNGs.
     `batches` are (N, C, H, W) uint8. `about` goes into the PNGs as text.
     """
     try:
         if out.suffix == ".png":
             pictures = torch.cat(list(batches))
             make_folder(out.parent)
-            images.save_grid(pictures, out, images.columns_for(len(pictures), labels), about)
+            images.save_grid(pictures, out, columns, about)
         elif out.suffix == ".npz":
             pictures = torch.cat(list(batches)).permute(0, 2, 3, 1).contiguous()
             arrays = {"images": pictures.numpy()} | ({} if labels is None else {"labels": labels.numpy()})

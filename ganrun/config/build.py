@@ -17,6 +17,7 @@ from torch import nn
 
 from ganrun.common.bounds import OF_TORCH, Unfit, fitted, shown
 from ganrun.common.errors import UserError, nearest
+from ganrun.config.comments import without
 from ganrun.config.moved import current_name
 
 T = TypeVar("T")
@@ -234,7 +235,8 @@ def _check_names(cls: type, arguments: Mapping[str, Any], where: str) -> None:
     named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     for key in arguments:
         if key not in (*named, *options):
-            raise UserError(f"{where}.{key}: {cls.__name__} has no such setting; {nearest(key, [*named, *options])}")
+            way = without(where, key) or f"; {nearest(key, [*named, *options])}"
+            raise UserError(f"{where}.{key}: {cls.__name__} has no such setting{way}")
     for name, parameter in parameters.items():
         if (
             parameter.default is parameter.empty

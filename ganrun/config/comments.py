@@ -82,13 +82,33 @@ def picked(words: Iterable[str], groups: Mapping[str, Mapping[str, str]]) -> dic
 
 def choices_with(page: str, key: str, config_dir: Path | None = None) -> str:
     """The choices of a command that have a key: "loss=wgan|wgan_gp"; "" where none has."""
-    found = [
-        f"{group}={'|'.join(names)}"
+    return " or ".join(f"{group}={'|'.join(names)}" for group, names in _with(page, key, config_dir).items())
+
+
+def _with(page: str, key: str, config_dir: Path | None) -> dict[str, list[str]]:
+    """{group: its choices that have a key}."""
+    return {
+        group: names
         for group, choices in group_choices(config_dir, page).items()
         if group != "experiment"  # these only give values to keys of others
         and (names := [name for name in choices if _has_key(group, name, key, config_dir)])
-    ]
-    return " or ".join(found)
+    }
+
+
+def without(group: str, key: str) -> str:
+    """What to do about group.key, which the choice of a group has not: the end of a sentence; "" where none has it.
+
+    ("model", "augmentation") -> ": leave augmentation= out, or use model=dcgan|…": that group would set the key.
+    """
+    found = _with("train", f"{group}.{key}", None)
+    there = f"{group}={'|'.join(found.pop(group))}" if group in found else ""
+    if not there:
+        return ""
+    return (
+        f": leave {' and '.join(f'{other}=' for other in found)} out, or use {there}"
+        if found
+        else f"; there is one with {there}"
+    )
 
 
 def _has_key(group: str, choice: str, key: str, config_dir: Path | None) -> bool:

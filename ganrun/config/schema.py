@@ -113,6 +113,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "seed": Natural,
         "labels": Annotated[Whole | Annotated[Sequence[Whole], Several] | None, "class numbers: 3 or [3, 7]"],
         "truncation": Weight | None,
+        "sweep": Name | None,
         "batch_size": Count,
     },
     "synthesize": {
@@ -152,6 +153,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "out": PathText | None,
         "real": PathText | None,
         "fake": PathText | None,
+        "train": PathText | None,
         "compare": Paths | None,
         "scores": Annotated[str | Annotated[Sequence[str], Several] | None, "names of scores: [fid, kid], all or null"],
         "n": Count,
@@ -257,6 +259,8 @@ def _check_eval(config: Config) -> None:
     given = [key for key in ("ckpt", "real", "compare") if config[key] is not None]
     if len(given) != 1 or (config["real"] is None) != (config["fake"] is None):
         raise UserError("give one of ckpt=RUN, real=A with fake=B, or compare=[a.json,b.json]")
+    if config["train"] is not None and config["real"] is None:
+        raise UserError(f"train={config['train']} goes with real= and fake=: a run (ckpt=) knows what it learnt from")
 
 
 COMBINATIONS = {  # what keys of a command must be together

@@ -14,6 +14,7 @@ from ganrun.data.dataset import Dataset, Size, as_size
 from ganrun.data.folder import Folder
 from ganrun.data.listing import channels_of, list_images, probed
 from ganrun.data.resize import resized_images
+from ganrun.evaluation.features.extractor import BATCH
 from ganrun.evaluation.npz_files import Packed, opened
 
 COLOURS = {1: "grey", 3: "colour"}
@@ -108,6 +109,29 @@ def refuse_unlike(real: Dataset, fake: Dataset) -> None:
             f"real= has {COLOURS[mine[2]]} pictures of {times(mine[:2])}, fake= {COLOURS[theirs[2]]} ones of "
             f"{times(theirs[:2])}: {way_out(mine[:2])} channels={mine[2]} makes both alike ({RESIZE})"
         )
+
+
+def learnt_from(place: object, real: Dataset) -> Dataset | None:
+    """The pictures at `place`, in the size, colour and class numbers of the reals; None for None.
+
+    Raises UserError when they cannot be read, or when half of them, or half of the reals, are in both sets.
+    """
+    if place is None:
+        return None
+    data, _ = read_set(place, "train", real.image_size, real.channels)
+    mine, theirs = known(data), known(real)
+    if 2 * len(mine & theirs) >= min(len(mine), len(theirs)):
+        raise UserError(
+            f"train={place}: {len(mine & theirs)} of its pictures are also in real=, and copies show only beside real "
+            "pictures that nobody learnt from"
+        )
+    return Dataset(data.images, like_reals(real, data), real.class_names)
+
+
+def known(data: Dataset) -> set[int]:
+    """A hash of each picture."""
+    parts = torch.arange(len(data)).split(BATCH)
+    return {hash(image.numpy().tobytes()) for part in parts for image in data.take(part)["image"]}
 
 
 def like_reals(real: Dataset, fake: Dataset) -> Tensor | None:

@@ -22,11 +22,13 @@ from ganrun.data.cache_folder import user_cache
 from ganrun.data.dataset import Dataset
 from ganrun.evaluation.features.coordinates import Coordinates
 from ganrun.evaluation.features.extractor import BATCH, Extractor, Features, Seen, data_fingerprint
+from ganrun.evaluation.metrics.copying import authentic
 from ganrun.evaluation.metrics.manifolds import K_DENSITY, K
 from ganrun.evaluation.mode_names import ModeNamer
 from ganrun.evaluation.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 
 MANY, FEWER = 50_000, 10_000  # reals: of Kynkäänniemi et al., 2019, and of Naeem et al., 2020
+COPIED = 0.9  # from this score `copied` on, and with half of the reals' `authentic`, a note says so
 LARGEST_CACHED = 2**29  # bytes; larger feature tensors are computed again instead of filling the user's disk
 
 
@@ -80,7 +82,12 @@ class Scorer:
         seen = self.network(self.checked(images, batches))
         labels = pair.fake.labels
         pair.fake = Sample(seen, labels, Dataset(torch.cat(batches), labels, pair.class_names) if batches else None)
-        return self.compute(names, pair)
+        found = self.compute(names, pair)
+        if "copied" in found:
+            self.notes += repeats(
+                found["copied"], found["authentic"], authentic(self.learnt().seen.features, self.real.seen.features)
+            )
+        return found
 
     def floor(self, count: int) -> Values:
         """{score: value} of real pictures against other real pictures: the best that a perfect generator can reach.
@@ -223,6 +230,19 @@ def compute_possible(names: Iterable[str], pair: Pair) -> tuple[Values, dict[str
         except ValueError as error:
             faults[name] = str(error)
     return found, faults
+
+
+def repeats(share: float, new: float, real: float) -> list[str]:
+    """A line about a generator that repeats its training pictures; else none.
+
+    share: the score `copied`. new: `authentic`. real: `authentic` of the real pictures, which nobody learnt from.
+    """
+    if share < COPIED or new > real / 2:
+        return []
+    return [
+        f"copied {share:.3g} and authentic {new:.3g}, where real pictures that nobody learnt from have 0.5 and "
+        f"{real:.3g}: the pictures repeat training pictures; out=x.json shows them in x.nearest.png"
+    ]
 
 
 def too_few_for(scorer: Scorer, count: int) -> None:

@@ -107,7 +107,7 @@ NEEDS = {  # in error messages: what the user has to supply
     "classes": "a classifier of these data's classes: features=default, and labelled data of two classes or more",
     "labels": "labelled real pictures",
     "fake labels": "labels of the real and of the fake pictures: a conditional run, class folders, or labels in an npz",
-    "training pictures": "training pictures that are not among the real pictures to compare with: ckpt=RUN split=test",
+    "training pictures": "training pictures that are not among the real ones: ckpt=RUN split=test, or train=",
     "modes": "data whose modes are known: dataset=ring, dataset=grid or dataset=stacked_mnist",
     "latents": "a run that draws from noise, and a network that sees small changes: ckpt=RUN features=default",
 }
@@ -201,7 +201,8 @@ def tstr(pair: Pair) -> Values:
 
 def trts(pair: Pair) -> Values:
     """Train on real pictures, test on synthetic ones."""
-    return {"trts": learnt_and_tested(pair, pair.train() if pair.train else pair.real, pair.fake)}
+    train = pair.train() if pair.train else pair.real
+    return {"trts": learnt_and_tested(pair, pair.real if train.labels is None else train, pair.fake)}
 
 
 def modes(pair: Pair) -> Values:

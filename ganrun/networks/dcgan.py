@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from ganrun.common.bounds import Setting
+from ganrun.networks.heads import heads_of
 from ganrun.networks.init import init_normal_
 from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.norms import find_norm
@@ -80,7 +82,8 @@ class DCGANDiscriminator(nn.Module):
 
     Channels double on the way, from base_channels up to max_channels, where that is given.
     `norm` names one of `ganrun.networks.norms.NORMS`.
-    More than one of `heads` are further outputs of the same features: a logit for each class.
+    More than one of `heads` are further outputs of the same features: a logit for each class. `head_widths` are the
+    widths of hidden layers that only the further outputs have (`ganrun.networks.heads`).
     `minibatch` names one of `ganrun.networks.minibatch.MINIBATCH`, a layer before the last that compares the images of
     a batch; a penalty then measures each image's gradient among its batch, as is customary for R1.
     `pack` images are judged together (`ganrun.networks.packing`).
@@ -98,6 +101,7 @@ class DCGANDiscriminator(nn.Module):
         minibatch: str = "none",
         max_channels: int | None = None,
         pack: Setting = 1,
+        head_widths: Sequence[Setting] = (),
     ) -> None:
         super().__init__()
         self.pack = checked_pack(pack)
@@ -113,7 +117,8 @@ class DCGANDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         compare = find_minibatch(minibatch)(widths[-1], grid)
-        self.layers = nn.Sequential(*layers, *compare.layers, nn.Conv2d(widths[-1] + compare.channels, heads, grid))
+        last = heads_of(widths[-1] + compare.channels, grid, heads, head_widths, normalise)
+        self.layers = nn.Sequential(*layers, *compare.layers, last)
         normalise.init_(self)
         normalise.bound_(self)
 

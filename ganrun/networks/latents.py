@@ -37,19 +37,8 @@ class Normal(Latent):
         return torch.randn(count, self.size, device=device)
 
     def truncated(self, latents: Tensor, threshold: float) -> Tensor:
-        """BigGAN's truncation trick (Brock et al., 2019, section 3.1): normal, given that |z| ≤ threshold.
-
-        The paper draws values beyond it anew. Here each value moves to the truncated distribution's quantile of the
-        same rank: the same distribution, and a seed's picture changes smoothly with the threshold.
-        Raises ValueError for a threshold that is not above 0.
-        """
-        if not threshold > 0:
-            raise ValueError(f"truncation={threshold}: normal latents are cut off at ±truncation, so it is above 0")
-        z = latents.double()
-        beyond = torch.special.ndtr(torch.tensor(-threshold, dtype=torch.double))  # what lies below -threshold
-        rank = torch.special.ndtr(-z.abs())  # in the lower half, where doubles are dense
-        cut = torch.special.ndtri(beyond + rank * (1 - 2 * beyond)).clamp(min=-threshold)
-        return (-cut * z.sign()).to(latents.dtype)
+        """See `truncated_normal`."""
+        return truncated_normal(latents, threshold)
 
 
 class Uniform(Latent):
@@ -84,6 +73,11 @@ class Coded(Latent):
         uniform = torch.rand(count, self.continuous, device=device) * 2 - 1
         return torch.cat([noise, self.one_hot(codes), uniform], 1)
 
+    def truncated(self, latents: Tensor, threshold: float) -> Tensor:
+        """The codes stay: only the noise is normal. See `truncated_normal`."""
+        noise, *codes = self.split(latents)
+        return torch.cat([truncated_normal(noise, threshold), *codes], 1)
+
     def one_hot(self, codes: Tensor) -> Tensor:
         """(N,) codes -> (N, codes) zeros and ones. F.one_hot would wait for the GPU."""
         return (codes[:, None] == torch.arange(self.codes, device=codes.device)).float()
@@ -97,3 +91,25 @@ class Coded(Latent):
         """(N, Z) latents -> the same with the (N,) discrete codes."""
         noise, _, continuous = self.split(latents)
         return torch.cat([noise, self.one_hot(codes), continuous], 1)
+
+    def with_continuous(self, latents: Tensor, number: int, values: Tensor) -> Tensor:
+        """(N, Z) latents -> the same with these (N,) values of one continuous code; they are counted from 0."""
+        changed = latents.clone()
+        changed[:, self.noise + self.codes + number] = values
+        return changed
+
+
+def truncated_normal(latents: Tensor, threshold: float) -> Tensor:
+    """BigGAN's truncation trick (Brock et al., 2019, section 3.1): normal, given that |z| ≤ threshold.
+
+    The paper draws values beyond it anew. Here each value moves to the truncated distribution's quantile of the
+    same rank: the same distribution, and a seed's picture changes smoothly with the threshold.
+    Raises ValueError for a threshold that is not above 0.
+    """
+    if not threshold > 0:
+        raise ValueError(f"truncation={threshold}: normal latents are cut off at ±truncation, so it is above 0")
+    z = latents.double()
+    beyond = torch.special.ndtr(torch.tensor(-threshold, dtype=torch.double))  # what lies below -threshold
+    rank = torch.special.ndtr(-z.abs())  # in the lower half, where doubles are dense
+    cut = torch.special.ndtri(beyond + rank * (1 - 2 * beyond)).clamp(min=-threshold)
+    return (-cut * z.sign()).to(latents.dtype)

@@ -13,10 +13,19 @@ from ganrun.networks.spectral import spectral_norm
 
 
 class Norm(NamedTuple):
-    """`layer` makes what follows a convolution of so many channels; `weight` changes a module's weight in place."""
+    """`layer` makes what follows a convolution of so many channels; `weight` changes a module's weight in place.
+
+    vector: what takes the layer's place where the pictures have one pixel; None: the layer itself.
+    """
 
     layer: Callable[[int], nn.Module] = nn.Identity
     weight: Callable[[nn.Module], nn.Module] | None = None
+    vector: Callable[[int], nn.Module] | None = None
+
+    @property
+    def of_vectors(self) -> Norm:
+        """The same norm for (N, C, 1, 1)."""
+        return self if self.vector is None else self._replace(layer=self.vector)
 
     def init_(self, network: nn.Module) -> None:
         """First weights of DCGAN's N(0, .02), which a norm scales up again; without one, such as keep the signal."""
@@ -37,7 +46,8 @@ class Norm(NamedTuple):
 
 NORMS = {
     "batch": Norm(nn.BatchNorm2d),
-    "instance": Norm(partial(nn.InstanceNorm2d, affine=True)),
+    # the instance norm of one pixel would be 0
+    "instance": Norm(partial(nn.InstanceNorm2d, affine=True), vector=nn.Identity),
     "layer": Norm(partial(nn.GroupNorm, 1)),
     "none": Norm(),
     "spectral": Norm(weight=spectral_norm),  # Miyato et al., 2018

@@ -22,6 +22,7 @@ from ganrun.networks.equalized import (
     leaky_linears,
     root_half,
 )
+from ganrun.networks.growth import Growth, PartOfRun, pooled
 from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.modulation import ModulatedConv2d
 from ganrun.networks.packing import checked_pack, packed
@@ -46,7 +47,8 @@ class StyleGAN2Generator(nn.Module):
 
     `mapping.mean_style` has the running mean of the styles. In training each layer draws noise from torch's random
     state, and the image is linear, without bounds, as in the paper. In eval mode an image is cut to [-1, 1], and its
-    noise is a function of its seed; without seeds all images have the noise that is kept with the weights.
+    noise is a function of its seed; without seeds all images have the noise that is kept with the weights. With
+    `growth`, a number of pixels, images grow from there during the first `growth_share` of a run (see `Growth`).
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class StyleGAN2Generator(nn.Module):
         style_size: Setting = 512,
         mapping_layers: Whole = 8,
         classes: Whole = 0,
+        growth: Setting | None = None,
+        growth_share: PartOfRun = 0.5,
     ) -> None:
         super().__init__()
         grids, widths = grids_and_widths(image_size, base_channels, full_until)
@@ -72,6 +76,7 @@ class StyleGAN2Generator(nn.Module):
         )
         self.layers = 2 + 2 * len(self.blocks)  # how many layers have a style of their own
         self.noisy = [grids[0], *(grid for grid in grids[1:] for _ in range(2))]  # the grids of the layers with noise
+        self.growth = None if growth is None else Growth(grids, growth, growth_share)
 
     def forward(
         self,
@@ -104,11 +109,13 @@ class StyleGAN2Generator(nn.Module):
         """(N, layers, W) styles, (N, 1, H, W) noise of each layer that has noise -> (N, C, H, W) images."""
         given: Sequence[Tensor | None] = noise or [None] * len(self.noisy)
         features = self.first(self.constant.expand(len(styles), -1, -1, -1), styles[:, 0], given[0])
-        image = self.first_rgb(features, styles[:, 1])
-        for number, block in enumerate(self.blocks):
-            at = 2 * number + 1
+        older = image = self.first_rgb(features, styles[:, 1])
+        for number, block in enumerate(self.blocks if self.growth is None else self.blocks[: self.growth.stage]):
+            at, older = 2 * number + 1, image
             # the first layer of a block and the RGB layer of the block before it share a style
             features, image = block(features, image, styles[:, at : at + 3].unbind(1), given[at : at + 2])
+        if self.growth is not None:
+            image = self.growth.shown(older, image)
         return image if self.training else image.clamp(-1, 1)
 
 
@@ -181,6 +188,8 @@ class StyleGAN2Discriminator(nn.Module):
     the public count of its CIFAR-10 discriminator holds with 8.
     `minibatch` names one of `ganrun.networks.minibatch.MINIBATCH`; stddev compares groups of `minibatch_group` images.
     Without classes, `pack` images may be judged together (`ganrun.networks.packing`).
+    `growth` and `growth_share` are those of the generator: it judges the mean of each cell of the newest grid, and each
+    grid that an image can start from has a layer of its own that reads it.
     """
 
     couples_images = False  # its layers may
@@ -196,6 +205,8 @@ class StyleGAN2Discriminator(nn.Module):
         minibatch_group: Setting | None = 4,
         classes: Whole = 0,
         label_layers: Whole = 0,
+        growth: Setting | None = None,
+        growth_share: PartOfRun = 0.5,
         pack: Setting = 1,
     ) -> None:
         super().__init__()
@@ -216,17 +227,39 @@ class StyleGAN2Discriminator(nn.Module):
         )
         self.label = LabelVector(classes, size) if classes else None
         self.label_layers = leaky_linears(size, size, label_layers if classes else 0, RATE)
+        self.growth = None if growth is None else Growth(grids, growth, growth_share)
+        # last: without them the first weights of all other layers are the same
+        self.from_rgb = nn.ModuleDict(
+            {str(grid): nn.Sequential(*leaky_conv(pack * channels, widths[grid], 1)) for grid in self.smaller_grids()}
+        )
+
+    def smaller_grids(self) -> range:
+        """The numbers of the grids that it begins at before it is whole."""
+        return range(0) if self.growth is None else range(self.growth.first, self.growth.last)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, C, H, W) images, (N,) labels where there are classes -> (N / pack,) logits."""
-        outputs = self.layers(packed(images, self.pack))
+        outputs = self.layers[-1](self.features(images))
         if self.label is None:
             return outputs[:, 0]
         return (outputs * self.label_layers(self.label(labels))).sum(1) / self.size**0.5
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, C, H, W) images -> (N / pack, size) what the last layer reads."""
-        return self.layers[:-1](packed(images, self.pack))
+        images = packed(images, self.pack)
+        if self.growth is None or self.growth.whole:
+            return self.layers[:-1](images)
+        return self.of_small(self.growth.seen(images), self.growth)
+
+    def of_small(self, images: Tensor, growth: Growth) -> Tensor:
+        """(N, C, h, w) images of the newest grid -> (N, size)."""
+        stage = growth.stage
+        read = self.layers[:2] if stage == growth.last else self.from_rgb[str(stage)]
+        features, at = read(images), 2 + growth.last - stage  # the first two layers read the whole image
+        if growth.fading:
+            smaller = self.from_rgb[str(stage - 1)](pooled(images, 2))
+            features, at = growth.blended(smaller, self.layers[at](features)), at + 1
+        return self.layers[at:-1](features)
 
 
 class DiscriminatorBlock(nn.Module):

@@ -11,27 +11,52 @@ from ganrun.common import images
 from ganrun.common.distributed import World
 from ganrun.common.errors import UserError
 from ganrun.common.seeding import Purpose, mix, reseed
-from ganrun.systems.system import System
+from ganrun.systems.system import Batch, System
 
 
 def draw(
-    system: System, count: int, seed: int, labels: list[int] | None = None, truncation: float | None = None
-) -> dict[str, Tensor]:
+    system: System,
+    count: int,
+    seed: int,
+    labels: list[int] | None = None,
+    truncation: float | None = None,
+    sweep: str | None = None,
+) -> Batch:
     """{name: (count, ...)} random inputs for `render`.
 
     All inputs are drawn in one call, so that the batch size does not change them. labels: for a class-conditional
     system, the classes to draw. The pictures of a seed with `truncation` are those without it, moved towards the
-    middle (see `System.truncated`). Raises UserError for labels or a truncation that the system does not have, and
-    when the inputs do not fit into memory.
+    middle (see `System.truncated`). sweep: the name of a code; see `swept`. Raises UserError for labels, a truncation
+    or a code that the system does not have, and when the inputs do not fit into memory.
     """
+    steps = None if sweep is None else sweep_steps(system, sweep, labels)
     reseed(mix(seed, Purpose.SAMPLES))
     try:
-        drawn = system.draw(count, labels)
-        return drawn if truncation is None else system.truncated(drawn, truncation)
+        drawn = system.draw(count if steps is None else -(-count // len(steps)), labels)
+        drawn = drawn if truncation is None else system.truncated(drawn, truncation)
+        return drawn if sweep is None or steps is None else swept(system, drawn, count, sweep, steps)
     except ValueError as error:
         raise UserError(str(error).splitlines()[0]) from None
     except RuntimeError:  # from torch: the inputs do not fit into memory, or their number is beyond 64 bits
         raise UserError(f"{count} pictures do not fit into memory: ask for fewer with n= or per_class=") from None
+
+
+def sweep_steps(system: System, sweep: str, labels: list[int] | None = None) -> Tensor:
+    """(K,) the values of this code, one for each column. Raises UserError for a code that the system does not have."""
+    codes = system.codes()
+    if not codes:
+        raise UserError(f"sweep={sweep}: {type(system).__name__} has no codes to sweep, model=infogan has")
+    if sweep not in codes:
+        raise UserError(f"sweep={sweep}: the codes of this model are {', '.join(codes)}")
+    if labels is not None:
+        raise UserError(f"labels={labels} and sweep={sweep}: a sweep chooses the codes itself, give one of the two")
+    return codes[sweep]
+
+
+def swept(system: System, drawn: Batch, count: int, sweep: str, steps: Tensor) -> Batch:
+    """{name: (rows, ...)} -> {name: (count, ...)}: each row keeps one input, its columns walk the code's (K,) steps."""
+    rows = {name: tensor.repeat_interleave(len(steps), 0)[:count] for name, tensor in drawn.items()}
+    return system.with_code(rows, sweep, steps.repeat(len(next(iter(drawn.values()))))[:count])
 
 
 def render(

@@ -19,6 +19,8 @@ from ganrun.systems.gan import GAN, Fakes, GANOptions, in_order
 from ganrun.systems.packing import pack_of
 from ganrun.systems.system import Batch
 
+WIDEST, COLUMNS = 2.0, 10  # a sweep of a continuous code goes beyond the [-1, 1] of training, as figure 2 does
+
 
 class CodedLatent(Protocol):
     """What InfoGAN needs of its latents, see `ganrun.networks.latents.Coded`."""
@@ -31,6 +33,9 @@ class CodedLatent(Protocol):
 
     def with_codes(self, latents: Tensor, codes: Tensor) -> Tensor:
         """(N, Z) latents, (N,) codes -> the latents with these discrete codes."""
+
+    def with_continuous(self, latents: Tensor, number: int, values: Tensor) -> Tensor:
+        """(N, Z) latents, (N,) values -> the latents with these values of one continuous code."""
 
 
 class CodedFakes(NamedTuple):
@@ -114,6 +119,20 @@ class InfoGAN(GAN):
             raise ValueError(f"labels={codes}: the code of this model has the values 0 to {self.coded.codes - 1}")
         latents = self.latents(count, torch.device("cpu"))
         return {"latent": self.coded.with_codes(latents, in_order(codes, count))}
+
+    def row_of(self, drawn: Batch) -> Tensor:
+        return self.coded.split(drawn["latent"])[1].argmax(1)
+
+    def codes(self) -> dict[str, Tensor]:
+        """The paper's names: c1 is the discrete code, c2 and up are the continuous ones, from -2 to 2 (figure 2)."""
+        walk = torch.linspace(-WIDEST, WIDEST, COLUMNS)
+        return {"c1": torch.arange(self.coded.codes)} | {f"c{2 + k}": walk for k in range(self.coded.continuous)}
+
+    def with_code(self, drawn: Batch, name: str, values: Tensor) -> Batch:
+        latents = drawn["latent"]
+        if name == "c1":
+            return {**drawn, "latent": self.coded.with_codes(latents, values)}
+        return {**drawn, "latent": self.coded.with_continuous(latents, int(name[1:]) - 2, values)}
 
     def examples(self, batch: Batch, count: int) -> Batch:
         codes = self.coded.codes  # equally many of each code, as GAN has for classes

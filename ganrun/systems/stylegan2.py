@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from ganrun.common.bounds import Share, Whole
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.losses.path_length import PathLength
-from ganrun.systems.gan import GAN, GANOptions
+from ganrun.systems.gan import GAN, GANOptions, once
+from ganrun.systems.growth import growth_of, on_faded
 from ganrun.systems.system import Batch, Turn
 
 
@@ -21,9 +22,12 @@ class StyleGAN2(GAN):
     """Moves like `GAN`. The generator has methods `styles` and `synthesis`, as `StyleGAN2Generator` has.
 
     `style_mixing` is the share of fakes that are made of two latents (Karras et al., 2019, section 3.1); pictures that
-    are drawn for somebody to see are made of one. `path_length` adds its term to some turns of the generator.
+    are drawn for somebody to see are made of one. `path_length` adds its term to some turns of the generator. Where the
+    discriminator grows, reals are faded in each turn as the fakes are (Karras et al., 2018, figure 2).
     Raises ValueError where the generator has no styles, or `GAN` refuses.
     """
+
+    yaml_only: ClassVar[tuple[str, ...]] = (*GAN.yaml_only, "growth", "growth_share")  # read by both networks
 
     def __init__(
         self,
@@ -44,11 +48,17 @@ class StyleGAN2(GAN):
     def turns(self, step: int) -> Iterator[Turn]:
         number = step // self.loss.discriminator_steps  # of the generator's moves, if it moves at this step
         due = self.path_length is not None and self.path_length.active(number)
+        growth, fade = growth_of(self.discriminator), once(self.faded)
         for turn in super().turns(step):
             if due and turn.player == "generator":
                 due = False  # its further turns in a step have no such term
                 turn = Turn("generator", partial(self.path_length_turn, turn.objective), "with path length")
-            yield turn
+            yield turn if growth is None else turn._replace(objective=on_faded(turn.objective, fade))
+
+    def faded(self, batch: Batch) -> Batch:
+        """The batch with its reals as a generator of the present level would show them."""
+        growth = growth_of(self.discriminator)
+        return batch if growth is None else {**batch, "image": growth.faded(batch["image"])}
 
     def differentiated_once(self) -> dict[str, nn.Module]:
         networks = super().differentiated_once()

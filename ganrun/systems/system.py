@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganrun.common.renamed import add_earlier_names
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
+from ganrun.systems.growth import Growth, growths_in
 from ganrun.systems.roles import Role
 
 Batch = dict[str, Tensor]
@@ -68,13 +69,14 @@ class System(nn.Module):
         """Steps with equal keys run the same operations, so one CUDA graph serves them all.
 
         The key consists of the players and keys of the step's turns. None means that the operations of this step are
-        not known to equal those of any other step. A step with a turn without a key gets None. A subclass that inherits
-        `turns` but adds a method taking `step` also gets None, because its operations may change with the step.
+        not known to equal those of any other step. A step with a turn without a key gets None. While networks grow, it
+        is the key of a step at their present level. A subclass that inherits `turns` but adds a method taking `step`
+        also gets None, because its operations may change with the step.
         """
         if _adds_method_taking_step(type(self)):  # type: ignore[arg-type]
             return None
         keys = tuple((turn.player, turn.key) for turn in self.turns(step))
-        return None if any(key is None for _, key in keys) else keys
+        return None if any(key is None for _, key in keys) else (*keys, *(each.graph_key for each in self._growths))
 
     kind = graph_key  # the earlier name
 
@@ -97,19 +99,27 @@ class System(nn.Module):
         """Found once: a step asks for them."""
         return [part for part in self.modules() if isinstance(part, AdversarialLoss)]
 
+    @cached_property
+    def _growths(self) -> list[Growth]:
+        return growths_in(self)
+
     def at_progress(self, progress: float) -> None:
         """Called before each step, where the learning rates are set: moves what follows the run's progress.
 
-        `progress` is 0 at the start, and 1 from the end of the run's schedules on. By default it goes to every loss.
-        What is moved here is not saved. A CUDA graph sees a tensor that is filled, but no Python number.
+        `progress` is 0 at the start, and 1 from the end of the run's schedules on. By default it goes to every loss,
+        and to every network that grows. What is moved here is not saved, but for how far a network has grown. A CUDA
+        graph sees a tensor that is filled, but no Python number.
         """
         for loss in self._adversarial:
             loss.at_progress(progress)
+        for growth in self._growths:
+            growth.at_progress(progress)
 
     def follows_progress(self) -> list[str]:
         """The keys of what `at_progress` moves, for a run that ends at no known step."""
         penalties = {name: penalty for loss in self._adversarial for name, penalty in loss.named_penalties()}
-        return [f"loss.penalties.{name}" for name, penalty in penalties.items() if penalty.needs_an_end]
+        found = [f"loss.penalties.{name}" for name, penalty in penalties.items() if penalty.needs_an_end]
+        return [*found, "model.growth"] if self._growths else found
 
     def after_turn(self, player: str) -> None:
         """Called after each optimizer step of a player, for example to clip weights or to update adaptive state."""
@@ -154,6 +164,18 @@ class System(nn.Module):
         Raises ValueError where this system has nothing to truncate, or no use for this number.
         """
         raise ValueError(f"truncation={truncation}: {type(self).__name__} has no latents or styles to truncate")
+
+    def row_of(self, drawn: Batch) -> Tensor | None:
+        """What `draw` made -> (N,) the row of a grid in which each belongs: its class. None: in no special one."""
+        return drawn.get("label")
+
+    def codes(self) -> dict[str, Tensor]:
+        """{name: (K,) the values that a sweep walks through} of the codes in the latents; {} without codes."""
+        return {}
+
+    def with_code(self, drawn: Batch, name: str, values: Tensor) -> Batch:
+        """What `draw` made, with these (N,) values of one of `codes`; all else is kept."""
+        raise NotImplementedError
 
 
 @cache

@@ -47,8 +47,8 @@ from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
-# A network's keys that are newer than some runs, and the value with which such runs were trained; None: any value.
-ADDED = {".max_channels": None, ".pack": 1}
+# Keys of a model that are newer than some runs, and the value with which such runs were trained; None: any value.
+ADDED = {".max_channels": None, ".pack": 1, ".growth_share": None}
 STOP = {"policy": "stop", "limit": 0}  # for runs that were saved before `non_finite` existed
 
 

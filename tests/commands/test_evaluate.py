@@ -222,6 +222,24 @@ def test_a_class_of_one_picture_costs_only_its_own_distance(config: dict, capsys
     assert "there are 1 of the class 3: " in scorer.notes[0]
 
 
+def test_a_planted_memoriser_is_caught_and_new_pictures_are_not(digits: Dataset, tmp_path: Path, capsys) -> None:
+    images = Digits(image_size=8, split="train", limit=200).take(torch.arange(200))["image"]
+    shaken = images[:100] + torch.randint(0, 3, images[:100].shape, generator=torch.Generator())
+    shaken = shaken.clamp(max=255).byte()
+    for name, part in {"learnt": images[:100], "memoriser": shaken, "new": images[100:]}.items():
+        save_folder(tmp_path / name, Dataset(part, None, []))
+    save_npz("a.npz", digits, labels=False)
+    words = ["eval", "device=cpu", "real=a.npz", "train=learnt", "scores=copying", "n=100", "features=random_conv"]
+    assert main([*words, "fake=memoriser", "out=s.json"]) == 0
+    assert "the pictures repeat training pictures" in capsys.readouterr().out
+    assert scored("s.json")["copied"]["value"] > 0.99
+    assert scored("s.json")["authentic"]["value"] == 0
+    assert Path("s.nearest.png").exists()
+    assert main([*words, "fake=new", "out=n.json"]) == 0
+    assert "repeat" not in capsys.readouterr().out
+    assert scored("n.json")["copied"]["value"] == pytest.approx(0.5, abs=0.15)
+
+
 # -- mistakes -------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +258,10 @@ def test_a_class_of_one_picture_costs_only_its_own_distance(config: dict, capsys
         (["real=a.npz", "fake=empty"], "fake=empty holds no images"),
         (["real=a.npz", "fake=junk.npz"], "fake=junk.npz: it has no table of contents"),
         (["real=a.npz", "fake=nothing"], "fake=nothing: there is no such folder"),
+        (["real=a.npz", "fake=a.npz", "train=nothing"], "train=nothing: there is no such folder"),
+        (["real=a.npz", "fake=a.npz", "train=a.npz"], "train=a.npz: 80 of its pictures are also in real="),
+        (["ckpt=run", "train=a.npz"], "train=a.npz goes with real= and fake="),
+        (["real=a.npz", "fake=a.npz", "scores=copying"], "scores=copying needs training pictures"),
         (["real=a.npz"], "give one of ckpt=RUN, real=A with fake=B, or compare="),
         (["real=one.npz", "fake=one.npz", "scores=is"], "scores=is needs a feature network that names classes"),
         (["real=a.npz", "fake=a.npz", "scores=[fdi]"], "scores=fdi is unknown; nearest: fid"),

@@ -65,7 +65,7 @@ def counted(model: str, size: int, *words: str) -> dict[str, int]:
     return {name: sum(weight.numel() for weight in network.parameters()) for name, network in players.items()}
 
 
-@pytest.mark.parametrize("model", ["dcgan", "cgan", "acgan", "vae", "vaegan", "gman"])
+@pytest.mark.parametrize("model", ["dcgan", "cgan", "acgan", "infogan", "vae", "vaegan", "gman"])
 def test_the_models_cap_their_channels_from_128_pixels_on(model):
     assert sum(counted(model, 256).values()) < 40e6
     uncapped = [f"{key}.max_channels=null" for key in owners(model)]

@@ -12,6 +12,7 @@ from ganrun.networks.biggan import BigGANDiscriminator, BigGANGenerator
 from ganrun.networks.course import CourseDiscriminator, CourseGenerator
 from ganrun.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganrun.networks.deconv import DeconvGenerator
+from ganrun.networks.fewshot import FewShotGenerator
 from ganrun.networks.mlp import DeepMLPDiscriminator, MLPDiscriminator, MLPGenerator
 from ganrun.networks.norms import NORMS
 from ganrun.networks.pacgan import MaxoutDiscriminator
@@ -28,6 +29,7 @@ GENERATORS = {
     "resnet_gan": (partial(ResNetGenerator, base_channels=2), [8, 16, 28, 64, [48, 32]]),
     "sagan": (partial(ResNetGenerator, base_channels=2, spectral=True, attention=32), [16, 64]),
     "biggan": (partial(BigGANGenerator, base_channels=2), [16, 28, 64]),
+    "fewshot": (partial(FewShotGenerator, base_channels=1), [16, 28, [32, 48]]),
 }
 DISCRIMINATORS = {
     "mlp": (partial(MLPDiscriminator, widths=[8]), ANY),

@@ -60,6 +60,14 @@ def test_labels_pick_the_discrete_code_and_keep_the_rest() -> None:
     assert torch.equal(picked[:, 15:], all_codes[:, 15:])
 
 
+def test_only_the_noise_is_truncated() -> None:
+    system = make()
+    drawn = system.draw(40)
+    cut = system.truncated(drawn, 0.3)["latent"]
+    assert cut[:, :5].abs().max() <= 0.3 < drawn["latent"][:, :5].abs().max()
+    assert torch.equal(cut[:, 5:], drawn["latent"][:, 5:])
+
+
 def test_what_cannot_be_read_is_refused() -> None:
     with pytest.raises(ValueError, match=r"labels=.*10.*the values 0 to 9"):
         make().draw(4, [10])

@@ -15,6 +15,7 @@ from ganrun.config.build import build
 from ganrun.systems.acgan import ACGAN
 from ganrun.systems.gan import GAN, GANOptions
 from ganrun.systems.gman import GMAN
+from ganrun.systems.infogan import InfoGAN
 from ganrun.systems.system import System
 
 CONF = Path(__file__).parents[2] / "conf/model"
@@ -36,7 +37,7 @@ def test_the_options_are_those_of_gan_and_have_their_defaults_there() -> None:
     assert in_yaml == defaults
 
 
-@pytest.mark.parametrize("cls", [ACGAN, GMAN])
+@pytest.mark.parametrize("cls", [ACGAN, GMAN, InfoGAN])
 def test_no_other_game_repeats_them(cls: type) -> None:
     assert not typing.get_type_hints(GANOptions).keys() & inspect.signature(cls).parameters.keys()
 

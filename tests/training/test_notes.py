@@ -48,6 +48,7 @@ def notes(tiny, *words: str) -> list[str]:
         (["~hooks.profile", "profile=5"], "profile=5 has no effect"),
         (["graphs=true"], "graphs=true has no effect: only CUDA can record steps, and this run is on cpu"),
         (["model=vae", "compile=true"], "compile=true has no effect: VAE has no network"),
+        (["model=fewshot"], "model=fewshot is made for few pictures, with augmentation=diffaugment or ada"),
         (["average.half_life=0"], "average.half_life=0: no weights are averaged"),
         (["ranks.batchnorm=synchronised"], "ranks.batchnorm=synchronised has no effect"),
         (["dataset.flip=true"], "dataset.flip=true mirrors digits"),
@@ -67,7 +68,7 @@ def test_a_choice_without_effect_or_against_the_paper_is_said(words: list[str], 
         [], ["loss=wgan", "steps=10"], ["loss=wgan_gp", "steps=10"], ["loss=wgan_gp", "optimizer=adam", "steps=10"],
         ["model=mlp", "loss=hinge"], ["hooks=scores", "checkpoint.best=fid"], ["grids.every=7", "watchdog.action=stop"],
         ["hooks=quiet", "grids.count=64"], ["compile=true"], ["profile=5"], ["model=restoration"],
-        ["loss=wgan", "optimizer=adam_ttur", "steps=10"],
+        ["loss=wgan", "optimizer=adam_ttur", "steps=10"], ["model=fewshot", "augmentation=diffaugment"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -78,7 +79,11 @@ def test_parts_that_go_together_need_no_word(words: list[str], tiny) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["model=vae", "augmentation=diffaugment"], "model.augmentation: VAE has no such setting"),
+        (["model=vae", "augmentation=diffaugment"], "VAE has no such setting: leave augmentation= out, or use model="),
+        (
+            ["model=cyclegan", "augmentation=ada"],
+            "CycleGAN has no such setting: leave augmentation= out, or use model=",
+        ),
         (["model=cgan", "dataset=unpaired"], "classes=0: a conditional model needs labelled data"),
         (["loss=wgan_gp", "model.discriminator.norm=batch"], "BatchNorm in the discriminator mixes"),
         (["model=gman", "+model.feature_matching=1"], "model.feature_matching: GMAN has no such setting"),

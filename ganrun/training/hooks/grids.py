@@ -67,7 +67,7 @@ class Grids(Hook):
     def draw(self, trainer: Trainer) -> Tensor:
         """Write a grid. Returns it, (C, H, W) uint8."""
         panels = rendering.panels(trainer, self.examples)
-        columns = images.columns_for(-(-len(panels[0]) // len(panels)), self.examples.get("label"))
+        columns = images.columns_for(-(-len(panels[0]) // len(panels)), trainer.system.row_of(self.examples))
         path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
         about = {"step": trainer.step, "images": trainer.images, "seed": trainer.settings.seed}
         pictures = images.stored(side_by_side(panels))
