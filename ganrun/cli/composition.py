@@ -40,7 +40,8 @@ def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
     return OmegaConf.create(clean_node(source, settings, [conf_folder()]), parent=_parent_)
 
 
-SIZES = ("size_for", "by_size", "unet_levels", "latents_for_each_map")  # they follow the image size, and model.size
+# they follow the image size, and model.size
+SIZES = ("size_for", "by_size", "unet_levels", "latents_for_each_map", "biggan_attention")
 
 
 def register_resolvers() -> None:

@@ -107,6 +107,16 @@ def latents_for_each_map(latents: Any, image_size: Any) -> Any:
         return latents  # the network refuses the size
 
 
+def biggan_attention(image_size: Any) -> int:
+    """${biggan_attention:${dataset.image_size}}: pixels of its generator's attention, 128 at 256 and else 64."""
+    from ganrun.networks.dcgan import start_grid
+
+    try:
+        return 128 if start_grid(_sides(image_size))[1] == 6 else 64
+    except (TypeError, ValueError):
+        return 64  # the network refuses the size
+
+
 def run_name(model: str | None, loss: str | None) -> str:
     """A folder's name: sngan where the loss is that model's own, paper/sngan, and dcgan-hinge elsewhere."""
     return f"{model}" if loss == f"paper/{model}" else f"{model}-{loss}".replace("/", "_")

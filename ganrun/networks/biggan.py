@@ -19,7 +19,7 @@ from ganrun.networks.sizes import Size, as_size
 
 
 def large_widths(doublings: int, base: int) -> list[int]:
-    """Channels of each feature map, from the pixels on: the paper's at 128, 256 and 512 pixels (appendix B)."""
+    """Channels of each feature map, from the pixels on: the paper's at 128, 256 and 512 pixels (tables 4 to 6)."""
     if doublings <= 5:
         return widths_of(doublings, base, None)
     return [base * times for times in ([1] * (doublings - 5) + [2, 4, 8, 8, 16])]
@@ -85,9 +85,14 @@ def part_sizes(latent_size: int, parts: int) -> list[int]:
 
 
 def generator_widths(doublings: int, base: int) -> list[int]:
-    """Channels of each feature map, from the smallest: 4·base everywhere, or from 16·base down from 64 pixels on."""
+    """Channels of each feature map, from the smallest: 4·base everywhere, or from 16·base down from 64 pixels on.
+
+    The paper has no network for 64 pixels: the widths are those of the authors' own code.
+    """
     if doublings < LARGE:
         return [4 * base] * (doublings + 1)
+    if doublings == LARGE:
+        return [base * times for times in (16, 16, 8, 4, 2)]
     return [16 * base, *large_widths(doublings, base)[::-1]]
 
 

@@ -86,7 +86,11 @@ class Growth(nn.Module):
         return repeated(image, self.pixels)
 
     def seen(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, h, w): means over the pixels of the newest grid."""
+        """(N, C, H, W) -> (N, C, h, w): the mean of each cell of the newest grid.
+
+        |∇D|² by the pixels of the whole image is smaller than by the cells, by the number of pixels in one of them: R1
+        is weaker while pictures are small.
+        """
         return pooled(images, self.pixels)
 
     def faded(self, images: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def test_precedence_is_line_then_experiment_then_paper_then_default(
 def test_the_residual_models_bring_the_numbers_of_their_papers() -> None:
     found = {}
     for model in ("wgan_gp_resnet", "sngan", "sagan", "biggan"):
-        config = compose_plain("train", [f"model={model}"])
+        config = compose_plain("train", [f"model={model}", "model.size=paper"])
         discriminator = config["optimizer"]["players"].get("discriminator", {}).get("lr")
         found[model] = (config["loss"]["discriminator_steps"], config["optimizer"]["lr"], discriminator)
     assert found == {
@@ -55,6 +55,8 @@ def test_the_residual_models_bring_the_numbers_of_their_papers() -> None:
         "sagan": (1, 1e-4, 4e-4),
         "biggan": (2, 5e-5, 2e-4),
     }
+    small = compose_plain("train", ["model=sngan", "model.size=small"])
+    assert (small["loss"]["discriminator_steps"], small["optimizer"]["lr"]) == (1, 1e-3)
     half_life = config["average"]["half_life"]  # 0.9999 for each step of 64 images
     assert 0.5 ** (64 / (1000 * half_life)) == pytest.approx(0.9999, rel=1e-6)
 

@@ -137,6 +137,9 @@ def test_the_gradient_of_a_square_reaches_each_of_its_pixels() -> None:
     assert torch.equal(gradient, repeated(gradient[:, :, ::2, ::2], 2))
     gradient.square().sum().backward()
     assert all(map(reached, network.from_rgb.values()))
+    cells = pooled(images.detach(), 2).requires_grad_()
+    (of_cells,) = torch.autograd.grad(network(repeated(cells, 2)).sum(), cells)
+    torch.testing.assert_close(gradient.square().sum() * 4, of_cells.square().sum())
 
 
 def reached(part: nn.Module) -> bool:

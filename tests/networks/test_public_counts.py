@@ -27,7 +27,8 @@ class Count(NamedTuple):
 
 AT_256 = "dataset.image_size=256 dataset.channels=3"
 CIFAR = "dataset=cifar10 model.size=paper"
-IMAGENET = "dataset.image_size=128 dataset.channels=3 dataset.classes=1000"
+IMAGENET = "dataset.channels=3 dataset.classes=1000 dataset.image_size"
+OF_A_COPY = "public D of a copy that has 1,000 more at 128 pixels too, where the authors' own has 87,982,370"
 PAIR = ("generator", "discriminator")
 COUNTS = [
     Count(
@@ -60,7 +61,21 @@ COUNTS = [
     Count(f"model=sngan {CIFAR}", PAIR, (4_304_387, 1_055_105), (4_304_387, 1_055_105)),
     Count(f"model=sagan {CIFAR}", PAIR, (4_386_308, 1_075_586), (4_386_308, 1_075_586)),
     Count(f"model=biggan {CIFAR}", PAIR, (9_416_196, 2_415_170), (9_416_196, 2_415_170)),
-    Count(f"model=biggan {IMAGENET}", PAIR, (70_433_988, 87_982_370), (70_433_988, 87_982_370)),
+    Count(f"model=biggan {IMAGENET}=128", PAIR, (70_433_988, 87_982_370), (70_433_988, 87_982_370)),
+    Count(
+        f"model=biggan {IMAGENET}=64 model.latent.size=120",
+        PAIR,
+        (70_377_348, 45_512_970),
+        (70_377_348, 45_511_970),
+        OF_A_COPY,
+    ),
+    Count(
+        f"model=biggan {IMAGENET}=256 model.latent.size=119 model.generator.attention=64",
+        PAIR,
+        (82_108_548, 99_226_890),
+        (82_108_548, 99_225_890),
+        OF_A_COPY,
+    ),
     Count(f"model=r3gan {CIFAR} model.classes=0", PAIR, (20_732_160, 20_683_776), (20_732_160, 20_683_776)),
     Count(f"model=r3gan {CIFAR}", PAIR, (20_781_952, 21_280_512), (20_781_952, 21_280_512)),
 ]

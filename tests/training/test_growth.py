@@ -12,8 +12,11 @@ from ganrun.checkpoints import load
 from ganrun.checkpoints.checkpoint import to_builtin
 from ganrun.checkpoints.restore import load_system
 from ganrun.common.errors import UserError
+from ganrun.networks.growth import Growth
+from ganrun.networks.stylegan2 import grids_and_widths
 from ganrun.systems.drawing import draw, render
 from ganrun.training import runs
+from ganrun.training.compile import FORMS
 from ganrun.training.planning.plan import plan
 from tests.same import differences
 from tests.training.test_schedules import StopAt
@@ -77,3 +80,11 @@ def test_a_level_is_a_function_of_the_step_so_minutes_are_refused(tiny) -> None:
         plan(tiny(*GROWS, "minutes=1"))
     with pytest.raises(UserError, match=r"model\.generator.*growth=5: pictures of 16 pixels can start at 4 or 8"):
         plan(tiny("model=stylegan2", "model.growth=5", "steps=2"))
+
+
+def test_a_compiled_network_may_have_the_forms_of_all_levels_in_training_and_for_grids() -> None:
+    growth, keys = Growth(grids_and_widths(512, 8, 8)[0], 4, 0.5), set()
+    for part in range(1000):
+        growth.at_progress(part / 1000)
+        keys.add(growth.graph_key)
+    assert 2 * len(keys) == 30 <= FORMS
