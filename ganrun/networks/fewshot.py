@@ -35,8 +35,9 @@ class FewShotGenerator(nn.Module):
     """A transposed convolution to the start grid, a doubling with one convolution for each level, and the gates.
 
     Each convolution has BatchNorm and a gated linear unit (GLU). `SkipExcitation` scales the larger maps: see
-    `skip_pairs`. `spectral` normalises every weight. The paper's second output, an image of 128×128 for the
-    discriminator, is left out. Raises ValueError for sizes that have no start grid, and below 16 pixels.
+    `skip_pairs`. `spectral` normalises every weight. Left out: the paper's second output, an image of 128×128 for the
+    discriminator, and any noise beside the latents.
+    Raises ValueError for sizes that have no start grid, and below 16 pixels.
     """
 
     def __init__(

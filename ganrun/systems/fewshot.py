@@ -21,7 +21,7 @@ class FewShot(GAN):
     `FewShotDiscriminator` does. It reconstructs what it sees: augmented reals, never fakes (section 3.2).
     reconstruction_weight: of this term; 1 in the paper. With 0 the decoders do not learn.
     reconstruction: a module (images, images) -> () distance, which stays frozen. None: the mean absolute difference.
-    The paper's is LPIPS, whose weights ganrun does not have.
+    The paper's is perceptual; ganrun has no pretrained weights for one.
     Raises ValueError for a discriminator without reconstructions.
     """
 
