@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -53,7 +54,7 @@ METHODS = {
     "none": DCGAN,
     "diffaugment": [*DCGAN, "augmentation=diffaugment"],
     "ada": [*DCGAN, "augmentation=ada", "model.augmentation.kimg=20"],
-    "fewshot": ["model=fewshot", "augmentation=diffaugment", "optimizer.lr=5e-4"],
+    "fewshot": ["model=fewshot", "augmentation=diffaugment", "optimizer.lr=5e-4", "batch_size=8"],
 }
 PLANTED = ("memoriser", "held_out")
 COMMON = ["batch_size=32", "average.half_life=2", "precision=fp32", "device=cpu", "threads=1", "hooks=quiet"]
@@ -64,7 +65,7 @@ SCORES = ("fid", "copied", "authentic", "precision", "coverage")
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    given = arguments().parse_args(words)
+    given = arguments().parse_intermixed_args(words)
     out = Path(given.out)
     names = given.sets.split(",")
     folders = {name: write_sets(name, Path(given.data), out / "data" / name) for name in names}
@@ -164,7 +165,7 @@ def play(name: str, method: str, seed: str, limit: float, out: Path, folder: Pat
 
 
 def words_of(name: str, method: str, folder: Path, extra: Sequence[str]) -> list[str]:
-    words = [*METHODS[method], *COMMON, *SETS[name].words, *(SETS[name].ada if method == "ada" else [])]
+    words = [*COMMON, *METHODS[method], *SETS[name].words, *(SETS[name].ada if method == "ada" else [])]
     return [*words, "dataset=folder", f"dataset.root={folder}", "dataset.split=train", *extra]
 
 
@@ -174,8 +175,10 @@ def steps_in(limit: float, name: str, method: str, words: Sequence[str], out: Pa
     if not known.exists():
         used = []
         for turn, count in enumerate(PILOT):
+            place = out / "pilots" / f"{name}-{method}-{turn}"
+            shutil.rmtree(place, ignore_errors=True)  # of a bench that was stopped
             start = time.process_time()
-            ganrun("train", *words, f"steps={count}", f"out={out / 'pilots' / f'{name}-{method}-{turn}'}")
+            ganrun("train", *words, f"steps={count}", f"out={place}")
             used.append(time.process_time() - start)
         known.write_text(json.dumps((used[2] - used[1]) / (PILOT[2] - PILOT[1])), encoding="utf-8")
     return max(1, round(limit / json.loads(known.read_text(encoding="utf-8"))))

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -23,29 +24,65 @@ from torch import Tensor, nn
 from ganrun.common.distributed import World
 from ganrun.common.schedules import Constant
 from ganrun.data.loading.stream import Stream
-from ganrun.losses.adversarial import NonSaturating, Wasserstein
+from ganrun.losses.adversarial import Hinge, NonSaturating, Wasserstein
 from ganrun.losses.loss import AdversarialLoss
-from ganrun.losses.penalties import R1, GradientPenalty
+from ganrun.losses.penalties import R1, R2, GradientPenalty
+from ganrun.losses.relativistic import RelativisticLogistic
 from ganrun.networks.latents import Normal
+from ganrun.networks.r3gan import R3GANDiscriminator, R3GANGenerator
+from ganrun.networks.resnet_gan import ResNetDiscriminator, ResNetGenerator
+from ganrun.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from ganrun.networks.synced import synchronise_
 from ganrun.systems.gan import GAN
+from ganrun.systems.stylegan2 import StyleGAN2
 from ganrun.training.ema import Average
 from ganrun.training.length import Length
 from ganrun.training.trainer import Trainer
 
 BATCH, PIXELS, LATENT = 16, 16, 4
+RANDN = torch.randn
 LOSSES: dict[str, Callable[[], AdversarialLoss]] = {
     "WGAN-GP": lambda: Wasserstein(penalties=[GradientPenalty()], clip=None, discriminator_steps=2),
     "R1": lambda: NonSaturating(penalties=[R1(gamma=1.0, every=2)]),
 }
 NORMS = ("none", "per_rank", "synchronised")
-CASES = [(loss, norm) for loss in LOSSES for norm in NORMS]
+SIDE, CLASSES = 8, 3
+# networks that have something of their own to share: class-conditional BatchNorm and power iterations, pairs of logits
+# with two penalties, noise in each layer
+NETWORKS: dict[str, Callable[[], GAN]] = {
+    "sngan": lambda: GAN(
+        ResNetGenerator(LATENT, 1, SIDE, 1, CLASSES),
+        ResNetDiscriminator(1, SIDE, 1, CLASSES),
+        Normal(LATENT),
+        Hinge(),
+        classes=CLASSES,
+    ),
+    "r3gan": lambda: GAN(
+        R3GANGenerator(LATENT, 1, SIDE, 4, 1, label_size=2, classes=CLASSES),
+        R3GANDiscriminator(1, SIDE, 4, 1, classes=CLASSES),
+        Normal(LATENT),
+        RelativisticLogistic(penalties=[R1(0.05), R2(0.05)]),
+        classes=CLASSES,
+    ),
+    "stylegan2": lambda: StyleGAN2(
+        StyleGAN2Generator(LATENT, 1, SIDE, 4, style_size=4, mapping_layers=1),
+        StyleGAN2Discriminator(1, SIDE, 4, minibatch="none"),
+        Normal(LATENT),
+        NonSaturating(penalties=[R1(1.0, every=2)]),
+        style_mixing=0,
+    ),
+}
+CASES = [(loss, norm) for loss in LOSSES for norm in NORMS] + [(name, "synchronised") for name in NETWORKS]
 
 
 class Points:
-    """64 images of 4×4, already floats."""
+    """64 images of so many pixels a side, already floats, of three classes."""
 
-    images = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
+    labels = torch.arange(64) % CLASSES
+
+    def __init__(self, side: int) -> None:
+        own = torch.Generator().manual_seed(0)
+        self.images = torch.empty(64, 1, side, side, dtype=torch.float64).uniform_(-1, 1, generator=own)
 
     device, workers, pinned, plain = torch.device("cpu"), None, False, True
 
@@ -53,7 +90,7 @@ class Points:
         return len(self.images)
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
-        return {"image": self.images[indices]}
+        return {"image": self.images[indices], "label": self.labels[indices]}
 
     def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return batch
@@ -79,8 +116,9 @@ def noise_of_the_whole_batch(rank: int, size: int) -> Iterator[None]:
     before, own = (torch.rand, torch.randn, Tensor.float), torch.Generator().manual_seed(1)
 
     def drawn(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def rows(count: int, *shape: int, device: Any = None) -> Tensor:
-            return draw(size * count, *shape, generator=own).chunk(size)[rank]
+        def rows(*shape: Any, device: Any = None) -> Tensor:
+            count, *rest = shape[0] if isinstance(shape[0], tuple) else shape
+            return draw(size * count, *rest, generator=own).chunk(size)[rank]
 
         return rows
 
@@ -94,18 +132,30 @@ def noise_of_the_whole_batch(rank: int, size: int) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-def trainer_of(loss: str, norm: str, world: World, steps: int, accumulate: int = 1) -> Trainer:
-    torch.manual_seed(0)
+def system_of(case: str, norm: str) -> GAN:
+    if case in NETWORKS:
+        with patch.object(torch, "randn", RANDN):  # all ranks start with the same weights
+            system = NETWORKS[case]()
+        for weight in system.parameters():  # none of them 0, or nothing before it would learn
+            nn.init.normal_(weight, 0, 0.3)
+        return system
     # a bias before BatchNorm has no gradient but rounding, which Adam would make large
     first = nn.Linear(LATENT, 8, bias=norm == "none")
     middle = [nn.Identity() if norm == "none" else nn.BatchNorm1d(8), nn.ReLU()]
     generator = nn.Sequential(first, *middle, nn.Linear(8, PIXELS), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)))
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Flatten(0))
-    system = GAN(generator, discriminator, Normal(LATENT), LOSSES[loss]())
+    return GAN(generator, discriminator, Normal(LATENT), LOSSES[case]())
+
+
+def trainer_of(case: str, norm: str, world: World, steps: int, accumulate: int = 1) -> Trainer:
+    torch.manual_seed(0)
+    system = system_of(case, norm)
     if norm == "synchronised" and world.size > 1:
         synchronise_(system)
-    optimizers = {name: torch.optim.Adam(module.parameters(), 0.01) for name, module in system.players().items()}
-    stream = Stream(Points(), BATCH, 0, world.rank, world.size)
+    # Adam would make large what rounding leaves of a gradient of 0: that of a bias before BatchNorm
+    make = torch.optim.SGD if case in NETWORKS else torch.optim.Adam
+    optimizers = {name: make(module.parameters(), lr=0.01) for name, module in system.players().items()}
+    stream = Stream(Points(SIDE if case in NETWORKS else 4), BATCH, 0, world.rank, world.size)
     average = Average(system.ema_module(), 0.01, BATCH)
     schedules = {name: Constant() for name in optimizers}
     return Trainer(
@@ -162,7 +212,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10)
     args = parser.parse_args()
     alone = play(0, 1, args.steps)
-    print(f"{'ranks':<7}{'loss':<9}{'BatchNorm in G':<16}{'gradients':>11}{'weights':>11}{'not exchanged':>15}")
+    print(f"{'ranks':<7}{'game':<11}{'BatchNorm in G':<16}{'gradients':>11}{'weights':>11}{'not exchanged':>15}")
     failed = False
     for size in args.ranks:
         ranks = in_processes(size, args.steps)
@@ -171,7 +221,7 @@ def main() -> int:
             gradients = max(worst(each["shared"], one["shared"]) for each in of_all)
             weights = max(error(floats(each["state"]), floats(one["state"])) for each in of_all)
             local = min(worst(each["local"], one["shared"]) for each in of_all)
-            print(f"{size:<7}{loss:<9}{norm:<16}{gradients:>11.1e}{weights:>11.1e}{local:>15.1e}")
+            print(f"{size:<7}{loss:<11}{norm:<16}{gradients:>11.1e}{weights:>11.1e}{local:>15.1e}")
             failed |= norm != "per_rank" and max(gradients, weights) > 1e-9
     return int(failed)
 

@@ -77,7 +77,7 @@ def shrink(node: Any) -> Any:
         if "blocks" in node:
             node["blocks"] = 1
         if "pretrain_steps" in node:
-            node["pretrain_steps"] = 3
+            node["pretrain_steps"] = 2
         if "latent" in node:
             node["latent"]["size"] = 8
             if "encoder" in node:

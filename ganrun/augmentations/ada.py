@@ -74,6 +74,9 @@ class ADA(Augmentation):
             return
         due = (self.turns >= self.every).to(self.p.dtype)
         ranks = dist.get_world_size() if dist.is_initialized() else 1
+        if ranks > 1:  # this turn's signs are those of one rank so far, and all ranks must move p alike
+            dist.all_reduce(self.signs)
+            self.signs /= ranks
         r_t = self.signs / self.reals.clamp(min=1)
         step = (r_t - self.target).sign() * self.reals * ranks / (1000 * self.kimg)
         self.p.add_(due * step).clamp_(0, 1)

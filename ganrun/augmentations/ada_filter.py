@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.augmentations.chance import Chances, at_least_float32, normal
+from ganrun.augmentations.chance import Chances, at_least_float32, normal, where_chosen
 from ganrun.augmentations.resampling import fold
 from ganrun.common.bounds import Share
 
@@ -33,8 +33,13 @@ class AdaFilter(Chances):
         """(N, C, H, W), () p -> (N, C, H, W)"""
         if not self.on(*self.strengths):
             return images
+        gains = self.gains(len(images), p)
+        return where_chosen((gains != 1).any(1), images, self.filtered, gains)
+
+    def filtered(self, images: Tensor, gains: Tensor) -> Tensor:
+        """(N, C, H, W), (N, 4) factors of the bands -> (N, C, H, W)"""
         exact = at_least_float32(images)
-        taps = (self.gains(len(images), p) @ self.bands).to(exact.dtype)  # (N, T)
+        taps = (gains @ self.bands).to(exact.dtype)  # (N, T)
         n, c, height, width = images.shape
         more = taps.shape[1] // 2
         rows = fold(torch.arange(-more, height + more, device=images.device), height)

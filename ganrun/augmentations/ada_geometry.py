@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ganrun.augmentations.chance import Chances, at_least_float32, normal, uniform
+from ganrun.augmentations.chance import Chances, at_least_float32, normal, uniform, where_chosen
 from ganrun.augmentations.pixels import look_up, places
 from ganrun.augmentations.resampling import SYM6, fold, resample
 from ganrun.common.bounds import Share
@@ -53,8 +53,13 @@ class AdaGeometry(Chances):
         if self.on("flip", "quarter_turns", "shift"):  # whole pixels: nothing is filtered
             images = blit(images, self.blits(count, height, width, p))
         if self.on("scale", "rotate", "stretch", "fractional_shift"):
-            images = resample(at_least_float32(images), self.maps(count, height, width, p), self.taps).to(images.dtype)
+            maps = self.maps(count, height, width, p)
+            moves = (maps != torch.eye(3, device=maps.device)).flatten(1).any(1)
+            images = where_chosen(moves, images, self.resampled, maps)
         return images
+
+    def resampled(self, images: Tensor, maps: Tensor) -> Tensor:
+        return resample(at_least_float32(images), maps, self.taps).to(images.dtype)
 
     def pick(self, name: str, p: Tensor, values: Tensor, otherwise: float) -> Tensor:
         """(N,) the values for the images that a transform changes, `otherwise` for all others."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,17 @@ class Chances(nn.Module):
     def chosen(self, name: str, p: Tensor, count: int) -> Tensor:
         """() p -> (count,) bool: the images that the transform changes."""
         return torch.rand(count, device=p.device) < p * self.strengths[name]
+
+
+def where_chosen(chosen: Tensor, images: Tensor, change: Callable[[Tensor, Tensor], Tensor], numbers: Tensor) -> Tensor:
+    """(N,) bool, (N, C, H, W), (N, ...) numbers of each image -> change(images, numbers) where chosen, else the images.
+
+    A CPU computes the chosen images only. A GPU computes all: it would have to wait for their number.
+    """
+    if images.device.type != "cpu":
+        return torch.where(chosen[:, None, None, None], change(images, numbers), images)
+    index = chosen.nonzero()[:, 0]
+    return images.index_copy(0, index, change(images[index], numbers[index])) if len(index) else images
 
 
 def normal(count: int, std: float, like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.augmentations.pixels import interpolate
+from ganrun.augmentations.pixels import between_pixels
 
 # the orthogonal low-pass filter of the symlet with six vanishing moments (Daubechies, 1992, table 6.3)
 SYM6 = (
@@ -38,31 +38,34 @@ def resample(images: Tensor, maps: Tensor, taps: Tensor) -> Tensor:
     rows = 2 * (place(maps[:, 1]) + height / 2) - 0.5
     columns = 2 * (place(maps[:, 0]) + width / 2) - 0.5
     rows, columns = mirrored(rows, 2 * height, edge), mirrored(columns, 2 * width, edge)
-    return halve(interpolate(doubled, rows + edge, columns + edge), taps)
+    return halve(between_pixels(doubled, rows + edge, columns + edge), taps)
 
 
 def double(images: Tensor, taps: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, 2H + 14, 2W + 14): the doubled image with 7 pixels of its mirror around it."""
-    n, c, height, width = images.shape
-    rows = fold(torch.arange(-MARGIN, height + MARGIN, device=images.device), height)
-    columns = fold(torch.arange(-MARGIN, width + MARGIN, device=images.device), width)
-    wide = images[:, :, rows][:, :, :, columns].reshape(n * c, 1, height + 2 * MARGIN, width + 2 * MARGIN)
-    taps = taps.to(images.dtype) * 2**0.5  # each of the two phases of a doubled pixel sums to 1
-    wide = F.conv_transpose2d(wide, taps[None, None, :, None], stride=(2, 1))
-    wide = F.conv_transpose2d(wide, taps[None, None, None, :], stride=(1, 2))
-    cut = 2 * BEFORE  # of a full convolution: first the taps before the image, then the margin that is not complete
-    wide = wide[:, :, cut : wide.shape[2] - cut, cut : wide.shape[3] - cut]
-    return wide.reshape(n, c, *wide.shape[2:])
+    down, across = (doubling(side, taps).to(images.dtype) for side in images.shape[2:])
+    return down @ images @ across.T
 
 
 def halve(images: Tensor, taps: Tensor) -> Tensor:
     """(N, C, 2H + 10, 2W + 10) -> (N, C, H, W)"""
-    n, c, height, width = images.shape
-    taps = taps.to(images.dtype) / 2**0.5
-    flat = images.reshape(n * c, 1, height, width)
-    flat = F.conv2d(flat, taps[None, None, :, None], stride=(2, 1))
-    flat = F.conv2d(flat, taps[None, None, None, :], stride=(1, 2))
-    return flat.reshape(n, c, *flat.shape[2:])
+    down, across = (halving(side, taps).to(images.dtype) for side in images.shape[2:])
+    return down @ images @ across.T
+
+
+def doubling(side: int, taps: Tensor) -> Tensor:
+    """(2 side + 14, side): a matrix, since on a CPU a product is several times as fast as a filter of one channel."""
+    around = fold(torch.arange(-MARGIN, side + MARGIN, device=taps.device), side)
+    mirror = torch.eye(side, device=taps.device)[around]  # (side + 12, side)
+    # each of the two phases of a doubled pixel sums to 1
+    wide = F.conv_transpose1d(mirror.T[:, None], taps[None, None] * 2**0.5, stride=2)[:, 0].T
+    cut = 2 * BEFORE  # of a full convolution: first the taps before the image, then the margin that is not complete
+    return wide[cut : len(wide) - cut]
+
+
+def halving(side: int, taps: Tensor) -> Tensor:
+    """((side - 10) / 2, side)"""
+    return F.conv1d(torch.eye(side, device=taps.device)[:, None], taps[None, None] / 2**0.5, stride=2)[:, 0].T
 
 
 def fold(places: Tensor, side: int) -> Tensor:

@@ -35,22 +35,22 @@ def load_checkpoint(reference: str, key: str) -> Config:
         if found is None:
             raise UserError(f"{key}={error}") from None
         state, damage = found, error
-    check_run(state, path, key)
+    fits = check_run(state, path, key)
     if damage and not torchrun.rank():
         print(f"ganrun: note: {damage}; taking step {state['progress']['step']} before it", file=sys.stderr)
-    return state
+    return memory_limit.Fitting(state) if fits else state
 
 
-def check_run(state: Config, path: Path, key: str) -> None:
-    """Raises UserError unless a state is that of a run, and but for `resume` its weights are those of its config.
+def check_run(state: Config, path: Path, key: str) -> bool:
+    """Whether its weights are known to be those of its config. Its config gets today's names of moved classes.
 
-    Its config gets today's names of classes that have moved since.
+    Raises UserError unless the state is that of a run, and where its weights are known to be others.
     """
     missing = [part for part in ("config", "system", "average", "progress") if not isinstance(state.get(part), dict)]
     if missing:
         raise UserError(f"{key}={path} holds no {missing[0]}: it is not the checkpoint of a run")
     if key == "init_from":  # only its weights are used, and the networks exist already
-        return
+        return False
     state["config"] = with_current_names(state["config"])
     try:
         check_config(state["config"])
@@ -61,8 +61,10 @@ def check_run(state: Config, path: Path, key: str) -> None:
     except ValueError as error:
         raise UserError(f"{key}={path}: {error}") from None
     ours = names_only(state["config"].get("model"), FROM_A_FILE)
-    if key != "resume" and ours:  # others wait for the `trust` of whoever builds them
-        memory_limit.require_fit(state, FROM_A_FILE, key)
+    if key == "resume" or not ours:  # these wait for the `trust` of whoever builds them
+        return False
+    memory_limit.require_fit(state, FROM_A_FILE, key)
+    return True
 
 
 def first_undamaged(paths: Sequence[Path]) -> Config | None:

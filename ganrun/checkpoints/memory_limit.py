@@ -28,6 +28,13 @@ CALLS, MODULES = 100, 40  # of torch's functions, and modules, for each stored t
 MESSAGE = "describes a model that is far larger than the weights in the file"
 
 
+class Fitting(dict[str, Any]):
+    """The content of a checkpoint that `require_fit` accepted for ganrun's own classes. No file can hold one.
+
+    Who changes its config makes a plain dict of it first, which is checked again.
+    """
+
+
 def require_fit(state: Mapping[str, Any], trust: Sequence[str], key: str = "ckpt") -> System:
     """Build the model of a checkpoint on the meta device, and compare the shapes with those of the stored weights.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.checkpoints.load import trusted
-from ganrun.checkpoints.memory_limit import require_fit, without_losses
+from ganrun.checkpoints.memory_limit import Fitting, require_fit, without_losses
 from ganrun.common.device import pick_device
 from ganrun.common.errors import UserError, is_out_of_memory
 from ganrun.common.types import Config
@@ -26,7 +26,8 @@ MISFITS = (
 def load_system(state: Mapping[str, Any], weights: str = "ema", trust: list[str] | None = None) -> System:
     """The system that a checkpoint describes, with its weights, in eval mode. Raises UserError."""
     allowed = trusted(trust)
-    require_fit(state, allowed)
+    if not isinstance(state, Fitting):
+        require_fit(state, allowed)
     system = build_system(state["config"], allowed, loss=AdversarialLoss())  # no training here, so the loss is not used
     try:
         system.load_state_dict(without_losses(system, state["system"]))

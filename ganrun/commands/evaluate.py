@@ -29,7 +29,7 @@ from ganrun.evaluation.path_lengths import path_lengths
 from ganrun.evaluation.picture_sets import learnt_from, like_reals, read_set, refuse_unlike
 from ganrun.evaluation.reals import data_of, labels_like, say
 from ganrun.evaluation.results import Result, read, table, write
-from ganrun.evaluation.scorer import Scorer, file_hash, images_of, picked, too_few_for
+from ganrun.evaluation.scorer import Scorer, file_hash, images_of, picked, slow_scores, too_few_for
 from ganrun.evaluation.scores import SCORES
 from ganrun.systems.drawing import draw, help_to_draw, render
 from ganrun.systems.translation import PictureToPicture
@@ -136,6 +136,7 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
         return None
     scorer = scorer_of(config, reals, train, device, origin)
     too_few_for(scorer, config["n"])
+    say(slow_scores(scorer))
     drawn = with_progress(drawn, config["n"])
     values = scorer.score(drawn, inputs.get("label"), path_lengths(system, config) if "latent" in inputs else None)
     if shows_copies(config):
@@ -211,6 +212,7 @@ def of_sets(config: Config) -> Result:
         say(["the classes of the fake pictures are not those of the real ones: labels are not used"])
     fakes = picked(Dataset(fakes.images, labels, reals.class_names), config["n"], config["seed"])
     too_few_for(scorer, len(fakes))
+    say(slow_scores(scorer))
     values = scorer.score(images_of(fakes), fakes.labels)
     if train is not None and shows_copies(config):
         save_nearest(scorer, fakes.take(some_rows(len(fakes)))["image"], Path(str(config["out"])).expanduser())

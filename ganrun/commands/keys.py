@@ -43,8 +43,15 @@ class Row:
         where = [", ".join(self.commands)] if self.commands else [_where(self.choices, set(current))]
         lines = [f"{self.key}={entry.default}" if entry.default else f"{self.key}  (a group of keys)"]
         for part in (*told, *([entry.words] if entry.words else []), *where):
-            lines += textwrap.wrap(part, WIDTH, initial_indent="    ", subsequent_indent="      ")
+            lines += _wrapped(part)
         return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines with an indent; those of loss=hinge|wgan may also end behind a bar."""
+    apart = re.sub(r"(?<=\S)\|(?=\S)", "| ", text)
+    lines = textwrap.wrap(apart, WIDTH, initial_indent="    ", subsequent_indent="      ")
+    return [re.sub(r"(?<=\S)\| (?=\S)", "|", line) for line in lines]
 
 
 def find(config: Config) -> str:

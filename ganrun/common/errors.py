@@ -35,8 +35,13 @@ class FailedChecks(Exception):
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
-    """A clause that names what was probably meant: "nearest: hinge, minimax"; every choice when none is near."""
-    known = sorted(choices)
+    """A clause that names what was probably meant: "nearest: hinge, minimax"; every choice when none is near.
+
+    Choices in a folder, such as paper/sngan, come last, unless the word is the name of one in its folder.
+    """
+    known = sorted(choices, key=lambda name: ("/" in name, name))
+    if inside := [name for name in known if name.endswith(f"/{word.lower()}")]:
+        return f"nearest: {', '.join(inside[:count])}"
     lower = {name.lower(): name for name in reversed(known)}
     close = [lower[name] for name in difflib.get_close_matches(word.lower(), lower, n=count, cutoff=0.5)]
     if close:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -10,6 +11,19 @@ from torch import Tensor
 from ganrun.common.bounds import Count, Natural, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, as_size
 from ganrun.data.modes import Gaussians
+
+
+class PointOptions(TypedDict, total=False):
+    """Options of `GaussianPoints` that its subclasses take as `**options`; the defaults are those of the class."""
+
+    count: Count
+    seed: Natural
+    image_size: Size
+    channels: int
+    classes: Whole
+    limit: Count | None
+    flip: bool
+    kimg: Positive
 
 
 class GaussianPoints(Dataset):
@@ -25,14 +39,14 @@ class GaussianPoints(Dataset):
         centres: Tensor,
         sigma: Positive,
         half_width: Positive,
-        count: Count,
-        seed: Natural,
-        image_size: Size,
-        channels: int,
-        classes: Whole,
-        limit: Count | None,
-        flip: bool,
-        kimg: Positive,
+        count: Count = 100_000,
+        seed: Natural = 0,
+        image_size: Size = 1,
+        channels: int = 2,
+        classes: Whole = 0,
+        limit: Count | None = None,
+        flip: bool = False,
+        kimg: Positive = 40_000,
     ) -> None:
         if classes not in (0, len(centres)):
             raise ValueError(f"dataset.classes={classes} must be 0, or {len(centres)}: a class for each centre")
@@ -56,18 +70,10 @@ class Ring(GaussianPoints):
         modes: Count = 8,
         sigma: Positive = 0.01,
         half_width: Positive = 1.25,
-        count: Count = 100_000,
-        seed: Natural = 0,
-        image_size: Size = 1,
-        channels: int = 2,
-        classes: Whole = 0,
-        limit: Count | None = None,
-        flip: bool = False,
-        kimg: Positive = 40_000,
+        **options: Unpack[PointOptions],
     ) -> None:
         angles = 2 * math.pi * torch.arange(modes) / modes
-        centres = torch.stack([angles.cos(), angles.sin()], dim=1)
-        super().__init__(centres, sigma, half_width, count, seed, image_size, channels, classes, limit, flip, kimg)
+        super().__init__(torch.stack([angles.cos(), angles.sin()], dim=1), sigma, half_width, **options)
 
 
 class Grid(GaussianPoints):
@@ -79,15 +85,7 @@ class Grid(GaussianPoints):
         spacing: Positive = 2.0,
         sigma: Positive = 0.05,
         half_width: Positive = 5.0,
-        count: Count = 100_000,
-        seed: Natural = 0,
-        image_size: Size = 1,
-        channels: int = 2,
-        classes: Whole = 0,
-        limit: Count | None = None,
-        flip: bool = False,
-        kimg: Positive = 40_000,
+        **options: Unpack[PointOptions],
     ) -> None:
         places = spacing * (torch.arange(side) - (side - 1) / 2)
-        centres = torch.cartesian_prod(places, places).view(-1, 2)
-        super().__init__(centres, sigma, half_width, count, seed, image_size, channels, classes, limit, flip, kimg)
+        super().__init__(torch.cartesian_prod(places, places).view(-1, 2), sigma, half_width, **options)

@@ -27,6 +27,7 @@ from ganrun.evaluation.metrics.manifolds import K_DENSITY, K
 from ganrun.evaluation.mode_names import ModeNamer
 from ganrun.evaluation.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 
+MANY, FEWER = 50_000, 10_000  # reals: of Kynkäänniemi et al., 2019, and of Naeem et al., 2020
 COPIED = 0.9  # from this score `copied` on, and with half of the reals' `authentic`, a note says so
 LARGEST_CACHED = 2**29  # bytes; larger feature tensors are computed again instead of filling the user's disk
 
@@ -251,6 +252,14 @@ def too_few_for(scorer: Scorer, count: int) -> None:
     """
     if scorer.config["scores"] == ["fid"]:
         too_few(min(count, len(scorer.reals)), scorer.pair(None, None))
+
+
+def slow_scores(scorer: Scorer) -> list[str]:
+    """A line for prdc where each real picture is compared with more others than the papers compare it with."""
+    count = len(scorer.reals)
+    if count <= MANY or "prdc" not in scorer.asked(scorer.pair(None, None)):
+        return []
+    return [f"prdc compares each of the {count} real pictures with all others: n_real={FEWER} is quicker, and as usual"]
 
 
 def picked(data: Dataset, count: int | None, seed: int) -> Dataset:

@@ -15,6 +15,7 @@ from ganrun.common.errors import UserError
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
 from ganrun.evaluation.classifier import ALONE, tested, trained
+from ganrun.evaluation.features.coordinates import COORDINATES
 from ganrun.evaluation.features.extractor import Extractor, Seen
 from ganrun.evaluation.metrics.copying import authentic, copied
 from ganrun.evaluation.metrics.frechet import Gaussian, frechet, gaussian
@@ -79,7 +80,7 @@ class Pair:
     namer: ModeNamer | None = None
 
     def has(self) -> set[str]:
-        """The keys of `NEEDS` that this pair fulfils."""
+        """The keys of `NEEDS` that this pair fulfils, and "points" where it is of points of a plane."""
         found = {
             "logits": self.network.named,
             "classes": self.network.classes == self.class_names != [],
@@ -88,6 +89,7 @@ class Pair:
             "training pictures": self.train is not None,
             "latents": self.lengths is not None,
             "modes": self.namer is not None,
+            "points": self.network.name == COORDINATES,
         }
         return {name for name, there in found.items() if there}
 
@@ -293,9 +295,12 @@ def learnt_and_tested(pair: Pair, learnt: Sample, judged: Sample) -> float:
 def wanted(names: Iterable[str] | None, has: set[str]) -> list[str]:
     """The scores to compute; `has` are the needs that are fulfilled.
 
-    None: the usual scores that can be computed. ["all"]: every score that can be computed. Otherwise `names` itself.
+    None: the usual scores that can be computed; for points with known modes, these alone. ["all"]: every score that
+    can be computed. Otherwise `names` itself.
     Raises UserError when a score in `names` cannot be computed.
     """
+    if names is None and has.issuperset(("points", "modes")):
+        return ["modes"]
     if names is None:
         return [name for name, score in SCORES.items() if score.usual and has.issuperset(score.needs)]
     chosen = list(names)

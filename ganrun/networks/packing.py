@@ -18,8 +18,13 @@ def packed(images: Tensor, pack: int) -> Tensor:
     return images.reshape(len(images) // pack, pack * images.shape[1], *images.shape[2:])
 
 
-def checked_pack(pack: int) -> int:
-    """Raises ValueError below 1."""
+def checked_pack(pack: int, classes: int = 0) -> int:
+    """Raises ValueError below 1, and above 1 for a discriminator that is told one class of what it judges."""
     if pack < 1:
         raise ValueError(f"pack={pack} must be at least 1: so many images are judged together")
+    if pack > 1 and classes:
+        raise ValueError(
+            f"pack={pack}: the {pack} images of a pack would need one class in common, but classes={classes}: "
+            "use model.classes=0 or pack=1"
+        )
     return pack

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganrun.common.bounds import At, Setting, Whole
 from ganrun.networks.init import init_he_
+from ganrun.networks.packing import checked_pack, packed
 from ganrun.networks.sizes import Grid, Size, as_size, require
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -175,6 +176,7 @@ class R3GANDiscriminator(nn.Module):
     """The generator's stages backwards, a 4×4 convolution of each channel over the last map, a linear layer.
 
     With `classes` the logit is ⟨W φ(x), v_y⟩, v_y the embedding of the label (Miyato and Koyama, 2018, without ψ).
+    Without, `pack` images may be judged together (`ganrun.networks.packing`).
     Raises ValueError for sizes that have no start.
     """
 
@@ -189,12 +191,15 @@ class R3GANDiscriminator(nn.Module):
         expansion: Setting = 2,
         full_width: Setting = 32,
         classes: Whole = 0,
+        pack: Setting = 1,
     ) -> None:
         super().__init__()
+        self.pack = checked_pack(pack, classes)
+        self.couples_images = pack > 1
         grid, _ = start_grid(image_size)
         widths = widths_of(image_size, base_channels, full_width)[::-1]
         scale, last = (blocks * len(widths)) ** -0.25, widths[-1]
-        self.from_image = nn.Conv2d(channels, widths[0], 1, bias=False)
+        self.from_image = nn.Conv2d(pack * channels, widths[0], 1, bias=False)
         layers = stage(widths[0], blocks, expansion, scale)
         for inputs, outputs in pairwise(widths):
             layers += [Resample(inputs, outputs, up=False), *stage(outputs, blocks, expansion, scale)]
@@ -206,12 +211,12 @@ class R3GANDiscriminator(nn.Module):
             init_he_(linear, LINEAR)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) images, (N,) labels -> (N,) logits."""
+        """(N, C, H, W) images, (N,) labels -> (N / pack,) logits."""
         judged = self.head(self.features(images))
         if self.embedding is None:
             return judged[:, 0]
         return (judged * self.embedding(labels)).sum(1)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) images -> (N, C') what the linear layer reads; labels change nothing here."""
-        return self.pool(self.layers(self.from_image(images))).flatten(1)
+        """(N, C, H, W) images -> (N / pack, C') what the linear layer reads; labels change nothing here."""
+        return self.pool(self.layers(self.from_image(packed(images, self.pack)))).flatten(1)

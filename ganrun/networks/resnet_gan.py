@@ -14,6 +14,7 @@ from ganrun.networks.conditional_norm import ConditionalBatchNorm2d
 from ganrun.networks.dcgan import start_grid, widths_of
 from ganrun.networks.init import init_orthogonal_, init_residual_
 from ganrun.networks.norms import find_norm
+from ganrun.networks.packing import checked_pack, packed
 from ganrun.networks.projection import Projection
 from ganrun.networks.residual import DownBlock, UpBlock
 from ganrun.networks.sizes import Size, as_size
@@ -93,7 +94,8 @@ class ResNetDiscriminator(nn.Module):
 
     `norm` names one of `ganrun.networks.norms.NORMS`. `attention` adds self-attention to the largest features of at
     most so many pixels a side; 0 adds none. `wide` is that of `DownBlock`. `pooling`: SNGAN sums, WGAN-GP takes the
-    mean. `heads` above 1 are for an auxiliary classifier. `init` names the first weights.
+    mean. `heads` above 1 are for an auxiliary classifier. `init` names the first weights. `pack` images are judged
+    together (`ganrun.networks.packing`); without `classes` only.
     """
 
     couples_images = False
@@ -110,8 +112,11 @@ class ResNetDiscriminator(nn.Module):
         pooling: Literal["sum", "mean"] = "sum",
         heads: Setting = 1,
         init: Literal["residual", "orthogonal"] = "residual",
+        pack: Setting = 1,
     ) -> None:
         super().__init__()
+        self.pack = checked_pack(pack, classes)
+        self.couples_images = pack > 1
         side, normalise = max(as_size(image_size)), find_norm(norm)
         widths, halvings = self.widths(start_grid(image_size, "ResNetDiscriminator")[1], base_channels)
         sides = [side >> min(number + 1, halvings) for number in range(len(widths))]
@@ -119,7 +124,7 @@ class ResNetDiscriminator(nn.Module):
         self.blocks = nn.Sequential(
             *(
                 DownBlock(inputs, outputs, normalise, number < halvings, number == 0, wide, number in attend)
-                for number, (inputs, outputs) in enumerate(pairwise([channels, *widths]))
+                for number, (inputs, outputs) in enumerate(pairwise([pack * channels, *widths]))
             ),
             normalise.layer(widths[-1]),
             nn.ReLU(inplace=True),
@@ -133,10 +138,10 @@ class ResNetDiscriminator(nn.Module):
         return discriminator_widths(doublings, base)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) images[, (N,) labels] -> (N,) logits, or (N, heads)."""
+        """(N, C, H, W) images[, (N,) labels] -> (N / pack,) logits, or (N / pack, heads)."""
         return self.head(self.features(images), labels)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) images -> (N, F) what the last layer makes the logit of."""
-        features = self.blocks(images)
+        """(N, C, H, W) images -> (N / pack, F) what the last layer makes the logit of."""
+        features = self.blocks(packed(images, self.pack))
         return features.mean((2, 3)) if self.mean else features.sum((2, 3))

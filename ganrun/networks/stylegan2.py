@@ -25,6 +25,7 @@ from ganrun.networks.equalized import (
 from ganrun.networks.growth import Growth, PartOfRun, pooled
 from ganrun.networks.minibatch import find_minibatch
 from ganrun.networks.modulation import ModulatedConv2d
+from ganrun.networks.packing import checked_pack, packed
 from ganrun.networks.resampling import Filter, doubled
 from ganrun.networks.sizes import Grid, Size
 from ganrun.networks.style_mapping import RATE, StyleMapping, mixed
@@ -186,6 +187,7 @@ class StyleGAN2Discriminator(nn.Module):
     layer, v_y the normalized vector of the label, behind `label_layers` dense layers. The paper names no such layers;
     the public count of its CIFAR-10 discriminator holds with 8.
     `minibatch` names one of `ganrun.networks.minibatch.MINIBATCH`; stddev compares groups of `minibatch_group` images.
+    Without classes, `pack` images may be judged together (`ganrun.networks.packing`).
     `growth` and `growth_share` are those of the generator: it judges the mean of each cell of the newest grid, and each
     grid that an image can start from has a layer of its own that reads it.
     """
@@ -205,14 +207,17 @@ class StyleGAN2Discriminator(nn.Module):
         label_layers: Whole = 0,
         growth: Setting | None = None,
         growth_share: PartOfRun = 0.5,
+        pack: Setting = 1,
     ) -> None:
         super().__init__()
+        self.pack = checked_pack(pack, classes)
+        self.couples_images = pack > 1
         grids, widths = grids_and_widths(image_size, base_channels, full_until)
         (height, width), size = grids[0], widths[0]
         compare = find_minibatch(minibatch)(size, grids[0], minibatch_group)
         self.size = size
         self.layers = nn.Sequential(
-            *leaky_conv(channels, widths[-1], 1),
+            *leaky_conv(pack * channels, widths[-1], 1),
             *(DiscriminatorBlock(inputs, outputs, residual) for inputs, outputs in pairwise(reversed(widths))),
             *compare.layers,
             *leaky_conv(size + compare.channels, size, 3),
@@ -225,7 +230,7 @@ class StyleGAN2Discriminator(nn.Module):
         self.growth = None if growth is None else Growth(grids, growth, growth_share)
         # last: without them the first weights of all other layers are the same
         self.from_rgb = nn.ModuleDict(
-            {str(grid): nn.Sequential(*leaky_conv(channels, widths[grid], 1)) for grid in self.smaller_grids()}
+            {str(grid): nn.Sequential(*leaky_conv(pack * channels, widths[grid], 1)) for grid in self.smaller_grids()}
         )
 
     def smaller_grids(self) -> range:
@@ -233,14 +238,15 @@ class StyleGAN2Discriminator(nn.Module):
         return range(0) if self.growth is None else range(self.growth.first, self.growth.last)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) images, (N,) labels where there are classes -> (N,) logits."""
+        """(N, C, H, W) images, (N,) labels where there are classes -> (N / pack,) logits."""
         outputs = self.layers[-1](self.features(images))
         if self.label is None:
             return outputs[:, 0]
         return (outputs * self.label_layers(self.label(labels))).sum(1) / self.size**0.5
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) images -> (N, size) what the last layer reads."""
+        """(N, C, H, W) images -> (N / pack, size) what the last layer reads."""
+        images = packed(images, self.pack)
         if self.growth is None or self.growth.whole:
             return self.layers[:-1](images)
         return self.of_small(self.growth.seen(images), self.growth)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganrun.augmentations.augmentation import Augmentation
 from ganrun.common.bounds import At, Weight, Whole
+from ganrun.common.plurals import plural
 from ganrun.losses.discriminate import Discriminate, OnePass
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
@@ -220,7 +221,8 @@ def never_moving(every: int, steps: int | None) -> list[str]:
     if steps is None or steps >= every:
         return []
     return [
-        f"the generator never moves in {steps} steps: loss.discriminator_steps={every}, so its first step is {every}"
+        f"the generator never moves in {steps} {plural('step', steps)}: loss.discriminator_steps={every}, "
+        f"so its first step is {every}"
     ]
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.common.bounds import Natural, Weight
+from ganrun.common.plurals import plural
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
 from ganrun.systems.system import Batch, Turn
@@ -45,8 +46,8 @@ class SRGAN(Translation):
     def remarks(self, steps: int | None) -> list[str]:
         if steps is not None and steps <= self.pretrain_steps:
             return [
-                f"all {steps} steps are pretraining on the content loss (model.pretrain_steps={self.pretrain_steps}): "
-                "loss= has no effect"
+                f"the whole run of {steps} {plural('step', steps)} is pretraining on the content loss "
+                f"(model.pretrain_steps={self.pretrain_steps}): loss= has no effect"
             ]
         return super().remarks(steps)
 

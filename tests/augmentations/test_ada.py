@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -84,6 +85,27 @@ def test_a_mirror_a_quarter_turn_and_a_shift_move_whole_pixels() -> None:
                 for y in range(-2, 3) for x in range(-2, 3))  # fmt: skip
         assert any(torch.equal(one, way) for way in ways), "up to an eighth of 16, and its mirror beyond"
     assert not torch.equal(turned, images)
+
+
+@pytest.mark.parametrize(
+    "group", [AdaGeometry(flip=0, quarter_turns=0, shift=0), AdaFilter(1, 1, 1, 1)], ids=["geometry", "filter"]
+)
+def test_images_that_are_not_chosen_stay_bit_for_bit_and_the_chosen_ones_are_those_of_a_gpu(
+    group: AdaGeometry | AdaFilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU computes the chosen images only, a GPU all of them."""
+    images, module = pictures().repeat(4, 1, 1, 1), f"{type(group).__module__}.where_chosen"
+    torch.manual_seed(0)
+    few = group(images, torch.tensor(0.15))
+
+    def computes_all(chosen: Tensor, images: Tensor, change: Callable, numbers: Tensor) -> Tensor:
+        return torch.where(chosen[:, None, None, None], change(images, numbers), images)
+
+    monkeypatch.setattr(module, computes_all)
+    torch.manual_seed(0)
+    assert torch.allclose(few, group(images, torch.tensor(0.15)), atol=1e-5)
+    same = [torch.equal(one, other) for one, other in zip(few, images, strict=True)]
+    assert 0 < sum(same) < len(same)
 
 
 def test_half_a_size_is_a_blur_and_not_an_alias() -> None:

@@ -12,6 +12,8 @@ import torch
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
+from ganrun.checkpoints.load import load_checkpoint
+from ganrun.checkpoints.restore import load_system
 from ganrun.cli.hydra_main import hand_to_hydra
 from ganrun.cli.main import main
 from ganrun.cli.overrides import read_command_line
@@ -150,6 +152,17 @@ def test_a_run_builds_its_system_once_for_the_plan_and_once_for_real(builds: lis
         builds.clear()
         assert main(["train", *(QUICK if "resume=auto" in words else []), *words, f"steps={steps}"]) == 0
         assert builds == ["meta", "cpu"], words
+
+
+def test_a_checkpoint_that_was_compared_with_its_config_is_not_compared_again(builds: list[str]) -> None:
+    assert main(["train", *QUICK, "out=run"]) == 0
+    builds.clear()
+    assert main(["sample", "ckpt=run", "n=2", "device=cpu", "threads=1", "out=x.png"]) == 0
+    assert builds == ["meta", "meta", "cpu"], "the check reads the file, and the command reads it as it is then"
+    state = load_checkpoint("run", "ckpt")
+    builds.clear()
+    load_system({**state})  # another state, of which nothing is known
+    assert builds == ["meta", "cpu"]
 
 
 def test_a_checkpoint_that_was_replaced_after_the_check_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

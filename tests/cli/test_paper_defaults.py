@@ -57,6 +57,8 @@ def test_the_residual_models_bring_the_numbers_of_their_papers() -> None:
     }
     small = compose_plain("train", ["model=sngan", "model.size=small"])
     assert (small["loss"]["discriminator_steps"], small["optimizer"]["lr"]) == (1, 1e-3)
+    small = compose_plain("train", ["model=r3gan", "model.size=small"])
+    assert (small["loss"]["penalties"]["r1"]["every"], small["optimizer"]["lr"]) == (4, 4e-4)
     half_life = config["average"]["half_life"]  # 0.9999 for each step of 64 images
     assert 0.5 ** (64 / (1000 * half_life)) == pytest.approx(0.9999, rel=1e-6)
 

@@ -43,6 +43,8 @@ SAID = {
     "train loss=[hinge,wgan]": "a run has one loss: loss=hinge; -m loss=hinge,wgan starts a run with each",
     "train loss=hinge,wgan": "-m loss=hinge,wgan; or choose one: loss=hinge",
     "train model=DCGAN": "nearest: dcgan",
+    "train loss=sngan": "loss=sngan: no such choice; nearest: paper/sngan\n",
+    "train loss=xyz": "wgan, wgan_gp, paper/biggan, ",
     "train LOSS=hinge": "nearest: loss",
     "train model.generator=resnet": "another class is model.generator._target_=PACKAGE.CLASS, another model is model=",
     "train grids=3": "grids=3 must be a group of settings, such as grids.",

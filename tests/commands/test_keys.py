@@ -52,6 +52,13 @@ def test_a_choice_without_a_default_has_no_empty_brackets(capsys: pytest.Capture
     assert "()" not in out
 
 
+def test_a_long_list_of_choices_breaks_between_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "discriminator_steps"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.endswith("|") for line in lines), "or this list is too short to break"
+    assert any("|paper/stylegan2" in line.replace("      ", "|") for line in lines)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

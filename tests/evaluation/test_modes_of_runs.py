@@ -15,7 +15,7 @@ from ganrun.checkpoints import checkpoint
 from ganrun.cli.main import main
 from ganrun.common import images
 from ganrun.data.modes import Channels
-from ganrun.evaluation import mode_names
+from ganrun.evaluation import mode_names, scorer
 from ganrun.evaluation.features.extractor import Extractor
 from ganrun.training import runs
 from ganrun.training.planning.measure import POINTS, choose
@@ -41,8 +41,9 @@ def run(tiny, tmp_path: Path) -> Path:
 
 def test_a_run_of_points_is_scored_and_drawn(run: Path, capsys) -> None:
     out = run / "scores.json"
-    assert main(["eval", f"ckpt={run}", "scores=[modes]", "n=50", f"out={out}", "device=cpu", "threads=1"]) == 0
+    assert main(["eval", f"ckpt={run}", "n=50", f"out={out}", "device=cpu", "threads=1"]) == 0
     scores = {score["score"]: score for score in json.loads(out.read_text())["results"][0]["scores"]}
+    assert scores.keys() == {"modes", "high_quality", "reverse_kl"}, "of points, nothing else is computed unasked"
     assert [scores[name]["value"] for name in ("modes", "high_quality")] == [1, 1]
     assert scores["reverse_kl"]["value"] == pytest.approx(np.log(8))
     assert scores["modes"]["reference"] == 8  # of real points
@@ -58,6 +59,15 @@ def test_a_run_of_points_is_scored_and_drawn(run: Path, capsys) -> None:
     assert Image.open(run / "grids" / "step_000002.png").text["columns"] == "1"  # one cell, which `ganrun plot` can cut
     assert main(["sample", f"ckpt={run}", "n=5", f"out={run / 'x'}", "device=cpu", "threads=1"]) == 2
     assert "points are no pictures: out=x.png plots them" in capsys.readouterr().err
+
+
+def test_prdc_of_very_many_reals_says_what_takes_so_long(run: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(scorer, "MANY", 300)
+    words = ["eval", f"ckpt={run}", "n=50", "device=cpu", "threads=1"]
+    assert main([*words, "scores=[prdc]"]) == 0
+    assert "prdc compares each of the 400 real pictures with all others: n_real=10000" in capsys.readouterr().out
+    assert main([*words, "scores=[prdc]", "n_real=300"]) == 0
+    assert "prdc compares" not in capsys.readouterr().out
 
 
 def test_data_without_known_modes_say_which_data_have_some(tiny, tmp_path: Path, capsys) -> None:

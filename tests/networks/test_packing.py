@@ -8,10 +8,14 @@ from torch import nn
 
 from ganrun.losses.adversarial import Hinge
 from ganrun.losses.penalties import R1, Dragan, GradientPenalty
+from ganrun.networks.biggan import BigGANDiscriminator
 from ganrun.networks.dcgan import DCGANDiscriminator
 from ganrun.networks.mlp import DeepMLPDiscriminator, MLPDiscriminator
 from ganrun.networks.pacgan import MaxoutDiscriminator
 from ganrun.networks.packing import packed
+from ganrun.networks.r3gan import R3GANDiscriminator
+from ganrun.networks.resnet_gan import ResNetDiscriminator
+from ganrun.networks.stylegan2 import StyleGAN2Discriminator
 from ganrun.systems.packing import logit_of_each, pack_of
 
 W = torch.tensor([1.0, 2.0, 2.0, 4.0])  # of a pack of two images of two pixels; |w| = 5
@@ -42,16 +46,20 @@ def test_neighbours_become_the_channels_of_one_pack() -> None:
         packed(batch, 4)
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        lambda **kw: DCGANDiscriminator(3, 8, 2, norm="none", **kw),
-        lambda **kw: MLPDiscriminator(3, 8, [4], **kw),
-        lambda **kw: DeepMLPDiscriminator(3, 8, [4], **kw),
-        lambda **kw: MaxoutDiscriminator(3, 8, [4], **kw),
-    ],
-    ids=["dcgan", "mlp", "deep_mlp", "maxout"],
-)
+NETWORKS = {
+    "dcgan": lambda **kw: DCGANDiscriminator(3, 8, 2, norm="none", **kw),
+    "mlp": lambda **kw: MLPDiscriminator(3, 8, [4], **kw),
+    "deep_mlp": lambda **kw: DeepMLPDiscriminator(3, 8, [4], **kw),
+    "maxout": lambda **kw: MaxoutDiscriminator(3, 8, [4], **kw),
+    "resnet": lambda **kw: ResNetDiscriminator(3, 8, 2, norm="none", **kw),
+    "biggan": lambda **kw: BigGANDiscriminator(3, 8, 2, norm="none", **kw),
+    "stylegan2": lambda **kw: StyleGAN2Discriminator(3, 8, 2, minibatch="none", **kw),
+    "r3gan": lambda **kw: R3GANDiscriminator(3, 8, 2, **kw),
+}
+CONDITIONAL = ("resnet", "biggan", "stylegan2", "r3gan")
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_a_packed_discriminator_gives_one_logit_a_pack(network) -> None:
     torch.manual_seed(0)
     one = network(pack=2)
@@ -67,6 +75,26 @@ def test_a_packed_discriminator_gives_one_logit_a_pack(network) -> None:
     assert not network().couples_images
     with pytest.raises(ValueError, match="pack=0 must be at least 1"):
         network(pack=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_pack_of_one_image_twice_is_judged_as_the_image_is_by_the_sum_of_the_pixels_weights(name: str) -> None:
+    """W (x, x) = (W₁ + W₂) x in each layer that sees pixels; an equalized layer divides by √2 for twice the inputs."""
+    torch.manual_seed(0)
+    one, two = NETWORKS[name](), NETWORKS[name](pack=2)
+    weights, scale = two.state_dict(), 2**-0.5 if name == "stylegan2" else 1
+    sees_pixels = [key for key, weight in one.state_dict().items() if weight.shape != weights[key].shape]
+    weights |= {key: scale * weights[key].unflatten(1, (2, -1)).sum(1) for key in sees_pixels}
+    one.load_state_dict(weights)
+    pictures = torch.randn(3, 3, 8, 8)
+    assert sees_pixels
+    torch.testing.assert_close(two(pictures.repeat_interleave(2, 0)), one(pictures))
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_a_discriminator_that_is_told_the_class_judges_single_images(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^pack=2: .* but classes=3: use model.classes=0 or pack=1$"):
+        NETWORKS[name](pack=2, classes=3)
 
 
 def test_the_penalty_of_a_pack_is_that_of_its_whole_gradient() -> None:

@@ -19,10 +19,12 @@ from ganrun.training.trainer import Trainer
 from tests.same import differences
 from tests.training.hooks.last import Last
 
+MOVING = [f"loss.penalties.{name}.{key}" for name in ("r1", "r2") for key in ("gamma=10", "gamma_end=0")]
 GAMES = {
     "dcgan": [],
     "wgan_gp": ["loss=wgan_gp"],
     "lazy r1 and r2": ["loss=r3gan", "loss.penalties.r1.every=3", "loss.penalties.r2.every=2"],
+    "moving gamma": ["loss=r3gan", *MOVING],
     "lecam": ["loss=lecam"],
     "clipping": ["model=mlp", "loss=wgan"],
     "diffaugment": ["augmentation=diffaugment"],
@@ -126,6 +128,30 @@ def test_a_step_of_each_kind_is_recorded_once_after_the_warm_up(tiny, tmp_path: 
     trained(tiny("loss=wgan_gp", "steps=60", "hooks=quiet", "log.every=100"), tmp_path, graphs)
     # with and without the generator, and the first of each after a log, of which there are too few to warm up
     assert recorders[0].recorded == 2
+
+
+def test_what_follows_the_progress_lies_in_memory_that_a_recording_reads(tiny, tmp_path: Path) -> None:
+    """A recording keeps the numbers of Python that a step had, and reads tensors anew: γ must be a tensor."""
+    trainer = runs.assemble(tiny("model=mlp", "loss=r3gan", *MOVING, "steps=8", "hooks=quiet"), tmp_path)
+    system = trainer.system
+    kept, places, key = numbers_of(system), addresses(system), system.graph_key(0)
+    moving = {name: buffer.clone() for name, buffer in system.named_buffers() if name.endswith("weight_now")}
+    system.at_progress(0.5)
+    assert (numbers_of(system), addresses(system), system.graph_key(0)) == (kept, places, key)
+    assert {name: buffer.item() for name, buffer in moving.items()} == dict.fromkeys(moving, 10)
+    assert {name: system.get_buffer(name).item() for name in moving} == pytest.approx(dict.fromkeys(moving, 5.0))
+    assert len(moving) == 2
+    assert Graphs(trainer, lambda play: pytest.fail("recorded")).refused is None
+
+
+def numbers_of(system: torch.nn.Module) -> dict[tuple[str, str], float]:
+    """What the modules of a system keep as numbers of Python."""
+    kept = ((name, key, value) for name, part in system.named_modules() for key, value in vars(part).items())
+    return {(name, key): value for name, key, value in kept if isinstance(value, int | float)}
+
+
+def addresses(system: torch.nn.Module) -> dict[str, int]:
+    return {name: tensor.data_ptr() for name, tensor in (*system.named_parameters(), *system.named_buffers())}
 
 
 def test_a_step_that_cannot_be_recorded_is_played_and_one_line_says_why(

@@ -19,6 +19,7 @@ from torch import nn
 
 from benchmarks import ranks_equal
 from benchmarks.ranks_equal import error, floats, trainer_of, worst
+from ganrun.augmentations.ada import ADA
 from ganrun.checkpoints import load
 from ganrun.cli.main import main
 from ganrun.common import torchrun as launch
@@ -85,6 +86,12 @@ def habits(rank: int, size: int) -> dict[str, Any]:
         trainer.fit()
     found["skipped"] = trainer.step
 
+    ada, signs = ADA(target=0.6, kimg=0.32), torch.tensor([1.0, 1, 1, 1, -1, 1, 1, 1])
+    for _ in range(ada.every):
+        ada.observe(signs.chunk(size)[rank])
+        ada.after_turn()
+    found["p"] = ada.p.item()
+
     with pytest.raises(RanksError, match="not the same any more"):
         world.compare([torch.zeros(3), torch.tensor([1.0, 1.0 + 1e-7 * rank])])
     with pytest.raises(RanksError, match="start at the steps 0 to 1"):
@@ -142,6 +149,7 @@ def test_what_one_rank_knows_all_act_on(ranks) -> None:
         assert found["collected"] == ([] if rank else [[[n] * 3] * (1 + (n < 4)) for n in range(5)])
         assert found["stopped"] == [8, 7, [5]], "one step after it was exchanged, which is one after it was asked"
         assert found["skipped"] == 0
+        assert found["p"] == pytest.approx(0.1), "32 of 320 reals, with r_t = .75; one rank alone would see .5"
 
 
 # -- in this process ----------------------------------------------------------------------------------------------

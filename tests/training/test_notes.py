@@ -29,13 +29,14 @@ def notes(tiny, *words: str) -> list[str]:
             ["loss=wgan", "steps=4"],
             "the generator never moves in 4 steps: loss.discriminator_steps=5, so its first step is 5",
         ),
+        (["loss=wgan", "steps=1"], "the generator never moves in 1 step: loss.discriminator_steps=5"),
         (
             ["model=restoration", "model.adversarial_weight=0"],
             "model.adversarial_weight=0: the generator has no adversarial term",
         ),
         (
-            ["model=srgan", "steps=3"],
-            "all 3 steps are pretraining on the content loss (model.pretrain_steps=3): loss= has no effect",
+            ["model=srgan", "steps=2"],
+            "the whole run of 2 steps is pretraining on the content loss (model.pretrain_steps=2): loss= has no effect",
         ),
         (["hooks=quiet", "checkpoint.best=fid"], "checkpoint.best=fid has no effect: this run computes no scores"),
         (

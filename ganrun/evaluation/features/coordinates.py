@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from ganrun.data.dataset import Dataset
 from ganrun.evaluation.features.extractor import Extractor, Features
 
+COORDINATES = "coordinates"  # the name of these features
+
 
 class Coordinates(Features):
     """For data of 1×1 pixel, whatever `features=` says."""
 
     def open(self, data: Dataset, cache: Path, device: torch.device) -> Extractor:
-        return Extractor("coordinates", Itself().to(device), data.channels)
+        return Extractor(COORDINATES, Itself().to(device), data.channels)
 
 
 class Itself(nn.Module):
