@@ -34,7 +34,7 @@ ALWAYS = ("device=cpu", "threads=1")
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    given = arguments().parse_args(words)
+    given = arguments().parse_intermixed_args(words)
     out = Path(given.out)
     extra = ["dataset=folder", f"dataset.root={given.data}", "dataset.split=train", "precision=fp32", *given.words]
     for seed in given.seeds.split(","):

@@ -65,7 +65,7 @@ SCORES = ("fid", "copied", "authentic", "precision", "coverage")
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    given = arguments().parse_args(words)
+    given = arguments().parse_intermixed_args(words)
     out = Path(given.out)
     names = given.sets.split(",")
     folders = {name: write_sets(name, Path(given.data), out / "data" / name) for name in names}

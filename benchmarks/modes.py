@@ -61,7 +61,7 @@ SCORES = ("modes", "high_quality", "reverse_kl")
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    given = arguments().parse_args(words)
+    given = arguments().parse_intermixed_args(words)
     bench, out = BENCHES[given.bench], Path(given.out)
     extra = [*given.words, *([f"dataset.root={given.data}"] if given.data else [])]
     for seed in given.seeds.split(","):
