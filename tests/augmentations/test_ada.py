@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganrun.augmentations.ada import ADA
 from ganrun.augmentations.ada_colour import AdaColour, turned_about_grey
@@ -15,6 +15,11 @@ from ganrun.augmentations.ada_corruption import AdaCorruption
 from ganrun.augmentations.ada_filter import AdaFilter
 from ganrun.augmentations.ada_geometry import AdaGeometry
 from ganrun.augmentations.resampling import SYM6, fold, resample
+from ganrun.losses.adversarial import Hinge
+from ganrun.networks.latents import Normal
+from ganrun.networks.mlp import MLPGenerator
+from ganrun.systems.gan import GAN
+from ganrun.systems.gman import GMAN
 
 ONE = torch.tensor(1.0)
 
@@ -43,6 +48,42 @@ def test_p_moves_towards_its_target_every_fourth_turn_by_the_share_of_images_see
     for _ in range(80):
         turn(ada, 1.0)
     assert ada.p == 1, "a probability"
+
+
+class Judges(nn.Module):
+    """A discriminator of packs: a map of 5 × 5 logits for each pack, of which `positive` are above 0."""
+
+    def __init__(self, pack: int = 1, positive: int = 25) -> None:
+        super().__init__()
+        self.pack = self.couples_images = pack
+        self.map = nn.Parameter(torch.where(torch.arange(25) < positive, 1.0, -1.0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.map.reshape(1, 1, 5, 5).expand(len(images) // self.pack, -1, -1, -1)
+
+
+@pytest.mark.parametrize(
+    ("judges", "p"),
+    [
+        ([Judges()], 0.1),
+        ([Judges(pack=4)], 0.1),
+        ([Judges(positive=21)], 0.1),  # r_t = 0.68
+        ([Judges(positive=19)], 0.0),  # r_t = 0.52
+        ([Judges(), Judges(positive=19)], 0.1),  # r_t = 0.76 of both discriminators
+    ],
+)
+def test_p_moves_by_the_images_seen_whatever_a_discriminator_says_of_each(judges: list[Judges], p: float) -> None:
+    ada, generator = ADA(kimg=0.32), MLPGenerator(4, 1, 4, widths=(8,))
+    options = {"latent": Normal(4), "loss": Hinge(), "augmentation": ada}
+    if len(judges) > 1:
+        system: GAN = GMAN(generator, {str(number): one for number, one in enumerate(judges)}, **options)
+    else:
+        system = GAN(generator, judges[0], **options)
+    for step in range(4):
+        turn = next(system.turns(step))
+        turn.objective({"image": torch.rand(8, 1, 4, 4)})
+        system.after_turn(turn.player)
+    assert ada.p.item() == pytest.approx(p), "32 images of 320"
 
 
 def test_p_and_what_it_has_seen_survive_a_resume() -> None:
