@@ -100,6 +100,15 @@ def test_reals_are_faded_as_the_fakes_are() -> None:
     torch.testing.assert_close(growth.seen(repeated(growth.seen(images), 2)), growth.seen(images))
 
 
+@pytest.mark.parametrize(("progress", "active"), [(0, 2), (0.1875, 4), (0.25, 4), (0.5, 6)])
+def test_mixed_styles_change_among_the_layers_of_the_present_grids(progress: float, active: int) -> None:
+    network, latents = at(generator(), progress), torch.randn(200, 5)
+    styles = network.styles(latents, others=-latents)
+    first = (styles[:, 1:] != styles[:, :-1]).any(2).int().argmax(1) + 1  # the first layer with the other style
+    assert set(first.tolist()) == set(range(1, active))
+    assert torch.equal(styles[:, active:], styles[:, active - 1 : active].expand(-1, 6 - active, -1))
+
+
 def test_layers_beyond_the_level_are_not_computed_and_get_no_gradient() -> None:
     network = at(generator().train(), 0.1875)
     network(torch.randn(2, 5)).square().mean().backward()
