@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from ganrun.augmentations import chance
 from ganrun.augmentations.ada import ADA
 from ganrun.augmentations.ada_colour import AdaColour, turned_about_grey
 from ganrun.augmentations.ada_corruption import AdaCorruption
@@ -128,25 +128,42 @@ def test_a_mirror_a_quarter_turn_and_a_shift_move_whole_pixels() -> None:
     assert not torch.equal(turned, images)
 
 
+@pytest.mark.parametrize("p", [0.15, 0.0, 1.0])
 @pytest.mark.parametrize(
     "group", [AdaGeometry(flip=0, quarter_turns=0, shift=0), AdaFilter(1, 1, 1, 1)], ids=["geometry", "filter"]
 )
 def test_images_that_are_not_chosen_stay_bit_for_bit_and_the_chosen_ones_are_those_of_a_gpu(
-    group: AdaGeometry | AdaFilter, monkeypatch: pytest.MonkeyPatch
+    group: AdaGeometry | AdaFilter, p: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A CPU computes the chosen images only, a GPU all of them."""
-    images, module = pictures().repeat(4, 1, 1, 1), f"{type(group).__module__}.where_chosen"
-    torch.manual_seed(0)
-    few = group(images, torch.tensor(0.15))
+    """A CPU computes the chosen images only, a GPU all of them. A GPU's branch is run on the CPU."""
+    images, results = pictures().repeat(4, 1, 1, 1).requires_grad_(), []
+    for compute in (chance.of_the_chosen, chance.of_all):
+        monkeypatch.setattr(chance, "of_the_chosen", compute)
+        torch.manual_seed(0)
+        results.append(group(images, torch.tensor(p)))
+    few, every = results
+    assert torch.allclose(few, every, atol=1e-5)
+    gradients = [torch.autograd.grad(each.square().sum(), images)[0] for each in results]
+    assert torch.allclose(*gradients, atol=1e-4)
+    for result in results:
+        same = sum(torch.equal(one, other) for one, other in zip(result, images, strict=True))
+        assert same == 24 if p == 0 else same < 24 and (p == 1 or same > 0)
 
-    def computes_all(chosen: Tensor, images: Tensor, change: Callable, numbers: Tensor) -> Tensor:
-        return torch.where(chosen[:, None, None, None], change(images, numbers), images)
 
-    monkeypatch.setattr(module, computes_all)
-    torch.manual_seed(0)
-    assert torch.allclose(few, group(images, torch.tensor(0.15)), atol=1e-5)
-    same = [torch.equal(one, other) for one, other in zip(few, images, strict=True)]
-    assert 0 < sum(same) < len(same)
+def test_only_the_chosen_images_are_computed_on_a_cpu_and_all_elsewhere() -> None:
+    counts: list[int] = []
+
+    def change(images: Tensor, numbers: Tensor) -> Tensor:
+        counts.append(len(images))
+        return images + numbers[:, None, None, None]
+
+    images, chosen = pictures(), torch.tensor([False, True, False, False, True, True])
+    wanted = images + (chosen * torch.arange(6.0))[:, None, None, None]
+    for compute in (chance.where_chosen, chance.of_all):
+        assert torch.equal(compute(chosen, images, change, torch.arange(6.0)), wanted)
+    elsewhere = chance.where_chosen(chosen.to("meta"), images.to("meta"), change, torch.arange(6.0, device="meta"))
+    assert elsewhere.device.type == "meta"
+    assert counts == [3, 6, 6]
 
 
 def test_half_a_size_is_a_blur_and_not_an_alias() -> None:
