@@ -54,7 +54,10 @@ def halve(images: Tensor, taps: Tensor) -> Tensor:
 
 
 def doubling(side: int, taps: Tensor) -> Tensor:
-    """(2 side + 14, side): a matrix, since on a CPU a product is several times as fast as a filter of one channel."""
+    """(2 side + 14, side): a matrix, since on a CPU a product is faster than a filter of one channel.
+
+    It is so at small sizes (10× at 32 pixels, 2× at 256).
+    """
     around = fold(torch.arange(-MARGIN, side + MARGIN, device=taps.device), side)
     mirror = torch.eye(side, device=taps.device)[around]  # (side + 12, side)
     # each of the two phases of a doubled pixel sums to 1

@@ -43,6 +43,8 @@ class At:
         )
 
     def words(self) -> str:
+        if self.above is not None and self.below is not None:
+            return f"between {self.above:g} and {self.below:g}, without the ends"
         low = f"above {self.above:g}" if self.above is not None else f"from {self.least}"
         low = "" if self.above is None and self.least is None else low
         if self.below is not None:

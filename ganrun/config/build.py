@@ -49,6 +49,7 @@ def build(
     hints = _hints(cls)
     _check_names(cls, {**arguments, **given}, where)
     plain = {key: value for key, value in arguments.items() if not _describes_an_object(value)}
+    _fit_shared({key: node[key] for key in left_out - {"_target_"} if key in node}, arguments, where, trust)
     plain = fit(cls, plain, where)  # before the nested nodes: their values may be computed from these by interpolation
     inside = {
         key: _build_inside(value, hints.get(key), f"{where}.{key}", trust)
@@ -69,6 +70,15 @@ def build(
         if known and not isinstance(error, (AttributeError, LookupError)):
             raise
         raise UserError(f"{where} ({cls.__name__}): {error if known else where_it_broke(error)}") from error
+
+
+def _fit_shared(shared: Mapping[str, Any], parts: Mapping[str, Any], where: str, trust: Sequence[str] | None) -> None:
+    """Raises UserError that names the key that a user writes, where nested nodes take its value by interpolation."""
+    for part, node in parts.items():
+        if isinstance(node, Mapping) and "_target_" in node:
+            same = {key: value for key, value in shared.items() if key in node and node[key] == value}
+            if same:
+                fit(resolve(node, object, f"{where}.{part}", trust), same, where)
 
 
 def fit(cls: type, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:

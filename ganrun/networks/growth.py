@@ -23,7 +23,7 @@ class Growth(nn.Module):
     At level k a generator ends, and a discriminator begins, at grid k. Between k and k + 1 the grid k + 1 is faded in:
     its weight α is the fraction of the level. From the grid whose short side has `start` pixels to the last one, phases
     of equal length alternate: a grid stays as it is, then the next one is faded in. The last fade ends at `share` of
-    the run. A network is whole until `at_progress` is called. Small pictures are shown at full size by copying pixels,
+    the run. Before training starts it has its full size. Small pictures are shown at full size by copying pixels,
     so that the mean of those copies gives the small picture back.
 
     Raises ValueError where no grid but the last has `start` pixels.
@@ -97,8 +97,7 @@ class Growth(nn.Module):
     def seen(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, h, w): the mean of each cell of the newest grid.
 
-        |∇D|² by the pixels of the whole image is smaller than by the cells, by the number of pixels in one of them: R1
-        is weaker while pictures are small.
+        R1 is weaker while pictures are small: one cell covers k² pixels, so |∇D|² is k² times smaller.
         """
         return pooled(images, self.pixels)
 

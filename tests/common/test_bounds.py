@@ -47,6 +47,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (True, float, "must be a number"),
     (1.1, Share, "must be a number from 0 to 1"),
     (1, Decay, "must be a number from 0 to below 1"),
+    (1, Annotated[float, At(above=0, below=1)], "must be a number between 0 and 1, without the ends"),
     (0, Positive | None, "must be a number above 0, or null"),
     (0, Annotated[int | None, At(1)], "must be a whole number from 1 up, or null"),  # of each member of the union
     ("maybe", bool, "must be true or false"),

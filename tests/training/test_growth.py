@@ -118,6 +118,10 @@ def test_a_level_is_a_function_of_the_step_so_minutes_are_refused(tiny) -> None:
         plan(tiny(*GROWS, "minutes=1"))
     with pytest.raises(UserError, match=r"model\.generator.*growth=5: pictures of 16 pixels can start at 4 or 8"):
         plan(tiny("model=stylegan2", "model.growth=5", "steps=2"))
+    with pytest.raises(UserError, match=r"^model\.growth=8\.5 must be a whole number from 1 up, or null"):
+        plan(tiny("model=stylegan2", "model.growth=8.5", "steps=2"))  # as it was written, not model.generator.growth
+    with pytest.raises(UserError, match=r"^model\.growth_share=1 must be a number between 0 and 1, without the ends"):
+        plan(tiny("model=stylegan2", "model.growth_share=1", "steps=2"))
 
 
 def test_a_compiled_network_may_have_the_forms_of_all_levels_in_training_and_for_grids() -> None:
