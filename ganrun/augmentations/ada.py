@@ -69,6 +69,9 @@ class ADA(Augmentation):
         self.signs += real_logits.detach().sign().reshape(count, -1).mean(1).sum()
         self.reals += count
 
+    def present(self) -> dict[str, float]:
+        return {"p": self.p.item()}
+
     @torch.no_grad()
     def after_turn(self) -> None:
         """No branch on a tensor: the device is not waited for."""

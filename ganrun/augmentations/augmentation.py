@@ -23,6 +23,10 @@ class Augmentation(nn.Module):
         They are (N,), or (N, ...) maps of logits. The images of a pack share theirs.
         """
 
+    def present(self) -> dict[str, float]:
+        """The numbers of its adaptive state, by name, for the log. It waits for the device."""
+        return {}
+
     def after_turn(self) -> None:
         """Called after each optimizer step of the discriminator: an adaptive augmentation updates its state here."""
 

@@ -44,7 +44,7 @@ class Growth(nn.Module):
             )
         if not 0 < share < 1:
             raise ValueError(f"growth_share={share} must lie between 0 and 1: the part of the run in which it grows")
-        self.first, self.last, self.share = sides.index(start), len(grids) - 1, share
+        self.sides, self.first, self.last, self.share = sides, sides.index(start), len(grids) - 1, share
         self.least = 0  # in parts of UNIT
         self.register_buffer("level", torch.tensor(self.last * UNIT))
         self.follow(self.last * UNIT)
@@ -74,6 +74,11 @@ class Growth(nn.Module):
     def whole(self) -> bool:
         """Whether the network is what it is without growth."""
         return self.stage == self.last and not self.fading
+
+    def present(self) -> dict[str, float]:
+        """The short side of the newest grid, and its weight α. It waits for the device."""
+        alpha = int(self.level) % UNIT / UNIT if self.fading else 1.0
+        return {"pixels": self.sides[self.stage], "alpha": alpha}
 
     @property
     def graph_key(self) -> Hashable:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from ganrun.augmentations.augmentation import Augmentation
 from ganrun.common.renamed import add_earlier_names
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
@@ -114,6 +115,16 @@ class System(nn.Module):
             loss.at_progress(progress)
         for growth in self._growths:
             growth.at_progress(progress)
+
+    def present(self) -> dict[str, float]:
+        """The numbers that move during a run, as they are now, for the log: growth/pixels, augmentation/p."""
+        found: dict[str, float] = {}
+        for growth in self._growths[:1]:  # all of them have one level
+            found |= {f"growth/{name}": value for name, value in growth.present().items()}
+        for part in self.modules():
+            if isinstance(part, Augmentation):
+                found |= {f"augmentation/{name}": value for name, value in part.present().items()}
+        return found
 
     def follows_progress(self) -> list[str]:
         """The keys of what `at_progress` moves, for a run that ends at no known step."""

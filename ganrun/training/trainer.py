@@ -199,7 +199,7 @@ class Trainer:
         """Raises FloatingPointError where a mean is not a finite number, RanksError where the ranks' weights differ."""
         means = None
         if self.step == 1 or self.step % self.settings.log_every == 0:
-            means = self.meter.read_and_clear(self.step)
+            means = self.meter.read_and_clear(self.step) | self.system.present()
             self.world.compare(list(self.system.parameters()))
         return StepRecord(self.step, self.images, means, save_due)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,16 @@ def test_it_resumes_bit_for_bit_across_a_change_of_level(words: list[str], tiny,
     resumed = runs.train(config, tmp_path / "parts", state=state)
     assert resumed.system.generator.growth.whole
     assert differences(to_builtin(whole.state_dict()), to_builtin(resumed.state_dict())) == []
+
+
+def test_the_log_has_the_size_its_weight_and_the_probability_of_ada(tiny, tmp_path: Path) -> None:
+    words = ["augmentation=ada", "model.augmentation.p=0.5", "model.augmentation.kimg=null"]
+    runs.train(tiny(*GROWS, *words, "hooks=default", "steps=10", "log.every=2"), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["growth/pixels"], row["growth/alpha"]) for row in rows] == [
+        (1, 4, 1), (2, 4, 1), (4, 8, 0.5), (6, 8, 1), (8, 16, 0.5), (10, 16, 1),
+    ]  # fmt: skip
+    assert {row["augmentation/p"] for row in rows} == {0.5}
 
 
 def test_a_run_that_is_made_longer_never_goes_back_to_a_smaller_grid(tiny, tmp_path: Path) -> None:

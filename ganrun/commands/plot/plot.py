@@ -95,6 +95,8 @@ def panel_of(name: str) -> str | None:
         return f"score: {re.split('[@_.]', own)[0]}"  # scores of one kind share an axis
     if owner == "alarm" or own in ("", "lr", "weight_norm") or own.endswith("_logit"):
         return None
+    if owner in ("growth", "augmentation"):
+        return name
     if owner == "samples":
         return "samples, relative to real pictures" if own.startswith("diversity") else None
     if own == "gradient_norm":
