@@ -17,8 +17,10 @@ def copied(train: Tensor, test: Tensor, fake: Tensor) -> float:
     is the probability that the sample's distance is the smaller one; a tie counts half. It is the Mann–Whitney U of
     Meehan et al., 2020, divided by MN. A generator whose samples are as far from the training pictures as test
     pictures are gets 0.5. A generator that only repeats training pictures gets 1.
-    Raises ValueError when there is no training picture.
+    Raises ValueError when there is no training picture or no test picture.
     """
+    if not len(test):
+        raise ValueError("each of the real pictures is among the training pictures")
     mine, theirs = (nearest(points, train)[0].flatten() for points in (fake, test))
     theirs = theirs.sort().values
     below = torch.searchsorted(theirs, mine, right=False)
