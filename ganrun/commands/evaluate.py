@@ -199,10 +199,18 @@ def some_rows(count: int) -> Tensor:
 
 def save_nearest(scorer: Scorer, samples: Tensor, out: Path) -> None:
     """Write out.nearest.png: in each row, a sample and the training pictures with the nearest features."""
-    train, learnt = (scorer.reals, scorer.real) if scorer.originals is None else (scorer.originals, scorer.learnt())
-    which = nearest_of(scorer.network([samples]).features, learnt.seen.features, min(NEIGHBOURS, len(train)))[1].cpu()
-    rows = [torch.cat([sample[None], train.take(row)["image"]]) for sample, row in zip(samples, which, strict=True)]
+    train, learnt = scorer.reals, scorer.real.seen.features
+    if scorer.originals is not None:
+        train, learnt = scorer.originals, scorer.for_copying()[0]
+    which = nearest_of(scorer.network([samples]).features, learnt, min(NEIGHBOURS, len(train)))[1].cpu()
+    rows = [torch.cat([sample[None], learnt_at(train, row)]) for sample, row in zip(samples, which, strict=True)]
     images.save_png(images.grid(torch.cat(rows), len(rows[0])), out.with_suffix(".nearest.png"))
+
+
+def learnt_at(train: Dataset, places: Tensor) -> Tensor:
+    """(n,) -> (n, C, H, W) the training pictures there; from len(train) on, these are the mirrored ones."""
+    images = train.take(places % len(train))["image"]
+    return torch.where((places >= len(train))[:, None, None, None], images.flip(-1), images)
 
 
 # -- two sets of pictures -------------------------------------------------------------------------------------------

@@ -183,18 +183,27 @@ class Scorer:
 
     def learnt_from(self) -> Config:
         """The protocol's entries about the training pictures; none without these."""
-        return (
-            {}
-            if self.originals is None
-            else {"train_fingerprint": self.learnt().fingerprint, "n_train": len(self.originals)}
-        )
+        if self.originals is None:
+            return {}
+        return {
+            "train_fingerprint": self.learnt().fingerprint,
+            "n_train": len(self.originals),
+            "train_mirrored": self.originals.flip,
+        }
 
     def for_copying(self) -> tuple[Tensor, Tensor]:
-        """(L, F), (N, F): the features of the training pictures, and of the reals that are not among them."""
+        """(L, F), (N, F): the features of the training pictures, and of the reals that are not among them.
+
+        Where the generator also learnt from mirrored pictures, these follow the others: L is twice their number.
+        """
         learnt, real = self.learnt(), self.real.seen.features
-        if self.originals is not None and self.originals is not self.train:
+        assert self.originals is not None
+        if self.originals is not self.train:
             real = self.real.only(~among(self.reals, self.originals))
-        return learnt.seen.features, real
+        if not self.originals.flip:
+            return learnt.seen.features, real
+        mirrored = self.sample(self.originals, learnt.fingerprint, mirrored=True)
+        return torch.cat([learnt.seen.features, mirrored.seen.features]), real
 
     def asked(self, pair: Pair) -> list[str]:
         """The names in `scores=` that can be computed for these pictures."""
@@ -229,12 +238,16 @@ class Scorer:
                 batches.append(batch)
             yield batch
 
-    def sample(self, data: Dataset, fingerprint: str) -> Sample:
-        """A data set with its features, read from the cache or extracted and written there."""
-        path = self.cache / "seen" / f"{self.network.name}-{self.network.hash}-{fingerprint}.pt"
+    def sample(self, data: Dataset, fingerprint: str, mirrored: bool = False) -> Sample:
+        """A data set with its features, read from the cache or extracted and written there.
+
+        mirrored: the features are those of the mirrored pictures.
+        """
+        name = f"{self.network.name}-{self.network.hash}-{fingerprint}{'-mirrored' * mirrored}"
+        path = self.cache / "seen" / f"{name}.pt"
         seen = read_seen(path, len(data), self.network.size)
         if seen is None:
-            seen = self.network(images_of(data))
+            seen = self.network(batch.flip(-1) if mirrored else batch for batch in images_of(data))
             if seen.features.nbytes <= LARGEST_CACHED:
                 logits = None if seen.logits is None else seen.logits.cpu()
                 write_to_cache({"features": seen.features.cpu(), "logits": logits}, path)

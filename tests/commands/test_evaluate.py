@@ -300,6 +300,18 @@ def test_reals_are_compared_with_each_other_only_where_copies_are_likely(
     assert 0.2 < scorer.score([new])["copied"] < 0.8
 
 
+def test_a_mirrored_training_picture_is_a_copy_where_the_run_mirrors(config: dict, digits: Dataset) -> None:
+    data = Digits(image_size=8, split="train", limit=100, flip=True)
+    scorer = Scorer({**config, "scores": ["copying"]}, digits, data, torch.device("cpu"))
+    found = scorer.score([data.images[:50].flip(-1), data.images[50:]])
+    assert (found["copied"], found["authentic"]) == (1, 0)
+    assert scorer.settings(100)["copied"]["train_mirrored"]
+    evaluate.save_nearest(scorer, data.images[:2].flip(-1), Path("s.json"))
+    with Image.open("s.nearest.png") as grid:
+        shown = np.asarray(grid)[..., :1]
+    assert (shown[2:66, 2:66] == shown[2:66, 68:132]).all(), "it stands beside the sample"
+
+
 # -- mistakes -------------------------------------------------------------------------------------------------------
 
 
