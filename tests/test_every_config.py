@@ -185,6 +185,12 @@ def test_the_few_shot_game_plays_as_in_its_paper_in_bf16(tiny, tmp_path: Path) -
     plays(["model=fewshot", "augmentation=diffaugment", "model.feature_matching=1", "precision=bf16"], tiny, tmp_path)
 
 
+def test_the_few_shot_game_reconstructs_by_the_documented_perceptual_distance(vgg19, tiny, tmp_path: Path) -> None:
+    words = (f"+{word}".replace("perceptual", "reconstruction") for word in vgg19)
+    target = "model.reconstruction._target_=ganrun.networks.perceptual.VGGDistance"
+    plays(["model=fewshot", target, *words], tiny, tmp_path)
+
+
 @pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv", "pacgan_mlp"])
 def test_every_pair_of_networks_has_features_to_match(model: str, tiny, tmp_path: Path) -> None:
     plays([f"model={model}", "model.feature_matching=1"], tiny, tmp_path)
