@@ -99,7 +99,7 @@ def test_every_data_set_names_a_class_and_its_facts(choice: str, tmp_path: Path)
 def test_every_experiment_builds(choice: str, tmp_path: Path) -> None:
     """Its networks, loss and optimizers; its pictures, where they are a user's own, are stand-ins."""
     pictures(tmp_path)
-    own = [f"dataset.root={tmp_path}", "dataset.classes=0"] if choice == "t6_faces" else []
+    own = [f"dataset.root={tmp_path}", "dataset.classes=0"] if choice in ("t6_faces", "fewshot") else []
     config = composed(f"experiment={choice}", *own)
     with torch.device("meta"):
         system = builders.build_system(config)
