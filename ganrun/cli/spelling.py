@@ -9,7 +9,8 @@ from ganrun.config.schema import is_place
 
 PATHS = (
     "ckpt", "resume", "init_from", "run", "input", "out", "target", "synthetic", "test.root", "dataset.cache",
-    "model.perceptual.weights", "features.weights", "real", "fake", "train", "compare", "root", "cache",
+    "model.perceptual.weights", "model.reconstruction.weights", "features.weights", "real", "fake", "train", "compare",
+    "root", "cache",
 )  # fmt: skip
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 

@@ -15,8 +15,9 @@ EARLIEST = 1  # the paper's pairs begin one doubling after the start grid
 class SkipExcitation(nn.Module):
     """F(x_low) · x_high: one number in (0, 1) for each channel of the larger map (section 3.1).
 
-    F: pooling to 4×4 places, a 4×4 convolution to one place, LeakyReLU, a 1×1 convolution, the sigmoid. The places
-    are those of the generator's `grid`, which is 4×4 for powers of two; the smaller map has `doublings` more.
+    F: pooling to 4×4 places, a 4×4 convolution to one place, LeakyReLU, a 1×1 convolution to the channels of the
+    larger map, the sigmoid. The places are those of the generator's `grid`, which is 4×4 for powers of two; the
+    smaller map has `doublings` more.
     """
 
     couples_images = False
@@ -27,9 +28,9 @@ class SkipExcitation(nn.Module):
         super().__init__()
         self.gate = nn.Sequential(
             nn.AvgPool2d(2**doublings),  # AdaptiveAvgPool2d has no deterministic gradient on CUDA
-            nn.Conv2d(low_channels, high_channels, grid),
+            nn.Conv2d(low_channels, low_channels, grid),
             nn.LeakyReLU(SLOPE),
-            nn.Conv2d(high_channels, high_channels, 1),
+            nn.Conv2d(low_channels, high_channels, 1),
             nn.Sigmoid(),
         )
 

@@ -413,6 +413,8 @@ MISTAKES = {
     "train model=srgan_vgg": "model.perceptual.weights is needed",
     "train model=srgan_vgg model.perceptual.weights=nowhere": "model.perceptual.weights=nowhere: there is no such file",
     "train model=srgan_vgg model.perceptual.weights=a_file": "cannot be opened as the state dict of torchvision",
+    "train model=fewshot model.reconstruction._target_=ganrun.networks.perceptual.VGGDistance "
+    "+model.reconstruction.weights=nowhere": "model.reconstruction.weights=nowhere: there is no such file",
     "train model=srgan dataset=digits": "use dataset=low_res, or dataset=paired dataset.scale=2",
     "train dataset=mnist dataset.root=nowhere": "dataset.download=true",
     "train profile=-1": "profile=-1",

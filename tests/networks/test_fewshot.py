@@ -16,6 +16,7 @@ def test_a_gate_is_one_number_for_each_channel_of_the_larger_map() -> None:
     torch.manual_seed(0)
     layer, low, high = SkipExcitation(3, 5, doublings=1), torch.randn(2, 3, 8, 8), torch.randn(2, 5, 16, 16)
     _, wide, _, narrow, _ = layer.gate
+    assert (wide.out_channels, narrow.out_channels) == (3, 5), "only the second convolution changes the channels"
     places = low.unflatten(2, (4, 2)).unflatten(4, (4, 2)).mean((3, 5))  # 8×8 -> 4×4
     hidden = torch.einsum("nchw,ochw->no", places, wide.weight) + wide.bias
     hidden = torch.where(hidden > 0, hidden, 0.2 * hidden)

@@ -69,8 +69,8 @@ def test_the_file_is_opened_once_and_when_a_distance_is_asked_for(red: VGGDistan
     red(pictures, pictures)
     Path(red.weights).unlink()
     red(pictures, pictures)
-    with pytest.raises(FileNotFoundError, match=r"model\.perceptual\.weights=.*red\.pth: there is no such file"):
-        VGGDistance(red.weights)(pictures, pictures)
+    with pytest.raises(OSError, match=r"^weights=.*red\.pth: there is no such file"):
+        VGGDistance(red.weights, "conv1_1")(pictures, pictures)
 
 
 def test_a_file_that_ends_before_the_layer_and_an_unknown_layer_are_refused(red: VGGDistance) -> None:
@@ -79,3 +79,12 @@ def test_a_file_that_ends_before_the_layer_and_an_unknown_layer_are_refused(red:
         VGGDistance(red.weights, "conv1_2")(pictures, pictures)
     with pytest.raises(ValueError, match=r"layer=conv6_1 must be one of conv1_1, .*conv5_4"):
         VGGDistance(red.weights, "conv6_1")
+
+
+@pytest.mark.parametrize(("layer", "side", "way"), [("conv5_4", 15, "conv4_4"), ("conv2_1", 1, "conv1_2")])
+def test_pictures_of_which_the_poolings_leave_nothing_are_refused(layer: str, side: int, way: str) -> None:
+    pictures = torch.zeros(1, 3, 20, side)
+    with pytest.raises(ValueError, match=rf"layer={layer} needs sides of .* these pictures have 20×{side}: .*{way}$"):
+        VGGDistance("nowhere", layer)(pictures, pictures)
+    with pytest.raises(OSError, match="there is no such file"):  # one pixel more is enough
+        VGGDistance("nowhere", layer)(*[torch.zeros(1, 3, 20, side + 1)] * 2)

@@ -12,7 +12,7 @@ from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import prepare
 from ganrun.systems.packing import pack_of
-from ganrun.systems.system import Batch
+from ganrun.systems.system import Batch, System
 from ganrun.training.planning import estimates
 from ganrun.training.planning.activations import peak_of_a_step
 from ganrun.training.planning.late_step import ALL_PLAYERS
@@ -82,7 +82,13 @@ def bytes_of_real_turns(config: Config, dataset: Dataset, systems: Systems, shar
             reason = f"this model needs image, but the data give {names}: choose another model= or dataset="
         raise UserError(f"model: the parts do not fit each other: {reason}") from None
     except OSError as error:  # some parts open a file at their first use
-        raise UserError(str(error)) from None
+        raise UserError(f"{place_of(error, system)}{error}") from None
+
+
+def place_of(error: OSError, system: System) -> str:
+    """ "model.perceptual." for a file of the system's part `perceptual`; "" where the error does not name its part."""
+    owner = getattr(error, "owner", None)
+    return next((f"model.{name}." for name, part in system.named_modules() if name and part is owner), "")
 
 
 def missing_input(error: Exception) -> str | None:
