@@ -19,9 +19,10 @@ from ganrun.common.bounds import At, Count, Positive, Share
 class ADA(Augmentation):
     """18 transforms in five groups, each applied to an image with probability p times its own strength.
 
-    p adapts (section 3): r_t = E[sign D(x)] over reals is near 1 where the discriminator has learnt them by heart. At
-    every `every`-th turn of the discriminator p moves up where r_t is above `target`, else down, so far that it gets
-    from 0 to 1 in `kimg` thousand reals. `kimg=null` keeps p as it is. p stays in [0, 1] and is saved.
+    p adapts (section 3): r_t = E[sign D(x)] over reals is near 1 where the discriminator has learnt them by heart.
+    Where an image has a map of logits, sign D(x) is the mean of their signs. At every `every`-th turn of the
+    discriminator p moves up where r_t is above `target`, else down, so far that it gets from 0 to 1 in `kimg` thousand
+    reals. `kimg=null` keeps p as it is. p stays in [0, 1] and is saved.
 
     Strengths are shares of p; 0 switches a transform off. The paper's choice for small data sets is "bgc": blitting,
     geometry and colour. Raises ValueError for a number out of its range.
@@ -63,8 +64,10 @@ class ADA(Augmentation):
         return images
 
     def observe(self, real_logits: Tensor) -> None:
-        self.signs += real_logits.detach().sign().sum()
-        self.reals += real_logits.numel()
+        """(N, ...): p moves by the number of images, not by that of their logits."""
+        count = len(real_logits)
+        self.signs += real_logits.detach().sign().reshape(count, -1).mean(1).sum()
+        self.reals += count
 
     @torch.no_grad()
     def after_turn(self) -> None:

@@ -18,7 +18,10 @@ class Augmentation(nn.Module):
         raise NotImplementedError
 
     def observe(self, real_logits: Tensor) -> None:
-        """Called in each of the discriminator's turns with its (N,) logits of augmented reals, for adaptive state."""
+        """Called in each of the discriminator's turns with its logits of N augmented reals, for adaptive state.
+
+        They are (N,), or (N, ...) maps of logits. The images of a pack share theirs.
+        """
 
     def after_turn(self) -> None:
         """Called after each optimizer step of the discriminator: an adaptive augmentation updates its state here."""

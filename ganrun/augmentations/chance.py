@@ -27,15 +27,28 @@ class Chances(nn.Module):
         return torch.rand(count, device=p.device) < p * self.strengths[name]
 
 
-def where_chosen(chosen: Tensor, images: Tensor, change: Callable[[Tensor, Tensor], Tensor], numbers: Tensor) -> Tensor:
+Change = Callable[[Tensor, Tensor], Tensor]
+
+
+def where_chosen(chosen: Tensor, images: Tensor, change: Change, numbers: Tensor) -> Tensor:
     """(N,) bool, (N, C, H, W), (N, ...) numbers of each image -> change(images, numbers) where chosen, else the images.
 
-    A CPU computes the chosen images only. A GPU computes all: it would have to wait for their number.
+    A CPU computes the chosen images only. A GPU computes all images, because the CPU would have to wait until the GPU
+    says how many are chosen.
     """
-    if images.device.type != "cpu":
-        return torch.where(chosen[:, None, None, None], change(images, numbers), images)
+    compute = of_the_chosen if images.device.type == "cpu" else of_all
+    return compute(chosen, images, change, numbers)
+
+
+def of_the_chosen(chosen: Tensor, images: Tensor, change: Change, numbers: Tensor) -> Tensor:
+    """`where_chosen`, which changes the chosen images and no other."""
     index = chosen.nonzero()[:, 0]
     return images.index_copy(0, index, change(images[index], numbers[index])) if len(index) else images
+
+
+def of_all(chosen: Tensor, images: Tensor, change: Change, numbers: Tensor) -> Tensor:
+    """`where_chosen`, which changes all images and keeps the results of the chosen ones."""
+    return torch.where(chosen[:, None, None, None], change(images, numbers), images)
 
 
 def normal(count: int, std: float, like: Tensor) -> Tensor:

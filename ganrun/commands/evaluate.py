@@ -156,12 +156,19 @@ def result_of(scorer: Scorer, values: dict[str, float], count: int, about: Confi
 _scorers: dict[str, Scorer] = {}  # only the last one, because the runs of a sweep have the same real pictures
 
 
-def scorer_of(config: Config, reals: Dataset, train: Dataset | None, device: torch.device, origin: Config) -> Scorer:
+def scorer_of(
+    config: Config,
+    reals: Dataset,
+    train: Dataset | None,
+    device: torch.device,
+    origin: Config,
+    originals: Dataset | None = None,
+) -> Scorer:
     kept = {key: config[key] for key in ("scores", "seed", "n_real", "features", "kid", "splits", "tstr", "cache")}
-    key = json.dumps([kept, origin, str(device), id(reals), id(train)], default=str)
+    key = json.dumps([kept, origin, str(device), id(reals), id(train), id(originals)], default=str)
     if key not in _scorers:
         _scorers.clear()
-        _scorers[key] = Scorer(config, reals, train, device, origin)
+        _scorers[key] = Scorer(config, reals, train, device, origin, originals)
         accuracy = _scorers[key].network.about.get("accuracy")
         if accuracy is not None:
             say(
@@ -178,7 +185,11 @@ def with_progress(batches: Iterator[Tensor], count: int) -> Iterator[Tensor]:
 
 
 def shows_copies(config: Config) -> bool:
-    return config["out"] is not None and bool({"copying", "all"} & {*(config["scores"] or ())})
+    return config["out"] is not None and wants_copying(config)
+
+
+def wants_copying(config: Config) -> bool:
+    return bool({"copying", "all"} & {*(config["scores"] or ())})
 
 
 def some_rows(count: int) -> Tensor:
@@ -188,10 +199,18 @@ def some_rows(count: int) -> Tensor:
 
 def save_nearest(scorer: Scorer, samples: Tensor, out: Path) -> None:
     """Write out.nearest.png: in each row, a sample and the training pictures with the nearest features."""
-    train, learnt = (scorer.reals, scorer.real) if scorer.train is None else (scorer.train, scorer.learnt())
-    which = nearest_of(scorer.network([samples]).features, learnt.seen.features, min(NEIGHBOURS, len(train)))[1].cpu()
-    rows = [torch.cat([sample[None], train.take(row)["image"]]) for sample, row in zip(samples, which, strict=True)]
+    train, learnt = scorer.reals, scorer.real.seen.features
+    if scorer.originals is not None:
+        train, learnt = scorer.originals, scorer.for_copying()[0]
+    which = nearest_of(scorer.network([samples]).features, learnt, min(NEIGHBOURS, len(train)))[1].cpu()
+    rows = [torch.cat([sample[None], learnt_at(train, row)]) for sample, row in zip(samples, which, strict=True)]
     images.save_png(images.grid(torch.cat(rows), len(rows[0])), out.with_suffix(".nearest.png"))
+
+
+def learnt_at(train: Dataset, places: Tensor) -> Tensor:
+    """(n,) -> (n, C, H, W) the training pictures there; from len(train) on, these are the mirrored ones."""
+    images = train.take(places % len(train))["image"]
+    return torch.where((places >= len(train))[:, None, None, None], images.flip(-1), images)
 
 
 # -- two sets of pictures -------------------------------------------------------------------------------------------
@@ -202,11 +221,13 @@ def of_sets(config: Config) -> Result:
     wish = (config["image_size"], config["channels"])
     (reals, way), (fakes, other) = (read_set(config[key], key, *wish) for key in ("real", "fake"))
     refuse_unlike(reals, fakes)
-    train = learnt_from(config["train"], reals)
+    train, told = learnt_from(config["train"], reals)
+    if train is not None:
+        say(told if wants_copying(config) else ["train= is for scores=[copying], and changes no other score"])
     device = pick_device(config["device"])
     set_threads(config["threads"], reals.image_size[0] * reals.image_size[1])
     origin = {"real": "pictures", "real_split": None, "resizer": way if way == other else f"real: {way}; fake: {other}"}
-    scorer = scorer_of(config, reals, train, device, origin)
+    scorer = scorer_of(config, reals, None, device, origin, train)
     labels = like_reals(reals, fakes)
     if fakes.labels is not None and reals.labels is not None and labels is None:
         say(["the classes of the fake pictures are not those of the real ones: labels are not used"])
@@ -216,4 +237,5 @@ def of_sets(config: Config) -> Result:
     values = scorer.score(images_of(fakes), fakes.labels)
     if train is not None and shows_copies(config):
         save_nearest(scorer, fakes.take(some_rows(len(fakes)))["image"], Path(str(config["out"])).expanduser())
-    return result_of(scorer, values, len(fakes), {"real": str(config["real"]), "fake": str(config["fake"])})
+    about = {key: str(config[key]) for key in ("real", "fake", "train") if config[key] is not None}
+    return result_of(scorer, values, len(fakes), about)

@@ -111,27 +111,38 @@ def refuse_unlike(real: Dataset, fake: Dataset) -> None:
         )
 
 
-def learnt_from(place: object, real: Dataset) -> Dataset | None:
-    """The pictures at `place`, in the size, colour and class numbers of the reals; None for None.
+def learnt_from(place: object, real: Dataset) -> tuple[Dataset | None, list[str]]:
+    """The pictures at `place`, in the size and colour of the reals, and lines to tell the user; None, [] for None.
 
-    Raises UserError when they cannot be read, or when half of them, or half of the reals, are in both sets.
+    Raises UserError when they cannot be read, when there are fewer than two different ones, or when half of them, or
+    half of the reals, are in both sets.
     """
     if place is None:
-        return None
+        return None, []
     data, _ = read_set(place, "train", real.image_size, real.channels)
-    mine, theirs = known(data), known(real)
-    if 2 * len(mine & theirs) >= min(len(mine), len(theirs)):
+    mine, theirs = set(hashes(data)), set(hashes(real))
+    common = len(mine & theirs)
+    if len(mine) < 2:
+        raise UserError(f"train={place} must hold at least two different pictures")
+    if 2 * common >= min(len(mine), len(theirs)):
         raise UserError(
-            f"train={place}: {len(mine & theirs)} of its pictures are also in real=, and copies show only beside real "
+            f"train={place}: {common} of its pictures are also in real=, and copies show only beside real "
             "pictures that nobody learnt from"
         )
-    return Dataset(data.images, like_reals(real, data), real.class_names)
+    told = f"train={place}: {common} of its pictures are also in real=; the score copying leaves them out of real="
+    return Dataset(data.images), [told] if common else []
 
 
-def known(data: Dataset) -> set[int]:
+def among(data: Dataset, others: Dataset) -> Tensor:
+    """(N,) bool: whether each picture of `data` is one of `others`."""
+    known = set(hashes(others))
+    return torch.tensor([picture in known for picture in hashes(data)])
+
+
+def hashes(data: Dataset) -> list[int]:
     """A hash of each picture."""
-    parts = torch.arange(len(data)).split(BATCH)
-    return {hash(image.numpy().tobytes()) for part in parts for image in data.take(part)["image"]}
+    parts = torch.arange(len(data), device=data.device).split(BATCH)
+    return [hash(image.cpu().numpy().tobytes()) for part in parts for image in data.take(part)["image"]]
 
 
 def like_reals(real: Dataset, fake: Dataset) -> Tensor | None:

@@ -25,6 +25,7 @@ from ganrun.evaluation.features.extractor import BATCH, Extractor, Features, See
 from ganrun.evaluation.metrics.copying import authentic
 from ganrun.evaluation.metrics.manifolds import K_DENSITY, K
 from ganrun.evaluation.mode_names import ModeNamer
+from ganrun.evaluation.picture_sets import among
 from ganrun.evaluation.scores import SCORES, Pair, Partly, Sample, Values, too_few, wanted
 
 MANY, FEWER = 50_000, 10_000  # reals: of Kynkäänniemi et al., 2019, and of Naeem et al., 2020
@@ -39,13 +40,22 @@ class Scorer:
     train: the pictures that the generator learnt from, or None. `train` and `reals` have no picture in common.
     The feature network learns from `train`; without `train`, it learns from `reals`.
     origin: entries to add to the protocol of the scores.
+    originals: the pictures whose copies the score copying looks for; None = `train`. No other score depends on them.
+    They may have pictures in common with `reals`; copying leaves these out of the reals.
     Raises UserError when the feature network or its weights cannot be had.
     """
 
     def __init__(
-        self, config: Config, reals: Dataset, train: Dataset | None, device: torch.device, origin: Config | None = None
+        self,
+        config: Config,
+        reals: Dataset,
+        train: Dataset | None,
+        device: torch.device,
+        origin: Config | None = None,
+        originals: Dataset | None = None,
     ) -> None:
         self.config, self.train, self.origin = config, train, origin or {}
+        self.originals = train if originals is None else originals
         self.cache = cache_folder(config.get("cache"))
         features = config["features"]
         features = features if isinstance(features, Features) else build(features, Features, "features")
@@ -83,10 +93,8 @@ class Scorer:
         labels = pair.fake.labels
         pair.fake = Sample(seen, labels, Dataset(torch.cat(batches), labels, pair.class_names) if batches else None)
         found = self.compute(names, pair)
-        if "copied" in found:
-            self.notes += repeats(
-                found["copied"], found["authentic"], authentic(self.learnt().seen.features, self.real.seen.features)
-            )
+        if found.get("copied", 0) >= COPIED:  # only then: `authentic` of all reals takes long
+            self.notes += repeats(found["copied"], found["authentic"], authentic(*self.for_copying()))
         return found
 
     def floor(self, count: int) -> Values:
@@ -99,7 +107,10 @@ class Scorer:
             real, fake = self.halves() if self.train is None else (self.real, self.stand_ins(count))
             pair = self.pair(real, fake)
             names = [name for name in self.asked(pair) if SCORES[name].floor]
-            key = [names, self.protocol(count), self.settings(count), self.floor_is(count), fake.fingerprint]
+            settings = {
+                name: part for name, part in self.settings(count).items() if name not in ("copied", "authentic")
+            }
+            key = [names, self.protocol(count), settings, self.floor_is(count), fake.fingerprint]
             self._floors[count] = read_or_make(self.cache / "floors", key, lambda: compute_possible(names, pair)[0])
         return self._floors[count]
 
@@ -144,7 +155,9 @@ class Scorer:
         neighbours = {"k": K}, {"k": K_DENSITY}
         counted = self.namer is not None and {"modes", "all"} & {*(self.config["scores"] or ["modes"])}
         modes = self.namer.protocol if counted and self.namer is not None else {}
+        copying = self.learnt_from() if {"copying", "all"} & {*(self.config["scores"] or ())} else {}
         return {
+            "copied": copying, "authentic": copying,
             "modes": modes, "high_quality": modes, "reverse_kl": modes,
             "kid": kid, "is": {"splits": self.config["splits"]}, "tstr": learning, "trts": learning,
             "precision": neighbours[0], "recall": neighbours[0], "density": neighbours[1], "coverage": neighbours[1],
@@ -158,15 +171,39 @@ class Scorer:
         train = self.learnt if self.train is not None else None
         return Pair(
             real or self.real, fake or nothing, self.network, self.reals.class_names if self.reals.classes else [],
-            self.config, train, namer=self.namer,
+            self.config, train, self.for_copying if self.originals is not None else None, namer=self.namer,
         )  # fmt: skip
 
     def learnt(self) -> Sample:
         """All training pictures with their features, which are extracted at the first call."""
         if not self._learnt:
-            assert self.train is not None
-            self._learnt.append(self.sample(self.train, data_fingerprint(self.train)))
+            assert self.originals is not None
+            self._learnt.append(self.sample(self.originals, data_fingerprint(self.originals)))
         return self._learnt[0]
+
+    def learnt_from(self) -> Config:
+        """The protocol's entries about the training pictures; none without these."""
+        if self.originals is None:
+            return {}
+        return {
+            "train_fingerprint": self.learnt().fingerprint,
+            "n_train": len(self.originals),
+            "train_mirrored": self.originals.flip,
+        }
+
+    def for_copying(self) -> tuple[Tensor, Tensor]:
+        """(L, F), (N, F): the features of the training pictures, and of the reals that are not among them.
+
+        Where the generator also learnt from mirrored pictures, these follow the others: L is twice their number.
+        """
+        learnt, real = self.learnt(), self.real.seen.features
+        assert self.originals is not None
+        if self.originals is not self.train:
+            real = self.real.only(~among(self.reals, self.originals))
+        if not self.originals.flip:
+            return learnt.seen.features, real
+        mirrored = self.sample(self.originals, learnt.fingerprint, mirrored=True)
+        return torch.cat([learnt.seen.features, mirrored.seen.features]), real
 
     def asked(self, pair: Pair) -> list[str]:
         """The names in `scores=` that can be computed for these pictures."""
@@ -201,12 +238,16 @@ class Scorer:
                 batches.append(batch)
             yield batch
 
-    def sample(self, data: Dataset, fingerprint: str) -> Sample:
-        """A data set with its features, read from the cache or extracted and written there."""
-        path = self.cache / "seen" / f"{self.network.name}-{self.network.hash}-{fingerprint}.pt"
+    def sample(self, data: Dataset, fingerprint: str, mirrored: bool = False) -> Sample:
+        """A data set with its features, read from the cache or extracted and written there.
+
+        mirrored: the features are those of the mirrored pictures.
+        """
+        name = f"{self.network.name}-{self.network.hash}-{fingerprint}{'-mirrored' * mirrored}"
+        path = self.cache / "seen" / f"{name}.pt"
         seen = read_seen(path, len(data), self.network.size)
         if seen is None:
-            seen = self.network(images_of(data))
+            seen = self.network(batch.flip(-1) if mirrored else batch for batch in images_of(data))
             if seen.features.nbytes <= LARGEST_CACHED:
                 logits = None if seen.logits is None else seen.logits.cpu()
                 write_to_cache({"features": seen.features.cpu(), "logits": logits}, path)
@@ -235,9 +276,10 @@ def compute_possible(names: Iterable[str], pair: Pair) -> tuple[Values, dict[str
 def repeats(share: float, new: float, real: float) -> list[str]:
     """A line about a generator that repeats its training pictures; else none.
 
-    share: the score `copied`. new: `authentic`. real: `authentic` of the real pictures, which nobody learnt from.
+    share: the score `copied`, COPIED or more. new: `authentic`. real: `authentic` of the real pictures, which nobody
+    learnt from.
     """
-    if share < COPIED or new > real / 2:
+    if new > real / 2:
         return []
     return [
         f"copied {share:.3g} and authentic {new:.3g}, where real pictures that nobody learnt from have 0.5 and "

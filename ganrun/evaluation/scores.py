@@ -66,6 +66,7 @@ class Pair:
     """What a score is computed from.
 
     settings: the configuration, as in conf/eval.yaml. train: returns the pictures that the generator learnt from.
+    for_copying: returns (L, F) features of these pictures, and (N, F) of the reals that are not among them.
     lengths: returns (M,) perceptual path lengths; None where the generator or the feature network has none.
     namer: names the modes of pictures, where those of the data are known.
     """
@@ -76,6 +77,7 @@ class Pair:
     class_names: list[str]
     settings: Config
     train: Callable[[], Sample] | None = None
+    for_copying: Callable[[], tuple[Tensor, Tensor]] | None = None
     lengths: Callable[[], Tensor] | None = None
     namer: ModeNamer | None = None
 
@@ -86,7 +88,7 @@ class Pair:
             "classes": self.network.classes == self.class_names != [],
             "labels": self.real.labels is not None,
             "fake labels": self.fake.labels is not None and self.real.labels is not None,
-            "training pictures": self.train is not None,
+            "training pictures": self.for_copying is not None,
             "latents": self.lengths is not None,
             "modes": self.namer is not None,
             "points": self.network.name == COORDINATES,
@@ -183,9 +185,10 @@ def label_accuracy(pair: Pair) -> Values:
 
 def copying(pair: Pair) -> Values:
     """Whether the generator repeats its training pictures: see `metrics/copying.py`."""
-    assert pair.train is not None
-    learnt, fake = pair.train().seen.features, pair.fake.seen.features
-    return {"copied": copied(learnt, pair.real.seen.features, fake), "authentic": authentic(learnt, fake)}
+    assert pair.for_copying is not None
+    learnt, unlearnt = pair.for_copying()
+    fake = pair.fake.seen.features
+    return {"copied": copied(learnt, unlearnt, fake), "authentic": authentic(learnt, fake)}
 
 
 def path_length(pair: Pair) -> Values:

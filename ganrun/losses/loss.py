@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from ganrun.common.bounds import Count
 from ganrun.losses.discriminate import Discriminate, OnePass
 from ganrun.losses.objective import Objective
-from ganrun.losses.penalties import Penalty, Scored, autocasting
+from ganrun.losses.penalties import Penalty, Scored, autocasting, rows_of_images
 
 
 class AdversarialLoss(nn.Module):
@@ -62,7 +62,8 @@ class AdversarialLoss(nn.Module):
         terms = {"adversarial": self.discriminator(real_logits, fake_logits)}
         scored = Scored(discriminate, real, fake, real_logits, fake_logits)
         terms |= {name: penalty(scored) for name, penalty in penalties.items()}
-        return Objective(terms, self.monitors(real_logits.detach(), fake_logits.detach()), real_logits.detach())
+        monitors = self.monitors(real_logits.detach(), fake_logits.detach())
+        return Objective(terms, monitors, rows_of_images(real, real_logits.detach()))
 
     def logits(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) reals and fakes -> float32 logits of each, in one forward pass where `OnePass` allows it."""

@@ -12,7 +12,8 @@ from torch import Tensor
 class Objective:
     """`terms` are scalars that are summed and minimised; `monitors` are detached scalars that are only logged.
 
-    `real_logits` are (N,) the discriminator's logits of reals, in its own turns, for an augmentation that adapts.
+    `real_logits` are (N, ...) the discriminator's logits of N reals, in its own turns, for an augmentation that adapts:
+    a logit or a map of logits for each image. The images of a pack share theirs.
     """
 
     terms: dict[str, Tensor]

@@ -124,6 +124,12 @@ def count_judged(images: Tensor, logits: Tensor) -> int:
     return len(logits) if logits.ndim and len(images) % len(logits) == 0 else len(images)
 
 
+def rows_of_images(images: Tensor, logits: Tensor) -> Tensor:
+    """(N, C, H, W), logits or maps of logits -> (N, ...) those of each image; the images of a pack share theirs."""
+    pack = len(images) // count_judged(images, logits)
+    return logits.repeat_interleave(pack, 0) if pack > 1 else torch.atleast_1d(logits)
+
+
 def uniform(scored: Scored) -> Tensor:
     """(N, 1, 1, 1) ~ U[0, 1], one for each image. The images of a pack share one, because the pack is the sample."""
     judged = count_judged(scored.real, scored.real_logits)

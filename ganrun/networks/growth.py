@@ -45,16 +45,25 @@ class Growth(nn.Module):
         if not 0 < share < 1:
             raise ValueError(f"growth_share={share} must lie between 0 and 1: the part of the run in which it grows")
         self.first, self.last, self.share = sides.index(start), len(grids) - 1, share
+        self.least = 0  # in parts of UNIT
         self.register_buffer("level", torch.tensor(self.last * UNIT))
         self.follow(self.last * UNIT)
 
     def at_progress(self, progress: float) -> None:
-        """Called before each step, 0 at the run's start and 1 at the end of its schedules."""
+        """Called before each step, 0 at the run's start and 1 at the end of its schedules.
+
+        A level only grows: a run that is resumed and made longer waits until it is due again.
+        """
         phases = 2 * (self.last - self.first)
         doublings, phase = divmod(progress / self.share * phases, 2)  # the first half of each waits, the second fades
         units = round(min(self.last, self.first + doublings + max(0.0, phase - 1)) * UNIT)
+        units = max(self.least, units)
         self.level.fill_(units)
         self.follow(units)
+
+    def never_below(self) -> None:
+        """From now on no level is below the present one."""
+        self.least = int(self.level)
 
     def follow(self, units: int) -> None:
         """Sets what chooses the layers. These are Python numbers, because no step may wait for the device."""

@@ -54,11 +54,14 @@ class StyleMapping(nn.Module):
         self.mean_style.lerp_(means, (1 - DECAY) * (counts > 0))
 
 
-def mixed(styles: Tensor, others: Tensor, layers: int) -> Tensor:
+def mixed(styles: Tensor, others: Tensor, layers: int, active: int | None = None) -> Tensor:
     """Style mixing (2019, section 3.1). (N, W) styles and others -> (N, layers, W).
 
-    Each image has its own crossover point, uniform among 1 to layers - 1: layers from there on get the other style.
+    Each image has its own crossover point, uniform among 1 to active - 1: layers from there on get the other style.
+    `active`: how many of the layers are computed, all of them by default.
     """
-    crossover = torch.randint(1, max(2, layers), (len(styles), 1, 1), device=styles.device)
+    crossover = torch.randint(
+        1, max(2, layers if active is None else active), (len(styles), 1, 1), device=styles.device
+    )
     after = torch.arange(layers, device=styles.device)[None, :, None] >= crossover
     return torch.where(after, others[:, None], styles[:, None])

@@ -102,8 +102,13 @@ class StyleGAN2Generator(nn.Module):
         if psi is not None:
             styles = self.mapping.truncated(styles, labels, psi)
         if others is not None:
-            return mixed(styles, self.mapping(others, labels), self.layers)
+            return mixed(styles, self.mapping(others, labels), self.layers, self.active_layers)
         return styles[:, None].expand(-1, self.layers, -1)
+
+    @property
+    def active_layers(self) -> int:
+        """How many layers have a style while the present grids are computed."""
+        return self.layers if self.growth is None else 2 + 2 * self.growth.stage
 
     def synthesis(self, styles: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """(N, layers, W) styles, (N, 1, H, W) noise of each layer that has noise -> (N, C, H, W) images."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Unpack, cast
 
 import torch
@@ -71,12 +71,13 @@ class GMAN(GAN):
     def discriminator_turn(self, batch: Batch, fakes: Fakes, step: int) -> Objective:
         real, fake = batch["image"], fakes(batch).detach()
         each = {
-            name: self.observed(loss.discriminator_objective(self.discriminator_of(discriminator), real, fake, step))
+            name: loss.discriminator_objective(self.discriminator_of(discriminator), real, fake, step)
             for name, discriminator, loss in self.panel()
         }
         objective = side_by_side(each)
+        objective.real_logits = in_one_row([one.real_logits for one in each.values()])
         objective.monitors["accuracy"] = torch.stack([one.monitors["accuracy"] for one in each.values()]).mean()
-        return objective
+        return self.observed(objective)
 
     def generator_turn(self, batch: Batch, fakes: Fakes) -> Objective:
         real, fake = batch["image"], fakes(batch)
@@ -105,6 +106,12 @@ class GMAN(GAN):
         """(N, C, H, W) -> (N,) the mean of the logits of all discriminators."""
         of_each = [logit_of_each(discriminator, images) for _, discriminator, _ in self.panel()]
         return torch.stack(of_each).mean(0)
+
+
+def in_one_row(logits: Sequence[Tensor | None]) -> Tensor | None:
+    """(N, ...) of each discriminator -> (N, L): an image counts once, however many discriminators judge it."""
+    rows = [each.reshape(len(each), -1) for each in logits if each is not None]
+    return torch.cat(rows, 1) if rows else None
 
 
 class Losses(nn.ModuleDict):

@@ -18,6 +18,7 @@ from ganrun.common.schedules import Schedule
 from ganrun.common.seeding import reseed
 from ganrun.data.loading.stream import Batch, Stream, cut, prepare
 from ganrun.losses.objective import Objective
+from ganrun.systems.growth import growths_in
 from ganrun.systems.system import System, Turn
 from ganrun.training.clipping import clip_
 from ganrun.training.control import RunControl
@@ -245,6 +246,8 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.system.load_state_dict(state["system"])
+        for growth in growths_in(self.system):
+            growth.never_below()  # the run may be longer now
         self.average.load_state_dict(state["average"])
         for player, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][player])

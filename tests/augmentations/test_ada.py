@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ganrun.augmentations import chance
 from ganrun.augmentations.ada import ADA
 from ganrun.augmentations.ada_colour import AdaColour, turned_about_grey
 from ganrun.augmentations.ada_corruption import AdaCorruption
 from ganrun.augmentations.ada_filter import AdaFilter
 from ganrun.augmentations.ada_geometry import AdaGeometry
 from ganrun.augmentations.resampling import SYM6, fold, resample
+from ganrun.losses.adversarial import Hinge
+from ganrun.networks.latents import Normal
+from ganrun.networks.mlp import MLPGenerator
+from ganrun.systems.gan import GAN
+from ganrun.systems.gman import GMAN
 
 ONE = torch.tensor(1.0)
 
@@ -43,6 +48,42 @@ def test_p_moves_towards_its_target_every_fourth_turn_by_the_share_of_images_see
     for _ in range(80):
         turn(ada, 1.0)
     assert ada.p == 1, "a probability"
+
+
+class Judges(nn.Module):
+    """A discriminator of packs: a map of 5 × 5 logits for each pack, of which `positive` are above 0."""
+
+    def __init__(self, pack: int = 1, positive: int = 25) -> None:
+        super().__init__()
+        self.pack = self.couples_images = pack
+        self.map = nn.Parameter(torch.where(torch.arange(25) < positive, 1.0, -1.0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.map.reshape(1, 1, 5, 5).expand(len(images) // self.pack, -1, -1, -1)
+
+
+@pytest.mark.parametrize(
+    ("judges", "p"),
+    [
+        ([Judges()], 0.1),
+        ([Judges(pack=4)], 0.1),
+        ([Judges(positive=21)], 0.1),  # r_t = 0.68
+        ([Judges(positive=19)], 0.0),  # r_t = 0.52
+        ([Judges(), Judges(positive=19)], 0.1),  # r_t = 0.76 of both discriminators
+    ],
+)
+def test_p_moves_by_the_images_seen_whatever_a_discriminator_says_of_each(judges: list[Judges], p: float) -> None:
+    ada, generator = ADA(kimg=0.32), MLPGenerator(4, 1, 4, widths=(8,))
+    options = {"latent": Normal(4), "loss": Hinge(), "augmentation": ada}
+    if len(judges) > 1:
+        system: GAN = GMAN(generator, {str(number): one for number, one in enumerate(judges)}, **options)
+    else:
+        system = GAN(generator, judges[0], **options)
+    for step in range(4):
+        turn = next(system.turns(step))
+        turn.objective({"image": torch.rand(8, 1, 4, 4)})
+        system.after_turn(turn.player)
+    assert ada.p.item() == pytest.approx(p), "32 images of 320"
 
 
 def test_p_and_what_it_has_seen_survive_a_resume() -> None:
@@ -87,25 +128,42 @@ def test_a_mirror_a_quarter_turn_and_a_shift_move_whole_pixels() -> None:
     assert not torch.equal(turned, images)
 
 
+@pytest.mark.parametrize("p", [0.15, 0.0, 1.0])
 @pytest.mark.parametrize(
     "group", [AdaGeometry(flip=0, quarter_turns=0, shift=0), AdaFilter(1, 1, 1, 1)], ids=["geometry", "filter"]
 )
 def test_images_that_are_not_chosen_stay_bit_for_bit_and_the_chosen_ones_are_those_of_a_gpu(
-    group: AdaGeometry | AdaFilter, monkeypatch: pytest.MonkeyPatch
+    group: AdaGeometry | AdaFilter, p: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A CPU computes the chosen images only, a GPU all of them."""
-    images, module = pictures().repeat(4, 1, 1, 1), f"{type(group).__module__}.where_chosen"
-    torch.manual_seed(0)
-    few = group(images, torch.tensor(0.15))
+    """A CPU computes the chosen images only, a GPU all of them. A GPU's branch is run on the CPU."""
+    images, results = pictures().repeat(4, 1, 1, 1).requires_grad_(), []
+    for compute in (chance.of_the_chosen, chance.of_all):
+        monkeypatch.setattr(chance, "of_the_chosen", compute)
+        torch.manual_seed(0)
+        results.append(group(images, torch.tensor(p)))
+    few, every = results
+    assert torch.allclose(few, every, atol=1e-5)
+    gradients = [torch.autograd.grad(each.square().sum(), images)[0] for each in results]
+    assert torch.allclose(*gradients, atol=1e-4)
+    for result in results:
+        same = sum(torch.equal(one, other) for one, other in zip(result, images, strict=True))
+        assert same == 24 if p == 0 else same < 24 and (p == 1 or same > 0)
 
-    def computes_all(chosen: Tensor, images: Tensor, change: Callable, numbers: Tensor) -> Tensor:
-        return torch.where(chosen[:, None, None, None], change(images, numbers), images)
 
-    monkeypatch.setattr(module, computes_all)
-    torch.manual_seed(0)
-    assert torch.allclose(few, group(images, torch.tensor(0.15)), atol=1e-5)
-    same = [torch.equal(one, other) for one, other in zip(few, images, strict=True)]
-    assert 0 < sum(same) < len(same)
+def test_only_the_chosen_images_are_computed_on_a_cpu_and_all_elsewhere() -> None:
+    counts: list[int] = []
+
+    def change(images: Tensor, numbers: Tensor) -> Tensor:
+        counts.append(len(images))
+        return images + numbers[:, None, None, None]
+
+    images, chosen = pictures(), torch.tensor([False, True, False, False, True, True])
+    wanted = images + (chosen * torch.arange(6.0))[:, None, None, None]
+    for compute in (chance.where_chosen, chance.of_all):
+        assert torch.equal(compute(chosen, images, change, torch.arange(6.0)), wanted)
+    elsewhere = chance.where_chosen(chosen.to("meta"), images.to("meta"), change, torch.arange(6.0, device="meta"))
+    assert elsewhere.device.type == "meta"
+    assert counts == [3, 6, 6]
 
 
 def test_half_a_size_is_a_blur_and_not_an_alias() -> None:

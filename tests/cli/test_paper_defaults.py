@@ -59,6 +59,10 @@ def test_the_residual_models_bring_the_numbers_of_their_papers() -> None:
     assert (small["loss"]["discriminator_steps"], small["optimizer"]["lr"]) == (1, 1e-3)
     small = compose_plain("train", ["model=r3gan", "model.size=small"])
     assert (small["loss"]["penalties"]["r1"]["every"], small["optimizer"]["lr"]) == (4, 4e-4)
+    other = compose_plain("train", ["model=sngan", "model.size=small", "loss=r3gan"])
+    assert (other["loss"]["penalties"]["r1"]["every"], other["optimizer"]["lr"]) == (1, 2e-4), "only its own model"
+    gradient = compose_plain("train", ["model=wgan_gp_resnet", "model.size=small"])
+    assert (gradient["loss"]["discriminator_steps"], gradient["optimizer"]["lr"]) == (5, 2e-4)
     half_life = config["average"]["half_life"]  # 0.9999 for each step of 64 images
     assert 0.5 ** (64 / (1000 * half_life)) == pytest.approx(0.9999, rel=1e-6)
 

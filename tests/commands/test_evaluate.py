@@ -240,6 +240,78 @@ def test_a_planted_memoriser_is_caught_and_new_pictures_are_not(digits: Dataset,
     assert scored("n.json")["copied"]["value"] == pytest.approx(0.5, abs=0.15)
 
 
+@pytest.fixture
+def learnt(digits: Dataset) -> Dataset:
+    """100 pictures beside the digits; all in files: a.npz, learnt.npz."""
+    save_npz("a.npz", digits)
+    data = Digits(image_size=8, split="train", limit=100)
+    save_npz("learnt.npz", data)
+    return data
+
+
+def test_copying_from_other_training_pictures_stands_in_no_table_beside_it(learnt: Dataset, capsys) -> None:
+    save_npz("fewer.npz", Dataset(learnt.images[:90], learnt.labels[:90], learnt.class_names))
+    for name in ("learnt", "fewer"):
+        words = [f"train={name}.npz", "scores=[copying,kid]", f"out={name}.json", "features=random_conv"]
+        assert main(["eval", "device=cpu", "real=a.npz", "fake=a.npz", "n=60", "kid.subsets=3", *words]) == 0
+    assert scored("fewer.json")["authentic"]["protocol"]["n_train"] == 90
+    assert "n_train" not in scored("fewer.json")["kid"]["protocol"]
+    assert json.loads(Path("fewer.json").read_text())["results"][0]["about"]["train"] == "fewer.npz"
+    assert main(["eval", "compare=[learnt.json,fewer.json]"]) == 2
+    assert "copied cannot be compared: train_fingerprint is" in capsys.readouterr().err
+
+
+def test_training_pictures_change_no_other_score(learnt: Dataset, capsys) -> None:
+    save_npz("fakes.npz", learnt)
+    words = ["eval", "real=a.npz", "fake=fakes.npz", *QUICK]
+    assert main([*words, "scores=[kid,prdc,trts]", "out=without.json"]) == 0
+    evaluate._scorers.clear()
+    capsys.readouterr()
+    assert main([*words, "scores=[kid,prdc,trts,copying]", "train=learnt.npz", "out=with.json"]) == 0
+    found, others = scored("with.json"), scored("without.json")
+    assert found.keys() - others.keys() == {"copied", "authentic"}
+    assert {name: found[name] for name in others} == others
+    assert "train= is for" not in capsys.readouterr().out
+    assert main([*words, "scores=kid", "train=learnt.npz"]) == 0
+    assert "note: train= is for scores=[copying], and changes no other score" in capsys.readouterr().out
+
+
+def test_a_real_picture_that_was_learnt_from_is_no_measure_of_copying(learnt: Dataset, digits: Dataset, capsys) -> None:
+    mixed = Dataset(torch.cat([digits.images, learnt.images[:30]]), None, [])
+    save_npz("mixed.npz", mixed, labels=False)
+    save_npz("fakes.npz", Dataset(learnt.images[30:], None, []), labels=False)
+    words = ["fake=fakes.npz", "train=learnt.npz", "scores=copying", "features=random_conv", "device=cpu", "out=s.json"]
+    assert main(["eval", "real=mixed.npz", *words]) == 0
+    said = capsys.readouterr().out
+    assert "train=learnt.npz: 30 of its pictures are also in real=; the score copying leaves them out of real=" in said
+    assert scored("s.json")["copied"]["value"] == 1
+    assert scored("s.json")["copied"]["protocol"]["n_real"] == 110
+
+
+def test_reals_are_compared_with_each_other_only_where_copies_are_likely(
+    config: dict, digits: Dataset, learnt: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {**config, "scores": ["copying"]}
+    scorer = Scorer(config, digits, None, torch.device("cpu"), originals=learnt)
+    assert scorer.score([learnt.images])["copied"] == 1
+    assert "repeat training pictures" in scorer.notes[0]
+    monkeypatch.setattr(scoring, "authentic", None)
+    new = Digits(image_size=8, split="test", limit=300).images[100:]
+    assert 0.2 < scorer.score([new])["copied"] < 0.8
+
+
+def test_a_mirrored_training_picture_is_a_copy_where_the_run_mirrors(config: dict, digits: Dataset) -> None:
+    data = Digits(image_size=8, split="train", limit=100, flip=True)
+    scorer = Scorer({**config, "scores": ["copying"]}, digits, data, torch.device("cpu"))
+    found = scorer.score([data.images[:50].flip(-1), data.images[50:]])
+    assert (found["copied"], found["authentic"]) == (1, 0)
+    assert scorer.settings(100)["copied"]["train_mirrored"]
+    evaluate.save_nearest(scorer, data.images[:2].flip(-1), Path("s.json"))
+    with Image.open("s.nearest.png") as grid:
+        shown = np.asarray(grid)[..., :1]
+    assert (shown[2:66, 2:66] == shown[2:66, 68:132]).all(), "it stands beside the sample"
+
+
 # -- mistakes -------------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +332,10 @@ def test_a_planted_memoriser_is_caught_and_new_pictures_are_not(digits: Dataset,
         (["real=a.npz", "fake=nothing"], "fake=nothing: there is no such folder"),
         (["real=a.npz", "fake=a.npz", "train=nothing"], "train=nothing: there is no such folder"),
         (["real=a.npz", "fake=a.npz", "train=a.npz"], "train=a.npz: 80 of its pictures are also in real="),
+        (
+            ["real=a.npz", "fake=a.npz", "train=single.npz"],
+            "train=single.npz must hold at least two different pictures",
+        ),
         (["ckpt=run", "train=a.npz"], "train=a.npz goes with real= and fake="),
         (["real=a.npz", "fake=a.npz", "scores=copying"], "scores=copying needs training pictures"),
         (["real=a.npz"], "give one of ckpt=RUN, real=A with fake=B, or compare="),
@@ -275,6 +351,7 @@ def test_a_planted_memoriser_is_caught_and_new_pictures_are_not(digits: Dataset,
 def test_a_mistake_is_one_line(words, said, digits: Dataset, tmp_path: Path, capsys) -> None:
     save_npz("a.npz", digits)
     save_npz("one.npz", Dataset(digits.images, torch.zeros(80).long(), ["one"]))
+    save_npz("single.npz", Dataset(digits.images[:1].repeat(2, 1, 1, 1), digits.labels[:2], digits.class_names))
     (tmp_path / "empty").mkdir()
     (tmp_path / "junk.npz").write_bytes(b"hello")
     (tmp_path / "junk.json").write_text('{"results": [{}]}')

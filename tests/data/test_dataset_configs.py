@@ -3,6 +3,7 @@
 import inspect
 from importlib import import_module
 from pathlib import Path
+from typing import Unpack, get_type_hints
 
 import pytest
 import yaml
@@ -24,16 +25,27 @@ VARIANTS = [path for path in PAGES if not set(parents(path)) <= {"_self_", SHARE
 CONFIGS = [path for path in PAGES if path not in VARIANTS]
 
 
+def passed_on(kind: type) -> dict[str, object]:
+    """The defaults of the base class, of what `kind` takes as **options."""
+    return {key: it.default for key, it in inspect.signature(kind.__base__).parameters.items() if has_default(it)}
+
+
+def has_default(argument: inspect.Parameter) -> bool:
+    return argument.default is not inspect.Parameter.empty
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_keys_are_the_arguments_and_the_values_the_defaults(path):
     config = read_node(path.stem, [FOLDER.parent])
     module, _, name = config.pop("_target_").rpartition(".")
-    arguments = inspect.signature(getattr(import_module(module), name)).parameters
+    kind = getattr(import_module(module), name)
+    arguments = inspect.signature(kind).parameters
     defaults = {key: argument.default for key, argument in arguments.items() if key != "options"}
-    if "options" in arguments:
-        defaults |= vars(Storage())
+    options = get_type_hints(kind.__init__).get("options")
+    if options is not None:
+        defaults |= vars(Storage()) if options == Unpack[StorageOptions] else passed_on(kind)
     assert set(config) == set(defaults)
-    assert (SHARED in parents(path)) == ("options" in arguments)
+    assert (SHARED in parents(path)) == (options == Unpack[StorageOptions])
     for key, value in config.items():
         if key not in ("classes", "minutes") and "${" not in str(value):  # runs of before have no minutes
             assert value == defaults[key], key

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -100,6 +102,15 @@ def test_reals_are_faded_as_the_fakes_are() -> None:
     torch.testing.assert_close(growth.seen(repeated(growth.seen(images), 2)), growth.seen(images))
 
 
+@pytest.mark.parametrize(("progress", "active"), [(0, 2), (0.1875, 4), (0.25, 4), (0.5, 6)])
+def test_mixed_styles_change_among_the_layers_of_the_present_grids(progress: float, active: int) -> None:
+    network, latents = at(generator(), progress), torch.randn(200, 5)
+    styles = network.styles(latents, others=-latents)
+    first = (styles[:, 1:] != styles[:, :-1]).any(2).int().argmax(1) + 1  # the first layer with the other style
+    assert set(first.tolist()) == set(range(1, active))
+    assert torch.equal(styles[:, active:], styles[:, active - 1 : active].expand(-1, 6 - active, -1))
+
+
 def test_layers_beyond_the_level_are_not_computed_and_get_no_gradient() -> None:
     network = at(generator().train(), 0.1875)
     network(torch.randn(2, 5)).square().mean().backward()
@@ -140,6 +151,21 @@ def test_the_gradient_of_a_square_reaches_each_of_its_pixels() -> None:
     cells = pooled(images.detach(), 2).requires_grad_()
     (of_cells,) = torch.autograd.grad(network(repeated(cells, 2)).sum(), cells)
     torch.testing.assert_close(gradient.square().sum() * 4, of_cells.square().sum())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [generator, discriminator])
+def test_a_compiled_network_follows_the_levels(make: Callable[[], nn.Module]) -> None:
+    network = make()
+    compiled = torch.compile(network, backend="aot_eager", dynamic=False)
+    inputs = torch.randn(4, 5) if make is generator else torch.randn(4, 1, 16, 16)
+    outputs = []
+    for progress in (0.1875, 0.15625, 0.25):  # two weights α of one fade, and the next level
+        at(network, progress)
+        outputs.append(compiled(inputs))
+        torch.testing.assert_close(outputs[-1], network(inputs))
+    assert not torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
 
 
 def reached(part: nn.Module) -> bool:

@@ -41,6 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STEPS = 4
 QUICK = ["dataset=digits", "dataset.limit=64", "batch_size=8", "log.every=2", "device=cpu", "model=mlp", "hooks=quiet"]
 QUICK += ["model.generator.widths=[8]", "model.discriminator.widths=[8]"]
+QUICK += ["precision=fp32"]  # auto is measured, and a busy machine may measure otherwise in the second of two runs
 
 
 # -- in two processes, and in four ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,12 +13,15 @@ from ganrun.checkpoints import load
 from ganrun.checkpoints.checkpoint import to_builtin
 from ganrun.checkpoints.restore import load_system
 from ganrun.common.errors import UserError
-from ganrun.networks.growth import Growth
+from ganrun.networks.growth import UNIT, Growth
 from ganrun.networks.stylegan2 import grids_and_widths
 from ganrun.systems.drawing import draw, render
 from ganrun.training import runs
 from ganrun.training.compile import FORMS
+from ganrun.training.hooks.hook import Hook
 from ganrun.training.planning.plan import plan
+from ganrun.training.record import StepRecord
+from ganrun.training.trainer import Trainer
 from tests.same import differences
 from tests.training.test_schedules import StopAt
 
@@ -36,6 +40,40 @@ def test_it_resumes_bit_for_bit_across_a_change_of_level(words: list[str], tiny,
     resumed = runs.train(config, tmp_path / "parts", state=state)
     assert resumed.system.generator.growth.whole
     assert differences(to_builtin(whole.state_dict()), to_builtin(resumed.state_dict())) == []
+
+
+def test_a_run_that_is_made_longer_never_goes_back_to_a_smaller_grid(tiny, tmp_path: Path) -> None:
+    """And it is a function of its checkpoints: stopped once more, it ends with the same weights."""
+    levels: dict[str, list[int]] = {}
+
+    def go_on(name: str, steps: int, start: str = "", stop: int = 1000) -> Any:
+        trainer = runs.assemble(tiny(*GROWS, f"steps={steps}", "checkpoint.every=4"), tmp_path / name)
+        if start:
+            trainer.load_state_dict(load.load_checkpoint(str(tmp_path / start), "resume"))
+        seen = levels.setdefault(name, [])
+        trainer.hooks = [StopAt(stop), Keeps(seen), *trainer.hooks]
+        trainer.fit()
+        return trainer
+
+    go_on("short", 10, stop=4)  # step 3 of 10: the first fade
+    straight = go_on("longer", 24, "short")
+    go_on("parts", 24, "short", stop=8)
+    parts = go_on("parts", 24, "parts")
+    assert levels["short"][-1] == levels["longer"][0] == UNIT // 2
+    assert levels["longer"] == sorted(levels["longer"]) == levels["parts"]
+    assert differences(to_builtin(straight.state_dict()), to_builtin(parts.state_dict())) == []
+    go_on("after", 60, "longer", stop=28)
+    assert set(levels["after"]) == {2 * UNIT}, "a finished run"
+
+
+class Keeps(Hook):
+    """Notes the level of each step."""
+
+    def __init__(self, levels: list[int]) -> None:
+        self.levels = levels
+
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        self.levels.append(int(trainer.system.generator.growth.level))
 
 
 def test_a_checkpoint_draws_the_pictures_of_its_own_level(tiny, tmp_path: Path) -> None:

@@ -194,6 +194,15 @@ def test_copying_is_1_for_copies_and_a_half_for_new_pictures() -> None:
     assert authentic(on_a_line(0, 1, 5), on_a_line(0.5, 3, -2)) == pytest.approx(2 / 3), "0.5 is nearer than 1"
 
 
+def test_a_training_picture_that_occurs_twice_has_no_authentic_copies() -> None:
+    train = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
+    rounded = train * (1 + 1e-7)  # another batch size changes the last bits
+    assert authentic(torch.cat([train, rounded]), train[:50] * (1 - 3e-7)) == 0
+    assert authentic(on_a_line(0, 0, 1, 5), on_a_line(0, 0.5, 3, -2)) == 0.5, "as without the second 0"
+    with pytest.raises(ValueError, match="fewer than two different"):
+        authentic(on_a_line(2, 2), on_a_line(2))
+
+
 def test_shares_and_how_far_they_are_apart() -> None:
     found = shares(torch.tensor([0, 0, 2, 2]), 3)
     assert found.tolist() == [0.5, 0, 0.5]
