@@ -69,7 +69,7 @@ class Run:
 
     def sample(
         self,
-        n: int = 64,
+        n: int | None = None,
         *,
         seed: int = 0,
         labels: int | Sequence[int] | None = None,
@@ -80,7 +80,7 @@ class Run:
         """Draw pictures: (n, C, H, W) uint8 on the CPU, the same as `ganrun sample n= seed= labels=` writes.
 
         Args:
-            n: how many pictures.
+            n: how many pictures; None: 64, with `sweep` as many whole rows as 64 pictures have.
             seed: the same seed gives the same pictures, whatever the batch size and the device.
             labels: classes to draw, in turn, for a class-conditional model; None: all classes in turn.
             truncation: less variety and fewer odd pictures, as `ganrun sample truncation=`; None: no truncation.
@@ -91,7 +91,8 @@ class Run:
             UserError: for a model that draws from pictures, for labels or codes that it does not have, and for a
                 truncation that it has no use for.
         """
-        n, seed, batch_size = _whole("n", n, 1), _whole("seed", seed, 0), _whole("batch_size", batch_size, 1)
+        n = None if n is None else _whole("n", n, 1)
+        seed, batch_size = _whole("seed", seed, 0), _whole("batch_size", batch_size, 1)
         given = labels if labels is None or isinstance(labels, (Sequence, Tensor)) else [labels]
         wanted = None if given is None else [_whole("labels", label, 0) for label in given]
         psi = None if truncation is None else _real("truncation", truncation)

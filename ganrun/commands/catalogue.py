@@ -35,6 +35,7 @@ usage: ganrun sample ckpt=FILE|RUN|last [key=value]...
   ganrun sample ckpt=last                               a grid from the newest run under outputs/
   ganrun sample ckpt=RUN n=10000 out=fakes.npz          images uint8 (N, H, W, C), and labels
   ganrun sample ckpt=RUN n=100 out=fakes/ seed=7        a folder of PNGs
+  ganrun sample ckpt=RUN sweep=c1                       model=infogan: rows of one noise, columns walk a code
 """,
     ),
     Command(

@@ -61,8 +61,8 @@ def sample(config: Config, world: World | None = None) -> str:
         return help_to_draw(pictures)
     columns = columns_of(system, inputs, config["sweep"])
     write(pictures, inputs.get("label"), columns, out, about, config["overwrite"])
-    count = f"{config['n']} {plural('sample', config['n'])}"
-    return f"{count} of step {about['step']}, seed {config['seed']}, in {printable(str(out))}"
+    count = len(next(iter(inputs.values())))
+    return f"{count} {plural('sample', count)} of step {about['step']}, seed {config['seed']}, in {printable(str(out))}"
 
 
 def columns_of(system: System, inputs: Batch, sweep: str | None) -> int:

@@ -109,7 +109,7 @@ KEYS: dict[str, dict[str, Any]] = {
     "sample": {
         **DRAWING,
         "out": PathText | None,
-        "n": Count,
+        "n": Count | None,
         "seed": Natural,
         "labels": Annotated[Whole | Annotated[Sequence[Whole], Several] | None, "class numbers: 3 or [3, 7]"],
         "truncation": Weight | None,

@@ -13,16 +13,18 @@ from ganrun.common.errors import UserError
 from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.systems.system import Batch, System
 
+USUAL = 64  # pictures, where nobody says how many
+
 
 def draw(
     system: System,
-    count: int,
+    count: int | None,
     seed: int,
     labels: list[int] | None = None,
     truncation: float | None = None,
     sweep: str | None = None,
 ) -> Batch:
-    """{name: (count, ...)} random inputs for `render`.
+    """{name: (count, ...)} random inputs for `render`; count None: 64, or fewer in whole rows of a sweep.
 
     All inputs are drawn in one call, so that the batch size does not change them. labels: for a class-conditional
     system, the classes to draw. The pictures of a seed with `truncation` are those without it, moved towards the
@@ -30,6 +32,7 @@ def draw(
     or a code that the system does not have, and when the inputs do not fit into memory.
     """
     steps = None if sweep is None else sweep_steps(system, sweep, labels)
+    count = usual_count(steps) if count is None else count
     reseed(mix(seed, Purpose.SAMPLES))
     try:
         drawn = system.draw(count if steps is None else -(-count // len(steps)), labels)
@@ -39,6 +42,12 @@ def draw(
         raise UserError(str(error).splitlines()[0]) from None
     except RuntimeError:  # from torch: the inputs do not fit into memory, or their number is beyond 64 bits
         raise UserError(f"{count} pictures do not fit into memory: ask for fewer with n= or per_class=") from None
+
+
+def usual_count(steps: Tensor | None) -> int:
+    """64 pictures; with the (K,) steps of a sweep as many whole rows as 64 pictures have, and at least one."""
+    columns = 1 if steps is None else len(steps)
+    return max(1, USUAL // columns) * columns
 
 
 def sweep_steps(system: System, sweep: str, labels: list[int] | None = None) -> Tensor:

@@ -47,8 +47,11 @@ from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
-# Keys of a model that are newer than some runs, and the value with which such runs were trained; None: any value.
-ADDED = {".max_channels": None, ".pack": 1, ".growth_share": None}
+# Keys of a model that are newer than some runs, and the values with which a command means such a run, which goes on
+# as it was: what it was trained with, and a default that is newer. (): any value.
+ADDED: dict[str, tuple[Any, ...]] = {
+    ".max_channels": (), ".pack": (1,), ".growth_share": (), ".head_widths": ([], [128]),
+}  # fmt: skip
 STOP = {"policy": "stop", "limit": 0}  # for runs that were saved before `non_finite` existed
 
 
@@ -317,8 +320,8 @@ def continued_if_same(stored: Config, asked: Config, folder: Path) -> Config:
 
 
 def is_added(key: str, value: Any) -> bool:
-    """Whether a network's key is newer than some runs, and has the value with which such runs were trained."""
-    return any(key.endswith(end) and usual in (None, value) for end, usual in ADDED.items())
+    """Whether a network's key is newer than some runs, and has a value with which a command means such a run."""
+    return any(key.endswith(end) and (not usual or value in usual) for end, usual in ADDED.items())
 
 
 def differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:

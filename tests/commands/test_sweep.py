@@ -53,6 +53,18 @@ def test_the_grid_has_a_column_for_each_value_and_python_draws_the_same() -> Non
     assert grid.height > 1.2 * grid.width, "4 rows of 3"
 
 
+@pytest.mark.parametrize(("code", "pictures"), [("c1", 21 * 3), ("c2", 6 * 10)])
+def test_without_n_the_rows_are_whole(code: str, pictures: int, capsys: pytest.CaptureFixture[str]) -> None:
+    trained(*CODED, *TINY)
+    assert len(ganrun.load("run", device="cpu").sample(sweep=code)) == pictures
+    capsys.readouterr()
+    assert main(["sample", "ckpt=run", f"sweep={code}", "out=x.npz", "device=cpu"]) == 0
+    assert len(np.load("x.npz")["images"]) == pictures
+    assert f"{pictures} samples of" in capsys.readouterr().out
+    assert main(["sample", "--help"]) == 0
+    assert "sweep=c1" in capsys.readouterr().out
+
+
 def test_grids_have_a_row_for_each_code() -> None:
     trained(*CODED, *TINY)
     assert main(["sample", "ckpt=run", "n=24", "out=x.png", "device=cpu"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import tempfile
@@ -126,4 +127,20 @@ def test_a_run_of_before_the_cap_on_channels_and_packs_goes_on_without_them(tiny
         runs.continued_if_same(stored, now, tmp_path)
     now["model"]["generator"]["base_channels"] = 8
     with pytest.raises(UserError, match=r"has model\.generator\.base_channels=4, but this command has"):
+        runs.continued_if_same(stored, now, tmp_path)
+
+
+def test_a_run_of_infogan_of_before_the_hidden_layer_of_q_goes_on_without_it(tiny, tmp_path: Path) -> None:
+    now = tiny("model=infogan", "steps=4", "hooks=quiet", "dataset.limit=16")
+    now["model"]["discriminator"]["head_widths"] = [128]
+    before = copy.deepcopy(now)
+    del before["model"]["discriminator"]["head_widths"]
+    runs.train({**before, "steps": 2}, tmp_path / "run")
+    state = load.load_checkpoint(str(tmp_path / "run"), "resume")
+    stored = state["config"]  # a run lets the state go that it goes on from
+    agreed = runs.continued_if_same(stored, now, tmp_path / "run")
+    assert "head_widths" not in agreed["model"]["discriminator"]
+    assert runs.train(agreed, tmp_path / "run", state=state).step == 4
+    now["model"]["discriminator"]["head_widths"] = [256]
+    with pytest.raises(UserError, match=r"has model\.discriminator\.head_widths=null, but this command"):
         runs.continued_if_same(stored, now, tmp_path)
