@@ -35,6 +35,8 @@ ALWAYS = ("device=cpu", "threads=1")
 
 def main(words: Sequence[str] | None = None) -> None:
     given = arguments().parse_intermixed_args(words)
+    if unknown := set(given.methods.split(",")) - METHODS.keys():
+        raise SystemExit(f"--methods {','.join(sorted(unknown))}: choose from {', '.join(METHODS)}")
     out = Path(given.out)
     extra = ["dataset=folder", f"dataset.root={given.data}", "dataset.split=train", "precision=fp32", *given.words]
     for seed in given.seeds.split(","):
@@ -58,8 +60,10 @@ def arguments() -> argparse.ArgumentParser:
 
 def play(method: str, seed: str, budget: float, run: Path, samples: int, extra: Sequence[str]) -> None:
     """Time, train, score and draw one run; nothing that is there already."""
-    done = run / "bench.json"
+    done, asked = run / "bench.json", {"seconds": budget, "samples": samples, "words": list(extra)}
     if done.exists():
+        if (before := json.loads(done.read_text(encoding="utf-8")).get("asked")) != asked:
+            raise SystemExit(f"{run} was made with {before}, and {asked} is asked for: choose another OUT")
         return
     words = [*METHODS[method], f"seed={seed}", "hooks=quiet", *ALWAYS, *extra]
     steps = max(1, round(budget / seconds_of_step(words, run.with_name(f"{run.name}-timed"))))
@@ -70,7 +74,15 @@ def play(method: str, seed: str, budget: float, run: Path, samples: int, extra: 
     cost("sample", f"ckpt={run}", "n=100", f"out={picture}", "overwrite=true", *ALWAYS)
     found = json.loads(scores.read_text(encoding="utf-8"))["results"][0]["scores"]
     values, real = ({score["score"]: score.get(key) for score in found} for key in ("value", "reference"))
-    row = {"method": method, "steps": steps, "cpu": cpu, "values": values, "real": real, "first": found[0]["name"]}
+    row = {
+        "method": method,
+        "asked": asked,
+        "steps": steps,
+        "cpu": cpu,
+        "values": values,
+        "real": real,
+        "first": found[0]["name"],
+    }
     done.write_text(json.dumps(row), encoding="utf-8")
 
 

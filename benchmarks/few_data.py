@@ -37,16 +37,15 @@ from ganrun.evaluation.metrics.intervals import interval
 
 
 class FewSet(NamedTuple):
-    """What the sets differ in: how many pictures are learnt from, and the words of every run and of ADA."""
+    """What the sets differ in: how many pictures are learnt from, and the words of ADA."""
 
     train: int
-    words: list[str]
     ada: list[str]
 
 
 SETS = {
-    "mnist100": FewSet(100, [], ["model.augmentation.geometry.flip=0", "model.augmentation.geometry.quarter_turns=0"]),
-    "cifar500": FewSet(500, [], ["model.augmentation.geometry.quarter_turns=0"]),
+    "mnist100": FewSet(100, ["model.augmentation.geometry.flip=0", "model.augmentation.geometry.quarter_turns=0"]),
+    "cifar500": FewSet(500, ["model.augmentation.geometry.quarter_turns=0"]),
 }
 DCGAN = ["model=dcgan", "loss=hinge", "optimizer.lr=5e-4", "model.generator.base_channels=16",
          "model.discriminator.base_channels=16"]  # fmt: skip
@@ -66,6 +65,8 @@ SCORES = ("fid", "copied", "authentic", "precision", "coverage")
 
 def main(words: Sequence[str] | None = None) -> None:
     given = arguments().parse_intermixed_args(words)
+    if unknown := set(given.methods.split(",")) - {*METHODS, *PLANTED}:
+        raise SystemExit(f"--methods {','.join(sorted(unknown))}: choose from {', '.join((*METHODS, *PLANTED))}")
     out = Path(given.out)
     names = given.sets.split(",")
     folders = {name: write_sets(name, Path(given.data), out / "data" / name) for name in names}
@@ -140,10 +141,10 @@ def remembered(folder: Path, seed: int) -> Iterator[np.ndarray]:
 def play(name: str, method: str, seed: str, limit: float, out: Path, folder: Path, extra: Sequence[str]) -> None:
     """Train, draw and score one run; nothing that is there already."""
     run = out / f"{name}-{method}-{seed}"
-    done = run / "bench.json"
+    done, asked = run / "bench.json", {"cpu_seconds": limit, "words": list(extra)}
     if done.exists():
-        if method not in PLANTED and (before := json.loads(done.read_text(encoding="utf-8"))["limit"]) != limit:
-            raise SystemExit(f"{run} has {before} CPU seconds, and {limit} are asked for: choose another OUT")
+        if method not in PLANTED and (before := json.loads(done.read_text(encoding="utf-8")).get("asked")) != asked:
+            raise SystemExit(f"{run} was made with {before}, and {asked} is asked for: choose another OUT")
         return
     run.mkdir(parents=True, exist_ok=True)
     steps, cpu, fakes = 0, 0.0, run / "samples.npz"
@@ -160,12 +161,12 @@ def play(name: str, method: str, seed: str, limit: float, out: Path, folder: Pat
         ganrun("sample", f"ckpt={run}", f"n={HELD_OUT}", f"out={fakes}", "device=cpu", "threads=1", "overwrite=true")
         shown_grid(fakes, run / "samples.png")
     values = score(fakes, folder, run / "scores.json")
-    content = {"limit": limit, "steps": steps, "cpu": cpu, "values": values}
+    content = {"asked": asked, "steps": steps, "cpu": cpu, "values": values}
     done.write_text(json.dumps(content), encoding="utf-8")
 
 
 def words_of(name: str, method: str, folder: Path, extra: Sequence[str]) -> list[str]:
-    words = [*COMMON, *METHODS[method], *SETS[name].words, *(SETS[name].ada if method == "ada" else [])]
+    words = [*COMMON, *METHODS[method], *(SETS[name].ada if method == "ada" else [])]
     return [*words, "dataset=folder", f"dataset.root={folder}", "dataset.split=train", *extra]
 
 

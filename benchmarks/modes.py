@@ -62,6 +62,8 @@ SCORES = ("modes", "high_quality", "reverse_kl")
 
 def main(words: Sequence[str] | None = None) -> None:
     given = arguments().parse_intermixed_args(words)
+    if unknown := set(given.methods.split(",")) - METHODS.keys():
+        raise SystemExit(f"--methods {','.join(sorted(unknown))}: choose from {', '.join(METHODS)}")
     bench, out = BENCHES[given.bench], Path(given.out)
     extra = [*given.words, *([f"dataset.root={given.data}"] if given.data else [])]
     for seed in given.seeds.split(","):

@@ -21,6 +21,7 @@ from ganrun.config.tree import group_choices, groups_of, parents_of
 SHOWN_IN_FULL = 12  # so many of the best keys are shown in full; of the others, only the names
 WIDTH = 110
 PLAYERS_WORDS = "for this player only; its other optimizer settings can be given in the same way"
+BY_SIZE = re.compile(r"^\$\{by_size:\$\{[^{}]*\},([^,{}]+),([^,{}]+)\}$")
 ALIKE = {"experiment"}  # groups without keys of their own: their files set keys of other groups
 
 
@@ -41,10 +42,15 @@ class Row:
         entry, kind = self.entry, described(self.hint) if self.hint is not None else ""
         told = [] if kind in ("", "something else", "text", "a group of settings") else [kind]
         where = [", ".join(self.commands)] if self.commands else [_where(self.choices, set(current))]
-        lines = [f"{self.key}={entry.default}" if entry.default else f"{self.key}  (a group of keys)"]
+        lines = [f"{self.key}={_of_both_sizes(entry.default)}" if entry.default else f"{self.key}  (a group of keys)"]
         for part in (*told, *([entry.words] if entry.words else []), *where):
             lines += _wrapped(part)
         return lines
+
+
+def _of_both_sizes(default: str) -> str:
+    """${by_size:${model.size},16,64} -> 16 (model.size=small) or 64 (paper); other defaults as they are."""
+    return BY_SIZE.sub(r"\1 (model.size=small) or \2 (paper)", default)
 
 
 def _wrapped(text: str) -> list[str]:

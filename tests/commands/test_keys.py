@@ -44,6 +44,11 @@ def test_a_word_finds_its_keys(line: str, told: list[str], capsys: pytest.Captur
         assert text in out
 
 
+def test_a_key_that_depends_on_the_size_of_a_model_shows_both_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "generator_ab.base_channels"]) == 0
+    assert "model.generator_ab.base_channels=16 (model.size=small) or 64 (paper)\n" in capsys.readouterr().out
+
+
 def test_a_choice_without_a_default_has_no_empty_brackets(capsys: pytest.CaptureFixture[str]) -> None:
     """optimizer=adam_ttur has a group of keys where the other optimizers have `players: {}`."""
     assert main(["keys", "lr"]) == 0
