@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 @pytest.hookimpl(tryfirst=True)  # before -m takes the others away
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.stash[COLLECTED] = list(items)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def an_interrupt_is_heard() -> None:
+    """A shell starts a job in the background deaf to interrupts, and its processes would inherit that."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
