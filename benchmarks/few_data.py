@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import runs
 import torch
 from PIL import Image
 from torchvision.datasets import MNIST
 
 from ganrun.cli.main import main as main_of_ganrun
 from ganrun.common import images
-from ganrun.evaluation.metrics.intervals import interval
 
 
 class FewSet(NamedTuple):
@@ -65,25 +65,19 @@ SCORES = ("fid", "copied", "authentic", "precision", "coverage")
 
 def main(words: Sequence[str] | None = None) -> None:
     given = arguments().parse_intermixed_args(words)
-    if unknown := set(given.methods.split(",")) - {*METHODS, *PLANTED}:
-        raise SystemExit(f"--methods {','.join(sorted(unknown))}: choose from {', '.join((*METHODS, *PLANTED))}")
     out = Path(given.out)
     names = given.sets.split(",")
     folders = {name: write_sets(name, Path(given.data), out / "data" / name) for name in names}
-    for seed, name, method in product(given.seeds.split(","), names, given.methods.split(",")):
+    for seed, name, method in product(given.seeds, names, given.methods):
         play(name, method, seed, given.cpu_seconds, out, folders[name], given.words)
         (out / f"{name}.md").write_text(table(out, name), encoding="utf-8")
         print(table(out, name), flush=True)
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", help="the folder of all runs")
-    parser.add_argument("words", nargs="*", help="further words of ganrun train, for all runs")
+    parser = runs.arguments(__doc__, METHODS, PLANTED)
     parser.add_argument("--data", required=True, help="a folder with MNIST/raw and cifar10.zip")
     parser.add_argument("--set", dest="sets", default=",".join(SETS), help="some of %(default)s")
-    parser.add_argument("--methods", default=",".join(METHODS), help=f"some of %(default)s, {', '.join(PLANTED)}")
-    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--cpu-seconds", type=float, default=600, help="of the training of each run")
     return parser
 
@@ -141,10 +135,8 @@ def remembered(folder: Path, seed: int) -> Iterator[np.ndarray]:
 def play(name: str, method: str, seed: str, limit: float, out: Path, folder: Path, extra: Sequence[str]) -> None:
     """Train, draw and score one run; nothing that is there already."""
     run = out / f"{name}-{method}-{seed}"
-    done, asked = run / "bench.json", {"cpu_seconds": limit, "words": list(extra)}
-    if done.exists():
-        if method not in PLANTED and (before := json.loads(done.read_text(encoding="utf-8")).get("asked")) != asked:
-            raise SystemExit(f"{run} was made with {before}, and {asked} is asked for: choose another OUT")
+    asked = {} if method in PLANTED else {"cpu_seconds": limit, "words": list(extra)}
+    if runs.is_done(run, asked):
         return
     run.mkdir(parents=True, exist_ok=True)
     steps, cpu, fakes = 0, 0.0, run / "samples.npz"
@@ -161,8 +153,7 @@ def play(name: str, method: str, seed: str, limit: float, out: Path, folder: Pat
         ganrun("sample", f"ckpt={run}", f"n={HELD_OUT}", f"out={fakes}", "device=cpu", "threads=1", "overwrite=true")
         shown_grid(fakes, run / "samples.png")
     values = score(fakes, folder, run / "scores.json")
-    content = {"asked": asked, "steps": steps, "cpu": cpu, "values": values}
-    done.write_text(json.dumps(content), encoding="utf-8")
+    runs.keep(run, asked=asked, steps=steps, cpu=cpu, values=values)
 
 
 def words_of(name: str, method: str, folder: Path, extra: Sequence[str]) -> list[str]:
@@ -191,12 +182,11 @@ def shown_grid(fakes: Path, out: Path) -> None:
         images.save_png(images.grid(torch.from_numpy(arrays["images"][:64]).permute(0, 3, 1, 2), 8), out)
 
 
-def score(fakes: Path, folder: Path, out: Path) -> dict[str, float]:
+def score(fakes: Path, folder: Path, out: Path) -> dict[str, float | None]:
     ganrun("eval", f"real={folder / 'test'}", f"fake={fakes}", f"train={folder / 'train'}", f"out={out}",
            "scores=[fid,prdc,copying]", "features=random_conv", f"n={HELD_OUT}", "device=cpu", "threads=1",
            "overwrite=true")  # fmt: skip
-    found = json.loads(out.read_text(encoding="utf-8"))["results"][0]["scores"]
-    return {score["score"]: score["value"] for score in found}
+    return runs.scores_in(out)
 
 
 def ganrun(*words: str) -> None:
@@ -210,25 +200,12 @@ def ganrun(*words: str) -> None:
 
 def table(out: Path, name: str) -> str:
     """A row for each method: mean ± half of the 95 % interval over its seeds."""
-    lines = []
+    rows = []
     for method in [*METHODS, *PLANTED]:
-        places = sorted(out.glob(f"{name}-{method}-*/bench.json"))
-        runs = [json.loads(place.read_text(encoding="utf-8")) for place in places]
-        if runs:
-            cells = [shown([run["values"][key] for run in runs if key in run["values"]]) for key in SCORES]
-            cpu = sum(run["cpu"] for run in runs) / len(runs)
-            row = [method, runs[0]["steps"], len(runs), *cells, f"{cpu:.0f}"]
-            lines.append(f"| {' | '.join(map(str, row))} |")
-    heads = ["method", "steps", "seeds", *SCORES, "CPU seconds"]
-    return "\n".join([f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *lines, ""])
-
-
-def shown(values: Sequence[float]) -> str:
-    """[6, 7] -> 6.5 ± 6.4; one value alone has no interval."""
-    if not values:
-        return "–"
-    mean, half = interval(values)
-    return f"{mean:.3g}" if half is None else f"{mean:.3g} ± {half:.2g}"
+        if mine := runs.results(out, f"{name}-{method}-*"):
+            cpu = sum(run["cpu"] for run in mine) / len(mine)
+            rows.append([method, mine[0]["steps"], len(mine), *runs.cells(mine, SCORES), f"{cpu:.0f}"])
+    return runs.table(["method", "steps", "seeds", *SCORES, "CPU seconds"], rows)
 
 
 if __name__ == "__main__":

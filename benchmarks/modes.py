@@ -13,15 +13,12 @@ OUT/<bench>-<method>-<seed>/ holds each run, its scores.json and samples.png; OU
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
-import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from ganrun.evaluation.metrics.intervals import interval
+import runs
 
 
 class Bench(NamedTuple):
@@ -62,25 +59,17 @@ SCORES = ("modes", "high_quality", "reverse_kl")
 
 def main(words: Sequence[str] | None = None) -> None:
     given = arguments().parse_intermixed_args(words)
-    if unknown := set(given.methods.split(",")) - METHODS.keys():
-        raise SystemExit(f"--methods {','.join(sorted(unknown))}: choose from {', '.join(METHODS)}")
     bench, out = BENCHES[given.bench], Path(given.out)
     extra = [*given.words, *([f"dataset.root={given.data}"] if given.data else [])]
-    for seed in given.seeds.split(","):
-        for method in given.methods.split(","):
-            run = out / f"{given.bench}-{method}-{seed}"
-            play(bench, method, seed, given.steps or bench.steps, run, extra)
-            (out / f"{given.bench}.md").write_text(table(out, given.bench), encoding="utf-8")
-            print(table(out, given.bench), flush=True)
+    for seed, method in product(given.seeds, given.methods):
+        play(bench, method, seed, given.steps or bench.steps, out / f"{given.bench}-{method}-{seed}", extra)
+        (out / f"{given.bench}.md").write_text(table(out, given.bench), encoding="utf-8")
+        print(table(out, given.bench), flush=True)
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", help="the folder of all runs")
-    parser.add_argument("words", nargs="*", help="further words of ganrun train, for all runs")
+    parser = runs.arguments(__doc__, METHODS)
     parser.add_argument("--bench", choices=BENCHES, default="ring")
-    parser.add_argument("--methods", default=",".join(METHODS), help="some of %(default)s")
-    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, help="of a run; by default the paper's")
     parser.add_argument("--data", help="a folder with MNIST/raw, for stacked_mnist")
     return parser
@@ -88,57 +77,30 @@ def arguments() -> argparse.ArgumentParser:
 
 def play(bench: Bench, method: str, seed: str, steps: int, run: Path, extra: Sequence[str]) -> None:
     """Train, score and draw one run; nothing that is there already."""
-    done = run / "bench.json"
-    if done.exists():
-        if (before := json.loads(done.read_text(encoding="utf-8"))["steps"]) != steps:
-            raise SystemExit(f"{run} has {before} steps, and {steps} are asked for: choose another OUT")
+    asked = {"steps": steps, "words": list(extra)}
+    if runs.is_done(run, asked):
         return
     wishes = [word.format(pack=bench.pack, packed=bench.pack * bench.batch) for word in METHODS[method]]
-    start = seconds()
-    ganrun("train", f"experiment={bench.experiment}", f"seed={seed}", f"steps={steps}", "device=cpu", "threads=1",
-           "hooks=quiet", f"out={run}", "resume=auto", *wishes, *extra)  # fmt: skip
-    cpu = seconds() - start
+    cpu = runs.cost("train", f"experiment={bench.experiment}", f"seed={seed}", f"steps={steps}", "device=cpu",
+                    "threads=1", "hooks=quiet", f"out={run}", "resume=auto", *wishes, *extra)  # fmt: skip
     scores, picture = run / "scores.json", run / "samples.png"
     cpu_only = ("device=cpu", "threads=1", "overwrite=true")
-    ganrun("eval", f"ckpt={run}", "scores=[modes]", f"n={bench.samples}", f"out={scores}", *cpu_only)
-    ganrun("sample", f"ckpt={run}", f"n={bench.shown}", f"out={picture}", *cpu_only)
-    found = json.loads(scores.read_text(encoding="utf-8"))["results"][0]["scores"]
-    values = {score["score"]: score["value"] for score in found}
-    done.write_text(json.dumps({"steps": steps, "cpu": cpu, "values": values}), encoding="utf-8")
-
-
-def seconds() -> float:
-    """CPU seconds of the runs that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def ganrun(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "ganrun", *words], check=True)
+    runs.cost("eval", f"ckpt={run}", "scores=[modes]", f"n={bench.samples}", f"out={scores}", *cpu_only)
+    runs.cost("sample", f"ckpt={run}", f"n={bench.shown}", f"out={picture}", *cpu_only)
+    runs.keep(run, asked=asked, cpu=cpu, values=runs.scores_in(scores))
 
 
 def table(out: Path, name: str) -> str:
     """A row for each method: mean ± half of the 95 % interval over its seeds. The published row is of full length."""
-    bench, lines = BENCHES[name], []
+    bench, rows = BENCHES[name], []
     for method in METHODS:
-        runs = [
-            json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob(f"{name}-{method}-*/bench.json"))
-        ]
-        if runs:
-            cells = [shown([run["values"][score] for run in runs if score in run["values"]]) for score in SCORES]
-            cpu = sum(run["cpu"] for run in runs) / len(runs)
-            row = [method, runs[0]["steps"], len(runs), *cells, f"{cpu:.0f}", bench.published.get(method, "")]
-            lines.append(f"| {' | '.join(map(str, row))} |")
+        if mine := runs.results(out, f"{name}-{method}-*"):
+            cpu = sum(run["cpu"] for run in mine) / len(mine)
+            cells = runs.cells(mine, SCORES)
+            steps = mine[0]["asked"]["steps"]
+            rows.append([method, steps, len(mine), *cells, f"{cpu:.0f}", bench.published.get(method, "")])
     heads = ["method", "steps", "seeds", *SCORES, "CPU seconds", f"published, {bench.steps:,} steps"]
-    return "\n".join([f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *lines, ""])
-
-
-def shown(values: Sequence[float]) -> str:
-    """[6, 7] -> 6.5 ± 6.4; one value alone has no interval."""
-    if not values:
-        return "–"
-    mean, half = interval(values)
-    return f"{mean:.3g}" if half is None else f"{mean:.3g} ± {half:.2g}"
+    return runs.table(heads, rows)
 
 
 if __name__ == "__main__":
