@@ -10,6 +10,8 @@ from ganrun.commands.apply.album import find_pictures, is_file, output_names
 from ganrun.commands.apply.fidelity import RESULTS, table
 from ganrun.commands.apply.model import find_model
 from ganrun.commands.apply.network import Network
+from ganrun.commands.apply.page import FILE as PAGE
+from ganrun.commands.apply.page import write_page
 from ganrun.commands.apply.places import check_places
 from ganrun.commands.apply.record import Record
 from ganrun.commands.apply.report import Report
@@ -19,6 +21,7 @@ from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_devices
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
+from ganrun.common.untrusted import printable
 
 
 def check(config: Config) -> Path:
@@ -55,6 +58,9 @@ def apply(config: Config) -> str:
         raise UserError(f"input={config['input']}: no picture could be done; the first problem: {report.left_out[0]}")
     report.notes = [*notes, *plan.notes]
     write_results(report, album)
+    if config["page"]:
+        write_page(album, report.rows, workers_for(config["workers"]), f"{out.absolute().name}: before and after")
+        report.notes.append(f"before and after: {printable(str(out / PAGE))}")
     return "\n".join(report.lines(model.channels, out))
 
 

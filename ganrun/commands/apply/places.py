@@ -62,5 +62,7 @@ def check_kind(config: Config, out: Path, given: Pictures) -> None:
             raise UserError(f"out={out}: {config['input']} may hold many pictures, so out= must be a folder")
         if config["strips"] or config["target"] is not None:
             raise UserError(f"out={out}: strips=true and target= write more than one file, so out= must be a folder")
+        if config["page"]:
+            raise UserError(f"out={out}: page=true writes index.html beside the pictures, so out= must be a folder")
     elif out.exists() and not out.is_dir():
         raise UserError(f"out={out} is a file: choose a folder, or x.png for one picture")

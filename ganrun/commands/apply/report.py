@@ -21,7 +21,7 @@ class Report:
     left_out: list[str] = field(default_factory=list)
     unmeasured: list[str] = field(default_factory=list)
     converted: int = 0  # grey pictures for a colour model, colour ones for a grey model
-    results: list[Row] = field(default_factory=list)
+    rows: dict[str, Row | None] = field(default_factory=dict)  # of the pictures that are done: {input: its numbers}
     kept: int = 0  # of those done: by an earlier command
     notes: list[str] = field(default_factory=list)  # what was done again, and smaller tiles
     pixels: int = 0  # of the inputs that were translated now
@@ -31,10 +31,14 @@ class Report:
         """A picture that is done, now or earlier."""
         self.done += 1
         self.converted += entry.converted
-        if entry.row is not None:
-            self.results.append({**entry.row, "file": output})
+        self.rows[name] = None if entry.row is None else {**entry.row, "file": output}
         if entry.note is not None:
             self.unmeasured.append(f"{printable(name)}: {printable(entry.note)}")
+
+    @property
+    def results(self) -> list[Row]:
+        """The rows of results.csv."""
+        return [row for row in self.rows.values() if row is not None]
 
     def lines(self, channels: int, out: Path) -> Iterator[str]:
         """The lines at the end."""
