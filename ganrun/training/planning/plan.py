@@ -123,6 +123,8 @@ def plan(
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
     activations = run_trial_steps(config, dataset, systems)
     hooks = build_hooks(config, Path("."), trust)
+    for hook in hooks:
+        hook.refuse(system, dataset)
     length = length_of(config, dataset)
     following = followers(config, system, schedules)
     require_end(length, following)
