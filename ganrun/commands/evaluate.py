@@ -23,8 +23,8 @@ from ganrun.common.precision import set_precision
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
-from ganrun.evaluation.metrics.neighbours import nearest as nearest_of
 from ganrun.evaluation.fidelity import NAMES, WITHOUT_FILES
+from ganrun.evaluation.metrics.neighbours import nearest as nearest_of
 from ganrun.evaluation.paired_scores import picture_scores, write_csv
 from ganrun.evaluation.path_lengths import path_lengths
 from ganrun.evaluation.picture_sets import learnt_from, like_reals, read_set, refuse_unlike

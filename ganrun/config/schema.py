@@ -125,6 +125,8 @@ KEYS: dict[str, dict[str, Any]] = {
         "input": PathText,
         "target": PathText | None,
         "direction": Literal["ab", "ba"] | None,
+        "border": Border,
+        "lpips.weights": Paths | None,
         "strips": bool,
         "tile": Annotated[int, At(16, INTEGER)] | None,
         "overlap": Natural,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,6 @@ from ganrun.data.dataset import Dataset
 from ganrun.evaluation.metrics import fidelity
 from ganrun.evaluation.metrics.fidelity import cropped, luma
 from ganrun.evaluation.metrics.intervals import Interval, gain, interval
-from ganrun.evaluation.results import said
 from ganrun.networks.lpips import LPIPS, open_lpips
 
 NAMES = ("psnr", "psnr_y", "ssim", "ssim_y", "l1", "lpips")
@@ -49,7 +47,10 @@ class Fidelity:
         self.border, self.device, self.key = border, device or torch.device("cpu"), key
         named = None if names is None or list(names) == ["all"] else list(names)
         refuse_unknown(named or [], key)
-        self.lpips, self.files = self.opened(weights) if weights else (None, [])
+        self.lpips: LPIPS | None = None
+        self.files: list[str] = []
+        if weights:
+            self.lpips, self.files = self.opened(weights)
         colour = channels == 3
         possible = [name for name in NAMES if colour or name not in OF_LUMA]
         if self.lpips is None or channels not in (1, 3):
@@ -71,7 +72,9 @@ class Fidelity:
         if name in OF_LUMA and channels not in (1, 3):
             raise UserError(f"{self.key}scores={name}: the Y of {channels} channels is not known: it needs grey or RGB")
         if name == LPIPS_NAME and channels not in (1, 3):
-            raise UserError(f"{self.key}scores={name} needs grey or colour pictures, and these have {channels} channels")
+            raise UserError(
+                f"{self.key}scores={name} needs grey or colour pictures, and these have {channels} channels"
+            )
         if name == LPIPS_NAME and self.lpips is None:
             raise UserError(f"{self.key}scores={name} needs its files: {WITHOUT_FILES}")
 
@@ -190,22 +193,3 @@ def gain_of(values: Sequence[float], inputs: Sequence[float]) -> Interval:
     """The mean of the paired differences to the inputs, of the pictures for which both are finite; NaN for none."""
     both = [pair for pair in zip(values, inputs, strict=True) if all(map(math.isfinite, pair))]
     return gain(*zip(*both, strict=True)) if both else Interval(math.nan, None)
-
-
-def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each score of rows of `{score: value, input_score: value}`; None stands for a score that is missing.
-
-    psnr 27.31 ± 0.12 dB over 100 (input 20.22 dB, gain +7.09 ± 0.08)
-    """
-    lines = []
-    for name in NAMES:
-        kept = [row for row in rows if row.get(name) is not None and row.get(f"input_{name}") is not None]
-        if not kept:
-            continue
-        values, inputs = ([float(row[key]) for row in kept] for key in (name, f"input_{name}"))
-        own, unit = mean_of(values), UNITS.get(name, "")
-        more = gain_of(values, inputs)
-        lines.append(
-            f"{name} {said(own)}{unit} over {len(kept)} (input {mean_of(inputs).mean:.4g}{unit}, gain {said(more, '+')})"
-        )
-    return lines

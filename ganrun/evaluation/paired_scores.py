@@ -109,7 +109,7 @@ def require_pairs(data: Dataset, scores: Sequence[str] | None, key: str = "") ->
 
 
 def paired_batch(data: Dataset, indices: Tensor, device: torch.device) -> tuple[Batch, torch.dtype]:
-    """A batch of pairs {"source": (n, C, h, w), "target": (n, C, H, W)}, float in [-1, 1], and how targets are stored."""
+    """{"source": (n, C, h, w), "target": (n, C, H, W)}, float in [-1, 1], and the type in which targets are stored."""
     taken = data.take(indices)
     return data.transform(prepare(taken, device)), taken["target"].dtype
 
@@ -117,7 +117,9 @@ def paired_batch(data: Dataset, indices: Tensor, device: torch.device) -> tuple[
 def translated(system: PictureToPicture, batch: Batch) -> Tensor:
     """(n, C, H, W) translations of the sources, in as many parts as large targets need."""
     count = max(1, -(-batch["target"][:, 0].numel() // PIXELS))
-    return torch.cat([system.translate(part) for part in batch["source"].tensor_split(min(count, len(batch["source"])))])
+    return torch.cat(
+        [system.translate(part) for part in batch["source"].tensor_split(min(count, len(batch["source"])))]
+    )
 
 
 def add(found: Table, measured: Mapping[str, Tensor]) -> None:

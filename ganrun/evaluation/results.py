@@ -76,7 +76,6 @@ class Result:
         ]
         return {"about": self.about, "scores": scores}
 
-
     def spread(self, score: str) -> Config:
         """The entries of a score that is a mean over pictures; {} for any other."""
         found: Config = {"half": self.halves[score]} if score in self.halves else {}

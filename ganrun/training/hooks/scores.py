@@ -81,7 +81,8 @@ class Scores(Hook):
         own = str(config["dataset"]["_target_"]).split(".")[0]  # this run has already built the data set's class
         self.asked: dict[str, Any] = {
             "features": features, "scores": list(scores) if scores else None, "split": split, "seed": seed,
-            "cache": cache, "n": n, "border": border, "lpips": lpips, "n_real": None, "splits": 10, "kid": KID, "tstr": TSTR, "root": None, "trust": [own],
+            "cache": cache, "n_real": None, "splits": 10, "kid": KID, "tstr": TSTR, "root": None, "trust": [own],
+            "n": n, "border": border, "lpips": lpips,
         }  # fmt: skip
 
     def refuse(self, system: System, data: Dataset) -> None:
@@ -182,7 +183,14 @@ class Scores(Hook):
     def result(self, step: int, seen: int, found: dict[str, float]) -> Result:
         assert self.scorer is not None
         scorer, count = self.scorer, self.n
-        return Result(self.about(step, seen), found, self.floors, scorer.floor_is(count), scorer.protocol(count), scorer.settings(count))
+        return Result(
+            self.about(step, seen),
+            found,
+            self.floors,
+            scorer.floor_is(count),
+            scorer.protocol(count),
+            scorer.settings(count),
+        )
 
 
 def named(result: Result) -> dict[str, float]:
