@@ -135,10 +135,10 @@ def plan(
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
     copy = estimates.copy_size(hooks, stored, length.steps)
-    drawing = estimates.grid_size(hooks, dataset.channels, dataset.image_size)
+    drawing = estimates.grid_size(hooks, dataset.channels, dataset.image_size, system.panel_count)
     read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
     needs = memory.estimate(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
-    picture = dataset.channels * math.prod(dataset.image_size)
+    picture = dataset.channels * math.prod(dataset.image_size) * system.panel_count
     disk = estimates.disk_size(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
     said += of_schedules(config, following, schedules, device)
