@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ganrun.common.errors import UserError
 from ganrun.common.untrusted import printable
-from ganrun.data.sources import Picture, Source, Tree, is_picture, open_source
+from ganrun.data.sources import Picture, Source, Tree, is_picture, open_source, without_arrays
 
 
 class Pictures(NamedTuple):
@@ -27,7 +27,7 @@ def find_pictures(place: object, key: str) -> Pictures:
             found = path.stat()
             return Pictures(Tree(path.parent), [Picture(path.name, found.st_size, found.st_mtime_ns)], True)
         source = open_source(path)
-        listed = source.pictures()
+        listed = without_arrays(source.pictures())
     except (ValueError, OSError) as error:
         said = str(error).replace("dataset.root", key, 1)
         raise UserError(said if said.startswith(f"{key}=") else f"{key}={place}: {said}") from None
