@@ -11,7 +11,7 @@ from ganrun.common.pictures import MAX_PIXELS, open_picture
 
 MAX_DECODED = 2**28  # bytes of a decoded picture: 64 million pixels of RGBA, or 44 million of RGB in 16 bits
 MAX_CHANNELS = 1024
-ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for pictures that lie on their side
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for pictures that lie on their side
 ARRAY = b"\x93NUMPY"
 TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -39,7 +39,7 @@ def header_of(data: bytes) -> Header:
 
         pages, form = tiffs.pages_of(data)
         check_size(form.height, form.width, form.bands, form.kind.itemsize)
-        turned = orientation_of(pages[0]) in ON_ITS_SIDE
+        turned = orientation_of(pages[0]) in TURNED
         size = (form.height, form.width) if turned else (form.width, form.height)
         return Header(form.bands - form.alpha, size, bits_of(form.kind.name))
     with open_picture(data) as image:
@@ -95,7 +95,7 @@ def lies_on_its_side(image: Image.Image) -> bool:
     """Whether EXIF says that height and width change places when it is shown; nothing is decoded to find out."""
     if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode it all to look behind the pixels
         return False
-    return image.getexif().get(ORIENTATION) in ON_ITS_SIDE
+    return image.getexif().get(ORIENTATION) in TURNED
 
 
 def is_colour(image: Image.Image) -> bool:

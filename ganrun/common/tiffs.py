@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -141,3 +142,33 @@ def check_lzw() -> None:
         import imagecodecs  # noqa: F401
     except ImportError:
         raise ValueError(f"a .tif with compression LZW needs pip install imagecodecs; or {WAY_OUT}") from None
+
+
+def encoded(
+    pixels: np.ndarray,
+    alpha: bool,
+    icc: bytes | None,
+    dpi: tuple[float, float] | None,
+    text: Mapping[str, object] | None = None,
+) -> bytes:
+    """(H, W, C) of whole numbers or floats -> a .tif, deflated. `text` becomes its description."""
+    file, colour = BytesIO(), pixels.shape[2] - alpha == 3
+    options: dict[str, Any] = {"photometric": "rgb" if colour else "minisblack", "compression": "zlib"}
+    extra = pixels.shape[2] - (3 if colour else 1)
+    if extra:
+        options |= {
+            "planarconfig": "contig",
+            "extrasamples": ["unspecified"] * (extra - alpha) + ["unassalpha"] * alpha,
+        }
+    if dpi:
+        options |= {"resolution": dpi, "resolutionunit": "inch"}
+    said = ", ".join(f"{key}={value}" for key, value in (text or {}).items())
+    library().imwrite(
+        file,
+        pixels if pixels.shape[2] > 1 else pixels[:, :, 0],
+        iccprofile=icc,
+        description=said.encode("ascii", "replace").decode(),
+        metadata=None,
+        **options,
+    )
+    return file.getvalue()

@@ -89,7 +89,8 @@ class Decoder:
         """Raises ValueError, or any exception of Pillow or tifffile, when the bytes are not a complete image."""
         height, width = self.size
         if not self.is_plain(data):
-            return fitted(self.arranged(data), self.fit, (width, height)).transpose(2, 0, 1)
+            made = fitted(self.arranged(data), self.fit, (width, height)).transpose(2, 0, 1)
+            return made.clip(-1, 1) if self.dtype == np.float32 else made
         with open_picture(data) as image:
             # faster: a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, but not below twice the wanted size
             image.draft(None, (2 * max(self.size), 2 * max(self.size)))
@@ -132,9 +133,14 @@ def fitted(pixels: np.ndarray, fit: Fit, size: tuple[int, int]) -> np.ndarray:
         for channel in np.moveaxis(pixels, 2, 0)
     ]
     made = np.stack(channels, axis=2)
-    if pixels.dtype == np.uint16:
-        return np.rint(made).clip(0, 65535).astype(np.uint16)
-    return made.clip(-1, 1) if pixels.dtype == np.float32 else made
+    if pixels.dtype.kind == "u":
+        return np.rint(made).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    return made
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, C) of any type -> (height, width, C) of the same; size: (width, height)."""
+    return pixels if size == (pixels.shape[1], pixels.shape[0]) else fitted(pixels, squash, size)
 
 
 def decode_whole(data: bytes, channels: int) -> tuple[np.ndarray, bool]:

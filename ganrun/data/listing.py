@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from ganrun.common.headers import Header, header_of
+from ganrun.common.headers import ORIENTATION, TURNED, Header, header_of, is_colour, lies_on_its_side  # noqa: F401
 from ganrun.common.untrusted import printable
 from ganrun.data.inferred_size import Sides, as_setting, infer_size, line_about, remember
 from ganrun.data.labels import in_order, named_classes
