@@ -45,6 +45,15 @@ def to_unit(pixels: Tensor) -> Tensor:
     return pixels.float() / HALF[pixels.dtype] - 1 if pixels.dtype in HALF else pixels.float()
 
 
+def shown(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) of any type and any channels -> uint8 of 1 or 3 channels, to be looked at.
+
+    Of two channels the first is shown, as grey, and of more the first three, as colours.
+    """
+    eight = pixels if pixels.dtype == torch.uint8 else to_uint8(to_unit(pixels))
+    return eight if eight.shape[1] in (1, 3) else eight[:, :3] if eight.shape[1] > 3 else eight[:, :1]
+
+
 def from_unit(images: Tensor, dtype: torch.dtype) -> Tensor:
     """The other way, on the CPU: values outside are clipped, and whole numbers are rounded."""
     if dtype == torch.uint8:
@@ -63,6 +72,7 @@ def grid(images: Tensor, columns: int, captions: Sequence[str] | None = None, be
     """
     if are_points(images):
         return scatter(images, behind)
+    images = shown(images)
     scale = max(1, SMALLEST_CELL // max(images.shape[2:]))
     large = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     if captions is not None:

@@ -125,6 +125,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "target": PathText | None,
         "direction": Literal["ab", "ba"] | None,
         "strips": bool,
+        "format": Literal["png", "tiff", "keep"],
         "tile": Annotated[int, At(16, INTEGER)] | None,
         "overlap": Natural,
     },

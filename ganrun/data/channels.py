@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from ganrun.common.pixels import Whole
@@ -53,6 +56,12 @@ def full_span(kind: np.dtype) -> Span:
         what = "floating-point pixels" if kind.kind == "f" else f"pixels of {kind.name}"
         raise ValueError(f"it has {what}, whose range is not defined: dataset.range=[black,white], such as [0,1]")
     return 0, float(np.iinfo(kind).max)
+
+
+def span_of(settings: Mapping[str, Any]) -> Span | None:
+    """`range` of a data set's settings, where it has one."""
+    found = settings.get("range")
+    return None if found is None else (float(found[0]), float(found[1]))
 
 
 def white_of(kind: np.dtype) -> float:

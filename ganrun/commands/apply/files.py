@@ -5,7 +5,7 @@ The output has the depth, alpha, profile and metadata of the input.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Read(NamedTuple):
     """A picture as its file has it."""
 
     pixels: Tensor  # (1, C, H, W) uint8 or uint16, or float32 in [-1, 1] for numbers of another range
-    colour: bool  # whether the file has colours
+    colour: bool  # whether the file has colours, which is of interest to a network of 1 or 3 channels
     alpha: np.ndarray | None  # (H, W) of the file's type, which the network does not see
     about: About  # the file
     span: Span | None  # the numbers of the file that are black and white
@@ -49,7 +49,7 @@ def read_picture(data: bytes, channels: int, span: Span | None = None) -> Read:
         raise ValueError(f"it has {given} channel{'s' * (given > 1)}, and the model was trained on {channels}")
     pixels = recoloured(pixels, channels)
     tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
-    return Read(tensor, given == 3, alpha, whole.about, span)
+    return Read(tensor, given == 3 and channels in (1, 3), alpha, whole.about, span)
 
 
 def for_network(pixels: Tensor) -> Tensor:
@@ -79,6 +79,13 @@ def write_picture(pixels: Tensor, path: Path, about: Mapping[str, object], insid
     content = encoded(values, alpha, like.about, path.suffix.lower(), about)
     make_folder(inside or path.parent)
     write_bytes(path, content, inside)
+
+
+def write_strip(panels: Sequence[Tensor], path: Path, about: Mapping[str, object], inside: Path | None) -> None:
+    """Pictures (1, C, h, w) of any type side by side, to be looked at: 8 bits, as large as the largest. Raises OSError."""
+    large = max(panels, key=lambda panel: panel.shape[3])
+    shown = [images.shown(images.enlarged_to(panel, large)) for panel in panels]
+    images.save_png(torch.cat(shown, dim=3)[0], path, about, inside)
 
 
 def in_span(values: np.ndarray, like: Read) -> np.ndarray:
