@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from mmap import mmap
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -186,6 +186,12 @@ def raise_if_machine_fault(error: Exception) -> None:
         raise OSError(getattr(error, "errno", None) or errno.ENOMEM, f"a picture could not be read: {error}") from None
 
 
+class Rows(Protocol):
+    """Where decoded pictures go: an array (N, C, H, W), or what stores pictures of different sizes."""
+
+    def __setitem__(self, i: int, picture: Any, /) -> None: ...
+
+
 @dataclass
 class Filling:
     """Decodes the CHUNK pictures from `start` on into `out`, (N, C, H, W) uint8.
@@ -194,8 +200,8 @@ class Filling:
     """
 
     listing: Listing
-    decoder: Decoder
-    out: np.ndarray
+    decoder: Callable[[bytes], Any]
+    out: Rows
 
     def __call__(self, start: int) -> tuple[int, dict[int, str]]:
         source, pictures = self.listing.source, self.listing.pictures
@@ -210,7 +216,7 @@ class Filling:
         return len(chunk), broken
 
 
-def decode_all(listing: Listing, decoder: Decoder, out: np.ndarray) -> dict[int, str]:
+def decode_all(listing: Listing, decoder: Callable[[bytes], Any], out: Rows) -> dict[int, str]:
     """Decodes the listing into `out`, (N, C, H, W) uint8; returns {index: error message} of the broken pictures.
 
     More than BAR_FROM pictures are decoded by several processes, so `out` must be memory that forked processes share:

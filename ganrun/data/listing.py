@@ -8,8 +8,9 @@ from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from ganrun.common.headers import ORIENTATION, TURNED, Header, header_of, is_colour, lies_on_its_side  # noqa: F401
+from ganrun.common.headers import Header, header_of
 from ganrun.common.untrusted import printable
+from ganrun.data.crops import Crop, with_crop
 from ganrun.data.inferred_size import Sides, as_setting, infer_size, line_about, remember
 from ganrun.data.labels import in_order, named_classes
 from ganrun.data.memoize import memoized
@@ -143,14 +144,19 @@ def classes_of(places: list[list[str]], labelled: Labelled, root: str) -> tuple[
 
 
 def find_facts(
-    root: Place | None, split: Name | None = None, labelled: Labelled = "auto", labels: Place | None = None
+    root: Place | None,
+    split: Name | None = None,
+    labelled: Labelled = "auto",
+    labels: Place | None = None,
+    crop: Crop | None = None,
 ) -> dict[str, Any]:
     """{"channels": 1, 3, ..., "image_size": pixels or [height, width], "depth": bits, "classes": 0 if unlabelled}.
 
     Of a folder or .zip. Up to 64 evenly spaced images are looked at: 3 channels if any is colour, the depth of the
-    deepest, and the size that `infer_size` makes of theirs. Remembered per process. Raises what `list_images` raises.
+    deepest, and the size that `infer_size` makes of theirs; with a crop, the size of that. Remembered per process.
+    Raises what `list_images` raises.
     """
-    return dict(_found(root, split, labelled, labels))
+    return with_crop(dict(_found(root, split, labelled, labels)), crop)
 
 
 @memoized(16)

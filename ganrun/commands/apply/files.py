@@ -82,7 +82,7 @@ def write_picture(pixels: Tensor, path: Path, about: Mapping[str, object], insid
 
 
 def write_strip(panels: Sequence[Tensor], path: Path, about: Mapping[str, object], inside: Path | None) -> None:
-    """Pictures (1, C, h, w) of any type side by side, to be looked at: 8 bits, as large as the largest. Raises OSError."""
+    """Pictures (1, C, h, w) of any type side by side in 8 bits, as large as the largest. Raises OSError."""
     large = max(panels, key=lambda panel: panel.shape[3])
     shown = [images.shown(images.enlarged_to(panel, large)) for panel in panels]
     images.save_png(torch.cat(shown, dim=3)[0], path, about, inside)
