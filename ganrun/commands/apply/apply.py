@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ganrun.checkpoints.load import load_checkpoint
 from ganrun.commands.apply.album import find_pictures, is_file, output_names
-from ganrun.commands.apply.fidelity import RESULTS, table
+from ganrun.commands.apply.fidelity import RESULTS, judge_of, table
+from ganrun.commands.apply.files import suffix_for
 from ganrun.commands.apply.model import find_model
 from ganrun.commands.apply.network import Network
 from ganrun.commands.apply.page import FILE as PAGE
@@ -38,19 +39,23 @@ def apply(config: Config) -> str:
     found = None if config["target"] is None else find_pictures(config["target"], "target")
     model, devices = find_model(config, given, found), pick_devices(config["device"])
     plan = model.plan(devices)
-    names = output_names([picture.name for picture in given.listed])
+    names = output_names(
+        [picture.name for picture in given.listed],
+        lambda name: suffix_for(name, config["format"], model.channels, model.span),
+    )
     out = Path(str(config["out"])).expanduser()
-    album = Album(given, found, names, out, model.channels, config["strips"], model.about)
+    album = Album(given, found, names, out, model.channels, model.span, config["strips"], model.about)
+    judge = judge_of(config, model.channels, devices[0])
     record: Record | None = None
     notes: list[str] = []
     if not is_file(out):
-        settings = settings_of(config, model.identity, model.settings)
+        settings = settings_of(config, model.identity, model.settings, judge.files)
         record, notes = go_on(album, settings, plan) if config["resume"] else (Record(out, settings, plan.side), [])
     networks = [
         Network(model.build().to(device), device, plan, config["overlap"], config["direction"], config["batch_size"])
         for device in devices
     ]
-    work = Work(album, networks, workers_for(config["workers"]), record)
+    work = Work(album, networks, judge, workers_for(config["workers"]), record)
     begun = time.monotonic()
     report = work.do()
     report.seconds = time.monotonic() - begun

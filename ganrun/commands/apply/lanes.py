@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ganrun.commands.apply.files import Read
@@ -91,8 +92,18 @@ class Feed:
 
 
 def shape_of(item: Item) -> tuple[int, ...] | None:
-    """The shape of a picture, once it is read; None if it could not be read."""
-    return None if item.loaded.exception() else tuple(item.loaded.result().input.pixels.shape)
+    """The shape of a picture, once it is read; None if it was not, or has more than 8 bits."""
+    # torch.cat takes no uint16
+    pixels = None if item.loaded.exception() else item.loaded.result().input.pixels
+    return tuple(pixels.shape) if pixels is not None and pixels.dtype == torch.uint8 else None
+
+
+def next_of(feed: Feed, network: Network) -> list[Item]:
+    """As `Feed.take`; [] also where the command ends early, which cancels what is not read yet."""
+    try:
+        return feed.take(network.most)
+    except CancelledError:
+        return []
 
 
 Finish = Callable[[Item, Tensor | BaseException], None]
@@ -100,7 +111,7 @@ Finish = Callable[[Item, Tensor | BaseException], None]
 
 def lane(network: Network, feed: Feed, finish: Finish) -> None:
     """Translate pictures until there are no more. `finish` gets each item with its output or its error."""
-    while items := feed.take(network.most):
+    while items := next_of(feed, network):
         outputs: Sequence[Tensor | BaseException]
         if error := items[0].loaded.exception():
             outputs = [error]

@@ -20,6 +20,7 @@ from ganrun.commands.apply.tile_plan import TilePlan, largest_side, plan_tiles, 
 from ganrun.common.device import set_threads, threads_for
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
+from ganrun.data.channels import Span, span_of
 from ganrun.data.dataset import free_on
 from ganrun.systems.translation import PictureToPicture
 
@@ -33,6 +34,7 @@ class Model:
 
     build: Callable[[], PictureToPicture]  # on the CPU, in eval mode
     channels: int
+    span: Span | None  # the numbers of a file that are black and white, where the data have a range of their own
     identity: str  # another one: the outputs of an earlier command are no longer right
     about: Mapping[str, object]  # for the headers of the outputs
     plan: Callable[[list[torch.device]], TilePlan]
@@ -53,11 +55,8 @@ def checkpoint_model(config: Config) -> Model:
     first = load_system(state, config["weights"], config["trust"])
     if not isinstance(first, PictureToPicture):
         raise UserError(f"ckpt={path}: this model draws pictures from noise: use ganrun sample")
-    channels = state["config"].get("dataset", {}).get("channels")
-    if channels not in (1, 3):
-        raise UserError(
-            f"ckpt={path}: its data have {channels} channels, but ganrun apply reads only grey and colour pictures"
-        )
+    data = state["config"].get("dataset", {})
+    channels = data.get("channels")
     check_direction(first, channels, config["direction"])
 
     def plan(devices: list[torch.device]) -> TilePlan:
@@ -75,7 +74,7 @@ def checkpoint_model(config: Config) -> Model:
         return spare.pop() if spare else load_system(state, config["weights"], config["trust"])  # type: ignore[return-value]
 
     about = {"step": state["progress"]["step"], "weights": config["weights"]}
-    return Model(build, channels, sha256_of(path), about, plan)
+    return Model(build, channels, span_of(data), sha256_of(path), about, plan)
 
 
 def filter_model(config: Config, given: Pictures, found: Pictures | None) -> Model:
@@ -86,6 +85,7 @@ def filter_model(config: Config, given: Pictures, found: Pictures | None) -> Mod
     return Model(
         partial(Baseline, name, scale),
         channels_of(given),
+        None,
         f"model={name}",
         {"model": name, "scale": scale},
         lambda devices: TilePlan(None),

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from PIL import Image
 from torch import Tensor
 
-from ganrun.commands.apply.files import Read, as_8_bits, read_picture
+from ganrun.commands.apply.files import Read, read_picture
 from ganrun.commands.apply.page_parts import SCRIPT, STYLE
 from ganrun.commands.apply.work import Album
 from ganrun.common.atomic import write_bytes
 from ganrun.common.errors import UserError
+from ganrun.common.images import shown
+from ganrun.common.pictures import MAX_BYTES
 from ganrun.common.plurals import plural
+from ganrun.common.regular_files import read_regular
 from ganrun.common.untrusted import printable
 
 FILE = "index.html"
@@ -51,16 +54,17 @@ def write_page(album: Album, done: Mapping[str, Mapping[str, float | None] | Non
     side = next(side for most, side in SIDES if len(chosen) <= most)
     by_name = {picture.name: picture for picture in album.given.listed}
 
-    def shown(name: str) -> Shown | None:
+    def seen(name: str) -> Shown | None:
         try:
-            before = read_picture(album.given.source.read(by_name[name]), album.channels)
-            after = read_picture(album.place(album.names[name]).read_bytes(), album.channels)
+            before = album.opened(album.given, by_name[name])
+            content = read_regular(album.place(album.names[name]), MAX_BYTES)
+            after = read_picture(content, album.channels, album.span)
         except Exception:  # it was damaged, changed or removed meanwhile
             return None
         return entry(name, before, after, done[name], side)
 
     with ThreadPoolExecutor(workers) as hands:
-        entries = [found for found in hands.map(shown, chosen) if found is not None]
+        entries = [found for found in hands.map(seen, chosen) if found is not None]
     try:
         write_bytes(album.out / FILE, document(title, entries, len(done)).encode("utf-8", "replace"), album.out)
     except OSError as error:
@@ -87,14 +91,14 @@ def numbers(row: Mapping[str, float | None] | None) -> str:
     """28.1 dB, SSIM 0.84 (input 24.0 dB, 0.71)."""
     if not row:
         return ""
-    shown = {key: f"{row[key]:.{digits}f}" if row.get(key) is not None else "–" for key, digits in (
+    values = {key: f"{row[key]:.{digits}f}" if row.get(key) is not None else "–" for key, digits in (
         ("psnr", 2), ("ssim", 3), ("input_psnr", 2), ("input_ssim", 3))}  # fmt: skip
-    return f"PSNR {shown['psnr']} dB, SSIM {shown['ssim']} (input {shown['input_psnr']} dB, {shown['input_ssim']})"
+    return f"PSNR {values['psnr']} dB, SSIM {values['ssim']} (input {values['input_psnr']} dB, {values['input_ssim']})"
 
 
 def encoded(pixels: Tensor, side: int) -> bytes:
     """(1, C, H, W) -> a WebP whose longer side has at most `side` pixels."""
-    array = as_8_bits(pixels)[0].permute(1, 2, 0).contiguous().numpy()
+    array = shown(pixels)[0].permute(1, 2, 0).contiguous().numpy()
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).convert("RGB")
     lossless = max(image.size) <= SHARP
     image.thumbnail((side, side), Image.Resampling.LANCZOS)

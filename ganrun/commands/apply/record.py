@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ganrun.commands.apply.fidelity import COLUMNS, Row
+from ganrun.commands.apply.fidelity import Row
 from ganrun.common.atomic import make_folder, write_text
 from ganrun.common.bounds import shown
 from ganrun.common.errors import UserError
@@ -111,9 +111,8 @@ def pair(found: Any) -> tuple[int, int]:
 def is_row(row: Any) -> bool:
     return (
         isinstance(row, dict)
-        and set(row) == {"file", *COLUMNS}
-        and isinstance(row["file"], str)
-        and all(row[key] is None or type(row[key]) in (int, float) for key in COLUMNS)
+        and isinstance(row.get("file"), str)
+        and all(key == "file" or value is None or type(value) in (int, float) for key, value in row.items())
     )
 
 

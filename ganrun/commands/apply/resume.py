@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,18 @@ from ganrun.common.atomic import clear
 from ganrun.common.plurals import plural
 from ganrun.common.types import Config
 
-KEYS = ("weights", "direction", "tile", "overlap", "strips")
+KEYS = ("weights", "direction", "tile", "overlap", "strips", "format")
 
 
-def settings_of(config: Config, identity: str, own: Mapping[str, Any]) -> Settings:
+def settings_of(config: Config, identity: str, own: Mapping[str, Any], scorers: Sequence[str] = ()) -> Settings:
     """What the files in the folder depend on, besides the inputs. Workers, batches, devices change nothing."""
     return {
         "checkpoint": identity,
         **own,
         **{key: config[key] for key in KEYS},
         "target": config["target"] is not None,
+        "border": None if config["target"] is None else config["border"],
+        "lpips.weights": None if config["target"] is None else [*scorers],
     }
 
 

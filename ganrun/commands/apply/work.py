@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-import torch
 from torch import Tensor
 
 from ganrun.commands.apply.album import Pictures, inside, is_file, partners
 from ganrun.commands.apply.fidelity import measure
-from ganrun.commands.apply.files import Read, read_picture, write_picture
+from ganrun.commands.apply.files import Read, read_picture, write_picture, write_strip
 from ganrun.commands.apply.lanes import Feed, Item, Loaded, lane
 from ganrun.commands.apply.network import Network
 from ganrun.commands.apply.places import STRIPS
 from ganrun.commands.apply.record import Entry, Record, stamp
 from ganrun.commands.apply.report import Report, in_one_line
-from ganrun.common.images import enlarged_to
 from ganrun.common.terminal import bar
 from ganrun.common.untrusted import printable
+from ganrun.data.channels import Span
 from ganrun.data.sources import Picture, Tree
+from ganrun.evaluation.fidelity import Fidelity
 
 AHEAD = 4  # pictures on their way for each worker
 BYTES = 2**30  # of the pictures on their way; one more picture a worker may come on top
@@ -41,6 +41,7 @@ class Album:
     names: Mapping[str, str]  # {input: output}
     out: Path
     channels: int
+    span: Span | None
     strips: bool
     about: Mapping[str, object]  # for the headers of the outputs
 
@@ -51,6 +52,9 @@ class Album:
 
     def targets(self) -> dict[str, Picture]:
         return {} if self.found is None else partners(self.given, self.found)
+
+    def opened(self, place: Pictures, picture: Picture) -> Read:
+        return read_picture(place.source.read(picture), self.channels, self.span)
 
     def place(self, name: str) -> Path:
         """The file of an output. Raises ValueError for a name that leads out of the folder."""
@@ -64,8 +68,10 @@ class Work:
     on their way is limited in number and in bytes. Results are taken in the order of the list, whoever is faster.
     """
 
-    def __init__(self, album: Album, networks: Sequence[Network], workers: int, record: Record | None) -> None:
-        self.album, self.networks, self.workers, self.record = album, networks, workers, record
+    def __init__(
+        self, album: Album, networks: Sequence[Network], judge: Fidelity, workers: int, record: Record | None
+    ) -> None:
+        self.album, self.networks, self.judge, self.workers, self.record = album, networks, judge, workers, record
         self.targets, self.protected = album.targets(), album.protected()
         self.report = Report(left_out=[printable(note) for note in album.given.source.notes])
         self.feed, self.events = Feed(), SimpleQueue[None]()
@@ -133,7 +139,7 @@ class Work:
 
     def read(self, item: Item) -> Loaded:
         """By a worker. A damaged or hostile file makes Pillow and zipfile raise anything."""
-        read = read_picture(self.album.given.source.read(item.picture), self.album.channels)
+        read = self.album.opened(self.album.given, item.picture)
         target, note = self.target(item.picture)
         item.pixels = read.pixels.shape[2] * read.pixels.shape[3]
         item.held = COPIES * (read.pixels.nbytes + (0 if target is None else target.pixels.nbytes))
@@ -146,7 +152,7 @@ class Work:
         if picture.name not in self.targets:
             return None, "no target of this name"
         try:
-            return read_picture(self.album.found.source.read(self.targets[picture.name]), self.album.channels), None
+            return self.album.opened(self.album.found, self.targets[picture.name]), None
         except Exception as error:  # a damaged or hostile file, as in `read`
             return None, f"its target: {in_one_line(error)}"
 
@@ -181,12 +187,13 @@ class Work:
         row = None
         if target is not None:
             try:
-                row = measure(item.name, before.pixels, after, target.pixels)
+                row = measure(item.name, before.pixels, after, target.pixels, self.judge)
             except ValueError as error:
                 note = str(error)
         if album.strips:
             place = inside(album.out / STRIPS, item.name)
-            write_picture(strip(before, after, target), place, album.about, album.out, before)
+            panels = [before.pixels, after, *([] if target is None else [target.pixels])]
+            write_strip(panels, place, album.about, album.out)
         source, wanted = stamp(item.picture), stamp(self.targets.get(item.picture.name))
         assert source is not None
         return Entry(source, wanted, file.stat().st_size, before.colour != (album.channels == 3), row, note)
@@ -218,9 +225,3 @@ def workers_for(asked: int | str) -> int:
     """Threads that read and write pictures: as many as asked for, else one for each core, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores)) if isinstance(asked, str) else asked
-
-
-def strip(before: Read, after: Tensor, target: Read | None) -> Tensor:
-    """input | output | target as one picture (1, C, H, W + ...), each as large as the output."""
-    others = [] if target is None else [enlarged_to(target.pixels, after)]
-    return torch.cat([enlarged_to(before.pixels, after), after, *others], dim=3)
