@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganrun.data.crops import Crop, with_crop
-from ganrun.data.listing import Listing, Name, Place, channels_of, list_images, probed, size_of
+from ganrun.data.listing import Listing, Name, Place, channels_of, depth_of, list_images, probed, size_of
 from ganrun.data.memoize import memoized
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
 
@@ -48,7 +48,7 @@ def find_domain_facts(
     class_b: Name | None = None,
     crop: Crop | None = None,
 ) -> Mapping[str, Any]:
-    """{"channels": 3 if either domain is colour, else 1; "image_size": of both together; "kimg"}.
+    """{"channels": 3 if either domain is colour, else 1; "image_size" and "depth": of both together; "kimg"}.
 
     The digits' facts when no root is given. Remembered per process. Raises what `list_domains` raises.
     """
@@ -66,4 +66,4 @@ def _domain_facts(
     probes = [probed(listing) for listing in list_domains(root_a, root_b, split, class_a, class_b)]
     together = [*probes[0], *probes[1]]
     size = size_of(together, (root_a, root_b, split, class_a, class_b))
-    return {"channels": max(map(channels_of, probes)), "image_size": size, "kimg": KIMG}
+    return {"channels": max(map(channels_of, probes)), "image_size": size, "depth": depth_of(together), "kimg": KIMG}

@@ -17,7 +17,7 @@ from ganrun.data.digits import Digits
 from ganrun.data.domains import find_domain_facts, list_domains
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import say_size
-from ganrun.data.storage import Storage, StorageOptions
+from ganrun.data.storage import PictureOptions, PictureStorage
 from ganrun.data.streamed import picked
 
 
@@ -52,9 +52,9 @@ class Unpaired(Dataset):
         crop_scale: CropScale = 1,
         small: Small = "enlarge",
         turns: bool = False,
-        **options: Unpack[StorageOptions],
+        **options: Unpack[PictureOptions],
     ) -> None:
-        storage = Storage(**options)
+        storage = PictureStorage(**options)
         if image_size is None or channels is None:
             facts = find_domain_facts(root_a, root_b, split, class_a, class_b, crop)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
@@ -62,7 +62,7 @@ class Unpaired(Dataset):
         a: Images
         b: Images
         if root_a or root_b:
-            decoder = make_decoder(checked_size(crops, image_size) if crops else image_size, channels, resize)
+            decoder = make_decoder(checked_size(crops, image_size) if crops else image_size, channels, resize, storage)
             if not crops:
                 say_size(decoder.size, root_a, root_b, split, class_a, class_b)
             one, other = list_domains(root_a, root_b, split, class_a, class_b)
