@@ -81,7 +81,7 @@ def grid(images: Tensor, columns: int, captions: Sequence[str] | None = None, be
     scale = max(1, SMALLEST_CELL // max(images.shape[2:]))
     large = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     if captions is not None:
-        strips = torch.stack([_caption(text, large.shape[3]) for text in captions])
+        strips = torch.stack([caption(text, large.shape[3]) for text in captions])
         large = torch.cat([large, strips.expand(-1, large.shape[1], -1, -1)], dim=2)
     return make_grid(large, nrow=columns, padding=2)
 
@@ -111,7 +111,7 @@ def dots(points: Tensor) -> Tensor:
     return torch.bincount(cells[1] * PLOT + cells[0], minlength=PLOT * PLOT).float().view(1, PLOT, PLOT)
 
 
-def _caption(text: str, width: int) -> Tensor:
+def caption(text: str, width: int) -> Tensor:
     """(1, 12, width) uint8: white on black."""
     strip = Image.new("L", (width, CAPTION))
     ImageDraw.Draw(strip).text((2, 0), text, fill=255)

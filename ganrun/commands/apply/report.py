@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganrun.commands.apply.fidelity import COLUMNS, RESULTS, Row, mean
+from ganrun.commands.apply.fidelity import RESULTS, Row, means
 from ganrun.common.plurals import plural
 from ganrun.common.untrusted import printable
 from ganrun.data.sources import IN_FULL
@@ -29,10 +29,9 @@ class Report:
             was, now = ("grey", "colour") if channels == 3 else ("colour", "grey")
             yield f"{self.converted} {was}, converted to {now}, because the model was trained on {now} pictures"
         if self.results:
-            decibels, likeness, *as_given = (mean(self.results, key) for key in COLUMNS)
-            yield f"PSNR {decibels:.2f} dB, SSIM {likeness:.4f} over {len(self.results)} (of the inputs: " + (
-                f"{as_given[0]:.2f} dB, {as_given[1]:.4f}); each in {printable(str(out / RESULTS))}"
-            )
+            first, *others = means(self.results)
+            yield f"{first}; each in {printable(str(out / RESULTS))}"
+            yield from others
         yield from listed("not measured", self.unmeasured)
         yield from listed("left out", self.left_out)
 

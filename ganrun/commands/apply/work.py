@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganrun.commands.apply.album import Pictures, inside, is_file, output_names, partners
-from ganrun.commands.apply.fidelity import RESULTS, measure, table
+from ganrun.commands.apply.fidelity import RESULTS, judge_of, measure, table
 from ganrun.commands.apply.files import (
     Read,
     for_network,
@@ -53,6 +53,7 @@ class Work:
         self.targets = {} if found is None else partners(given, found)
         trees = [held for held in (given, found) if held is not None and isinstance(held.source, Tree)]
         self.read = {held.source.root.resolve() / picture.name for held in trees for picture in held.listed}
+        self.judge = judge_of(config, channels, device_of(system))
         self.report = Report(left_out=[printable(note) for note in given.source.notes])
 
     def do(self) -> Report:
@@ -90,7 +91,7 @@ class Work:
         target = self.target(picture)
         if target is not None:
             try:
-                self.report.results.append(measure(name, before.pixels, after, target.pixels))
+                self.report.results.append(measure(name, before.pixels, after, target.pixels, self.judge))
             except ValueError as error:
                 self.report.unmeasured.append(f"{printable(name)}: {error}")
         if self.config["strips"]:
