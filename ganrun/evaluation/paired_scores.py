@@ -99,13 +99,17 @@ def picture_scores(
 
 def require_pairs(data: Dataset, scores: Sequence[str] | None, key: str = "") -> None:
     """Raises UserError for data without targets."""
-    if "target" in data.take(torch.tensor([0])):
+    if has_pairs(data):
         return
     asked = "ckpt" if scores is None else f"{key}scores={scores[0]}"
     raise UserError(
         f"{asked}: its data are unpaired, so there are no targets to compare with: use ganrun apply, then "
         "ganrun eval real=PICTURES fake=WHAT_IT_MADE"
     )
+
+
+def has_pairs(data: Dataset) -> bool:
+    return "target" in data.take(torch.tensor([0], device=data.device))
 
 
 def paired_batch(data: Dataset, indices: Tensor, device: torch.device) -> tuple[Batch, torch.dtype]:
