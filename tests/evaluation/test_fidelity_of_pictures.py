@@ -117,7 +117,7 @@ def test_lpips_is_its_formula(alex: tuple[str, str]) -> None:
     measure = Fidelity(["lpips"], 3, weights=alex[::-1])
     assert measure(x, y)["lpips"].tolist() == pytest.approx(by_hand.tolist(), rel=1e-4)
     assert measure(x, x)["lpips"].tolist() == [0, 0]
-    assert len(measure.settings()["lpips"]["weights"]) == 2
+    assert len(measure.settings()["lpips"]["lpips_weights"]) == 2
     assert measure.settings() == Fidelity(["lpips"], 3, weights=alex).settings(), "their order says nothing"
     assert measure(x[..., :30, :], y[..., :30, :]) == {}, "too small for it"
 

@@ -50,7 +50,7 @@ class Scores(Hook):
     has each score with its protocol. The scores equal those of `ganrun eval ckpt=RUN n=N seed=SEED`. If a score cannot
     be computed, a line says why, and the run continues.
 
-    An image-to-image system is scored on the first `n` held-out pairs by PSNR, SSIM, L1 and LPIPS instead, beside its
+    An image-to-image system is scored on `n` held-out pairs by PSNR, SSIM, L1 and LPIPS instead, beside its
     inputs; results.csv has a row for each picture of the latest scoring. `border` and `lpips` are as in conf/eval.yaml.
     """
 
