@@ -130,6 +130,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "border": Border,
         "lpips.weights": Paths | None,
         "strips": bool,
+        "format": Literal["png", "tiff", "keep"],
         "tile": Annotated[int, At(16, INTEGER)] | None,
         "overlap": Natural,
     },

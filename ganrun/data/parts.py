@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from ganrun.common.errors import UserError
-from ganrun.data.dataset import Dataset
-
-if TYPE_CHECKING:
-    from ganrun.data.streamed import Streamed
+from ganrun.data.dataset import Dataset, Images
 
 
 class Part(Dataset):
@@ -26,7 +24,7 @@ class Part(Dataset):
     def __init__(self, whole: Dataset, rows: Tensor) -> None:
         vars(self).update(vars(whole))  # its facts: what it holds, how it is mirrored, and what a user should hear
         self.whole, self.rows = whole, rows
-        self.sided, self.modes = whole.sided, whole.modes
+        self.sided, self.modes, self.crops = whole.sided, whole.modes, whole.crops
         self.labels = None if whole.labels is None else whole.labels[rows]
         self.names = [whole.names[row] for row in rows.tolist()] if len(whole.names) == len(whole) else ()
 
@@ -34,7 +32,7 @@ class Part(Dataset):
         return len(self.rows)
 
     @property
-    def image_stores(self) -> list[Tensor | Streamed]:
+    def image_stores(self) -> list[Images]:
         return self.whole.image_stores
 
     @property
@@ -50,8 +48,9 @@ class Part(Dataset):
         moved.images, moved.device, moved.pinned = whole.images, whole.device, whole.pinned
         return moved
 
-    def take(self, indices: Tensor) -> dict[str, Tensor]:
-        return self.whole.take(self.rows[indices])
+    def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
+        rows = self.rows[indices]
+        return self.whole.take(rows, keys) if self.crops else self.whole.take(rows)
 
     def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return self.whole.transform(batch)

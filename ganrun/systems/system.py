@@ -118,6 +118,13 @@ class System(nn.Module):
         for growth in self._growths:
             growth.at_progress(progress)
 
+    def rate_factors(self, step: int) -> dict[str, float]:
+        """{player: what its learning rate is multiplied by at a step}, for a system with phases; steps count from 0.
+
+        A player that is missing has the factor 1 at every step.
+        """
+        return {}
+
     def present(self) -> dict[str, float]:
         """The numbers that move during a run, as they are now, for the log: growth/pixels, augmentation/p."""
         found: dict[str, float] = {}

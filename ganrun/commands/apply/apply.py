@@ -15,6 +15,7 @@ from ganrun.commands.apply.work import Work
 from ganrun.common.device import pick_device, set_threads, threads_for
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
+from ganrun.data.channels import span_of
 from ganrun.systems.drawing import device_of
 from ganrun.systems.translation import PictureToPicture
 
@@ -34,15 +35,12 @@ def apply(config: Config) -> str:
     system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
     if not isinstance(system, PictureToPicture):
         raise UserError(f"ckpt={path}: this model draws pictures from noise: use ganrun sample")
-    channels = state["config"].get("dataset", {}).get("channels")
-    if channels not in (1, 3):
-        raise UserError(
-            f"ckpt={path}: its data have {channels} channels, but ganrun apply reads only grey and colour pictures"
-        )
+    data = state["config"].get("dataset", {})
+    channels = data.get("channels")
     check_direction(system, channels, config["direction"])
     given = find_pictures(config["input"], "input")
     found = None if config["target"] is None else find_pictures(config["target"], "target")
-    work = Work(system, channels, config, given, found, {"step": state["progress"]["step"]})
+    work = Work(system, channels, config, given, found, {"step": state["progress"]["step"]}, span_of(data))
     report = work.do()
     if not report.done:
         raise UserError(f"input={config['input']}: no picture could be done; the first problem: {report.left_out[0]}")

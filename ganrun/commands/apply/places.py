@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ganrun.commands.apply.album import Pictures, find_pictures, is_file, keep_apart, partners
+from ganrun.commands.apply.album import FILES, Pictures, find_pictures, is_file, keep_apart, partners
 from ganrun.common.errors import UserError
 from ganrun.common.folders import check_writable
 from ganrun.common.output_places import check_free, refuse_suffix
@@ -19,7 +19,7 @@ def check_places(config: Config) -> Path:
     if config["target"] is not None:
         partners(given, find_pictures(config["target"], "target"))
     out = Path(str(config["out"])).expanduser()
-    refuse_suffix(out, ".png")
+    refuse_suffix(out, *FILES)
     check_kind(config, out, given)
     for key in ("input", "target"):
         if config[key] is not None:

@@ -10,16 +10,24 @@ from torch import Tensor
 
 from ganrun.commands.apply.album import Pictures, inside, is_file, output_names, partners
 from ganrun.commands.apply.fidelity import RESULTS, judge_of, measure, table
-from ganrun.commands.apply.files import Read, for_network, from_network, read_picture, write_picture
+from ganrun.commands.apply.files import (
+    Read,
+    for_network,
+    from_network,
+    read_picture,
+    suffix_for,
+    write_picture,
+    write_strip,
+)
 from ganrun.commands.apply.places import STRIPS
 from ganrun.commands.apply.report import Report, in_one_line
 from ganrun.commands.apply.tiling import in_tiles
 from ganrun.common.atomic import write_text
 from ganrun.common.errors import UserError
-from ganrun.common.images import enlarged_to
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
+from ganrun.data.channels import Span
 from ganrun.data.sources import Picture, Tree
 from ganrun.systems.drawing import device_of
 from ganrun.systems.translation import PictureToPicture
@@ -36,7 +44,9 @@ class Work:
         given: Pictures,
         found: Pictures | None,
         about: Mapping[str, object],
+        span: Span | None = None,
     ) -> None:
+        self.span = span
         self.system, self.channels, self.config, self.given, self.found = system, channels, config, given, found
         self.about = {**about, "weights": config["weights"]}
         self.out = Path(str(config["out"])).expanduser()
@@ -48,10 +58,10 @@ class Work:
 
     def do(self) -> Report:
         """Translate all pictures. A picture that cannot be done is left out and reported."""
-        names = output_names([picture.name for picture in self.given.listed])
+        names = output_names([picture.name for picture in self.given.listed], self.suffix)
         for picture in bar(self.given.listed, unit="picture", disable=None, leave=False):
             try:
-                read = read_picture(self.given.source.read(picture), self.channels)
+                read = read_picture(self.given.source.read(picture), self.channels, self.span)
             except Exception as error:  # a damaged or hostile file makes Pillow and zipfile raise anything
                 self.report.left_out.append(f"{printable(picture.name)}: {in_one_line(error)}")
                 continue
@@ -65,6 +75,10 @@ class Work:
             except OSError as error:
                 raise UserError(f"out={self.out / RESULTS} cannot be written: {error.strerror}") from None
         return self.report
+
+    def suffix(self, name: str) -> str:
+        """Of the output of a picture."""
+        return suffix_for(name, self.config["format"], self.channels, self.span)
 
     def one(self, picture: Picture, name: str, before: Read) -> None:
         file = self.out if is_file(self.out) else inside(self.out, name)
@@ -82,7 +96,8 @@ class Work:
                 self.report.unmeasured.append(f"{printable(name)}: {error}")
         if self.config["strips"]:
             place = inside(self.out / STRIPS, name)
-            write_picture(strip(before, after, target), place, self.about, self.out, before)
+            shown = [before.pixels, after, *([] if target is None else [target.pixels])]
+            write_strip(shown, place, self.about, self.out)
 
     @torch.inference_mode()
     def translate(self, before: Read) -> Tensor:
@@ -103,13 +118,7 @@ class Work:
             self.report.unmeasured.append(f"{printable(picture.name)}: no target of this name")
             return None
         try:
-            return read_picture(self.found.source.read(self.targets[picture.name]), self.channels)
+            return read_picture(self.found.source.read(self.targets[picture.name]), self.channels, self.span)
         except Exception as error:  # a damaged or hostile file, as in `do`
             self.report.unmeasured.append(f"{printable(picture.name)}: its target: {in_one_line(error)}")
             return None
-
-
-def strip(before: Read, after: Tensor, target: Read | None) -> Tensor:
-    """input | output | target as one picture (1, C, H, W + ...), each as large as the output."""
-    others = [] if target is None else [enlarged_to(target.pixels, after)]
-    return torch.cat([enlarged_to(before.pixels, after), after, *others], dim=3)

@@ -169,8 +169,8 @@ def require_classes(system: System, dataset: Dataset) -> None:
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:
-    """Raises UserError if a batch has more images than the data set."""
-    if config["batch_size"] > len(dataset):
+    """Raises UserError if a batch has more images than the data set; crops may be of one image."""
+    if config["batch_size"] > len(dataset) and dataset.crops is None:
         raise UserError(
             f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "
             f"try batch_size={min(64, len(dataset))}"
