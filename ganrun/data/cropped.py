@@ -96,6 +96,11 @@ class CroppedStore:
         self.dtype = torch.from_numpy(np.zeros(1, files[0].flat.dtype)).dtype
         self.nbytes = sum(file.nbytes for file in self.files)
 
+    @property
+    def mapped(self) -> bool:
+        """Whether the pictures lie in memory-mapped files, of which only what is used is read."""
+        return all(isinstance(file.flat, np.memmap) for file in self.files)
+
     def __len__(self) -> int:
         return self.shape[0]
 
