@@ -60,6 +60,7 @@ class Damaged(Dataset):
         self.resident, self.names = clean.resident, clean.names
         self.clean, self.damage = clean, damages[damage]
         self.set_crops(clean.crops, turns)
+        check_channels(damage, self.damage, clean.channels)
         self.scale = self.damage.scale
         if scale not in (None, self.scale):
             raise ValueError(f"dataset.scale={scale}, but the scale of {damage} is {self.scale}: leave the key out")
@@ -89,3 +90,13 @@ class Damaged(Dataset):
             **batch,
             **{name: images.contiguous(memory_format=torch.channels_last) for name, images in added.items()},
         }
+
+
+def check_channels(name: str, damage: Damage, channels: int) -> None:
+    """Raises ValueError for pictures that a part of the damage cannot encode, as JPEG with four channels."""
+    limited = {type(part).__name__ for part in damage.modules() if isinstance(part, Damage) and part.photographs_only}
+    if limited and channels not in (1, 3):
+        raise ValueError(
+            f"dataset.damage={name} has {' and '.join(sorted(limited))}, which need pictures of 1 or 3 channels; "
+            f"these have {channels}: choose another damage, or leave that part out"
+        )

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ganrun.common.headers import header_of, is_array, lies_on_its_side, needs_library
 from ganrun.common.pictures import open_picture
 from ganrun.common.terminal import bar
 from ganrun.data.decode import quiet
 from ganrun.data.inferred_size import Sides
-from ganrun.data.listing import Listing, lies_on_its_side
+from ganrun.data.listing import Listing
 from ganrun.data.sources import Picture, Source
 
 HEAD = 2**16  # bytes: the size of nearly every picture stands in so many
@@ -48,7 +49,11 @@ def sides_of(source: Source, picture: Picture) -> tuple[int, int, int]:
     """(height, width, is it a JPEG) of one picture; zeros for a broken file."""
     for content in (HEAD, picture.size):
         try:
-            with open_picture(source.read(picture._replace(size=min(content, picture.size)))) as image:
+            data = source.read(picture._replace(size=min(content, picture.size)))
+            if is_array(data) or needs_library(data):
+                size = header_of(data).size
+                return size[1], size[0], 0
+            with open_picture(data) as image:
                 sides = image.size if lies_on_its_side(image) else image.size[::-1]
                 return sides[0], sides[1], int(image.format == "JPEG")
         except Exception:  # cut off at HEAD, or damaged: then Pillow and zipfile raise anything

@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from ganrun.common.headers import ORIENTATION, TURNED, lies_on_its_side
 from ganrun.common.pictures import open_picture
 from ganrun.data.crops import Window
 from ganrun.data.decode import Decoder, to_grey_or_rgb
 from ganrun.data.inferred_size import Sides
-from ganrun.data.listing import ORIENTATION, TURNED, lies_on_its_side
 
 Draft = Callable[[Sides], int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -91,7 +91,7 @@ class Opened:
 
 def opened(data: bytes, decoder: Decoder, draft: Draft | None = None) -> Whole:
     """The picture of an encoded file. draft: the factor by which a JPEG of (height, width) may be decoded smaller."""
-    if decoder.dtype == np.uint8 and decoder.channels in (1, 3):
+    if decoder.is_plain(data) and not decoder.to_srgb:
         return Opened(data, decoder.channels, draft)
     return Pixels(decoder.whole(data))
 

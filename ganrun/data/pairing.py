@@ -101,7 +101,8 @@ def _pair_facts(
     check_roots(root, root_source, root_target)
     key = (root, root_source, root_target, split, swap)
     if root:
-        probes = [(colour, (width // 2, height)) for colour, (width, height) in probed(list_images(root, split, False))]
+        whole = probed(list_images(root, split, False))
+        probes = [probe._replace(size=(probe.size[0] // 2, probe.size[1])) for probe in whole]
         return {"channels": channels_of(probes), "image_size": size_of(probes, key), "kimg": KIMG}
     if not root_source:
         return DIGITS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Unpack
 
@@ -17,6 +18,7 @@ from ganrun.data.digits import Digits
 from ganrun.data.domains import find_domain_facts, list_domains
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import say_size
+from ganrun.data.parts import Part, rows_of_parts
 from ganrun.data.storage import Storage, StorageOptions
 from ganrun.data.streamed import picked
 
@@ -86,6 +88,20 @@ class Unpaired(Dataset):
     @property
     def image_stores(self) -> list[Images]:
         return [self.images, self.others]
+
+    def held_out_parts(self, share: float) -> tuple[Part, Part]:
+        """What a run learns from, and the `share` of each domain that it does not. Raises UserError for too few."""
+        of_a, of_b = (rows_of_parts(len(images), share) for images in (self.images, self.others))
+        return self.part(of_a[0], of_b[0]), self.part(of_a[1], of_b[1])
+
+    def part(self, of_a: Tensor, of_b: Tensor) -> Part:
+        """Only these pictures of a and of b."""
+        items = torch.arange(len(self))
+        rows = items[torch.isin(items % len(self.images), of_a)]
+        shuffled = copy.copy(self)
+        shuffled.order = self.order.clone()
+        shuffled.order[rows] = of_b[mixed(len(of_b), len(rows))]
+        return Part(shuffled, rows)
 
     def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
         """(N,) indices -> {"a": (N, C, H, W) uint8, "b": (N, C, H, W) uint8}."""

@@ -140,8 +140,8 @@ class Trainer:
 
     def follow_schedules(self) -> None:
         """Before each step: all that follows the run's progress gets its numbers."""
-        self.rates.set(self.schedule_progress)
         self.system.at_progress(self.schedule_progress)
+        self.rates.set(self.schedule_progress, self.system.rate_factors(self.step))
 
     def play_step(self, batches: Iterator[Batch]) -> None:
         self.play_turns(self.prepare_batch(next(batches)))

@@ -124,6 +124,8 @@ def plan(
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
     activations = run_trial_steps(config, dataset, systems)
     hooks = build_hooks(config, Path("."), trust)
+    for hook in hooks:
+        hook.refuse(system, dataset)
     length = length_of(config, dataset)
     following = followers(config, system, schedules)
     require_end(length, following)
@@ -134,10 +136,10 @@ def plan(
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
     copy = estimates.copy_size(hooks, stored, length.steps)
-    drawing = estimates.grid_size(hooks, dataset.channels, dataset.image_size)
+    drawing = estimates.grid_size(hooks, dataset.channels, dataset.image_size, system.panel_count)
     read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
     needs = memory.estimate(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
-    picture = dataset.channels * math.prod(dataset.image_size)
+    picture = dataset.channels * math.prod(dataset.image_size) * system.panel_count
     disk = estimates.disk_size(hooks, stored, length.steps, config["batch_size"], picture)
     said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
     said += of_schedules(config, following, schedules, device)
