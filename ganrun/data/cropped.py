@@ -66,7 +66,8 @@ def padded(pixels: np.ndarray, window: Window, inside: Window) -> np.ndarray:
         return pixels
     above, before = inside.top - window.top, inside.left - window.left
     below, after = window.height - inside.height - above, window.width - inside.width - before
-    return np.pad(pixels, ((0, 0), (above, below), (before, after)))
+    black = -1 if pixels.dtype.kind == "f" else 0  # floats are in [-1, 1] already
+    return np.pad(pixels, ((0, 0), (above, below), (before, after)), constant_values=black)
 
 
 def in_size(pixels: np.ndarray, size: Sides) -> np.ndarray:
