@@ -70,9 +70,10 @@ class Damaged(Dataset):
             raise ValueError(f"dataset.scale={scale}, but the scale of {damage} is {self.scale}: leave the key out")
         if any(side % self.scale for side in self.image_size):
             near = [max(1, side // self.scale) * self.scale for side in self.image_size]
+            key = "image_size" if self.crops is None else "crop"
             raise ValueError(
-                f"dataset.image_size={list(self.image_size)} is not divisible by {self.scale}, as dataset.damage="
-                f"{damage} needs; try dataset.image_size={near}"
+                f"dataset.{key}={list(self.image_size)} is not divisible by {self.scale}, as dataset.damage="
+                f"{damage} needs; try dataset.{key}={near}"
             )
 
     def to(self, device: torch.device) -> Self:
