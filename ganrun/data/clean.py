@@ -13,7 +13,8 @@ from ganrun.data.storage import Storage
 
 STORAGE = tuple(field.name for field in fields(Storage))
 # settings of the damaged data set that are passed on to the clean data set
-PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *STORAGE)
+CROPS = ("crop", "crop_scale", "small")
+PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *CROPS, *STORAGE)
 
 
 def clean_node(source: str, settings: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ganrun.data.crops import Crop, with_crop
 from ganrun.data.listing import Listing, Name, Place, channels_of, list_images, probed, size_of
 from ganrun.data.memoize import memoized
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
@@ -39,18 +40,25 @@ def of_class(listing: Listing, name: str | None, key: str) -> Listing:
     return listing.pick([i for i, label in enumerate(listing.labels) if label == wanted])
 
 
-@memoized(16)
 def find_domain_facts(
     root_a: Place | None = None,
     root_b: Place | None = None,
     split: Name | None = None,
     class_a: Name | None = None,
     class_b: Name | None = None,
+    crop: Crop | None = None,
 ) -> Mapping[str, Any]:
     """{"channels": 3 if either domain is colour, else 1; "image_size": of both together; "kimg"}.
 
     The digits' facts when no root is given. Remembered per process. Raises what `list_domains` raises.
     """
+    return with_crop(_domain_facts(root_a, root_b, split, class_a, class_b), crop)
+
+
+@memoized(16)
+def _domain_facts(
+    root_a: str | None, root_b: str | None, split: str | None, class_a: str | None, class_b: str | None
+) -> Mapping[str, Any]:
     if not root_a and not root_b:
         if class_a is not None or class_b is not None:
             raise ValueError("dataset.class_a= and dataset.class_b= choose from dataset.root_a: give that too")
