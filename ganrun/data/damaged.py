@@ -62,7 +62,7 @@ class Damaged(Dataset):
         super().__init__(clean.images, clean.labels, clean.class_names, flip, kimg=kimg, classes=classes)
         self.sided = clean.sided
         self.resident, self.names = clean.resident, clean.names
-        self.clean, self.damage = clean, damages[damage]
+        self.clean, self.name, self.damage, self.damages = clean, damage, damages[damage], damages
         self.set_crops(clean.crops, turns)
         check_channels(damage, self.damage, clean.channels)
         self.scale = self.damage.scale
