@@ -43,8 +43,8 @@ MODELS = {
 NEGATIVES = ["model.identity_weight=0", "model.adversarial_weight=2"]  # one domain is the other's negative
 METHODS = {
     "cyclegan": ["model=cyclegan", *NEGATIVES],
-    "cut": ["model=cut", *NEGATIVES, "model.nce_weight=0.25"],
-    "fastcut": ["model=fastcut", "model.adversarial_weight=2"],
+    "cut": ["model=cut", *NEGATIVES, "model.nce_weight=0.05"],
+    "fastcut": ["model=fastcut", *NEGATIVES, "model.nce_weight=0.05"],
 }
 PLAIN = ["device=cpu", "threads=1", "precision=fp32"]
 AS_PAPER = ["schedule=linear", "optimizer.schedule.start=0.5", "batch_size=8"]
