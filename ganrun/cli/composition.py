@@ -42,10 +42,11 @@ def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
 
 # they follow the image size, and model.size
 SIZES = ("size_for", "by_size", "unet_levels", "latents_for_each_map", "biggan_attention")
+CHOICES = ("steps_of_share", "unless_given", "chosen")  # they follow the length of a run, what it begins with, a table
 
 
 def register_resolvers() -> None:
-    for name in ("found", "found_pair", "found_domains", "damage_scale", "gamma", "times", "plus", *SIZES):
+    for name in ("found", "found_pair", "found_domains", "damage_scale", "gamma", "times", "plus", *SIZES, *CHOICES):
         OmegaConf.register_new_resolver(name, getattr(resolvers, name), replace=True)
     OmegaConf.register_new_resolver("infer", infer, replace=True)
     OmegaConf.register_new_resolver("dataset_page", _dataset_page, replace=True)

@@ -93,6 +93,31 @@ def unet_levels(image_size: Any, size: Any) -> Any:
         return None
 
 
+def steps_of_share(share: Any, steps: Any, kimg: Any, epochs: Any, minutes: Any, batch_size: Any, usual: Any) -> Any:
+    """Steps of a share of the run, where its length is known before the data are read: by `steps` or `kimg`.
+
+    `usual` are the kimg of a run that is given no length. None for `epochs` and `minutes`.
+    """
+    if epochs is not None or minutes is not None or not _is_number(share):
+        return None
+    images = kimg if kimg is not None else usual
+    if steps is None and _is_number(images) and _is_number(batch_size) and batch_size > 0:
+        steps = 1000 * images / batch_size
+    return max(0, round(share * steps)) if _is_number(steps) else None
+
+
+def chosen(key: str, name: Any, choices: Any) -> Any:
+    """${chosen:model.network,${model.network},${model.networks}}: the entry of a table that a key names."""
+    if name not in choices:
+        raise ValueError(f"{key}={shown(name)} must be one of {', '.join(map(str, choices))}")
+    return choices[name]
+
+
+def unless_given(value: Any, given: Any, otherwise: Any) -> Any:
+    """${unless_given:${init_from},0,0.5}: the first number where `init_from` is set, or the second one."""
+    return otherwise if value is None else given
+
+
 def _sides(image_size: Any) -> Any:
     return image_size if isinstance(image_size, int) else tuple(image_size)
 

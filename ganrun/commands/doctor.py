@@ -140,7 +140,9 @@ def some_of(words: Sequence[str], between: str, more: int = 0) -> str:
 def solid(data: Dataset, batch: Batch, some: Tensor) -> Iterator[Line]:
     """Pictures of one colour, among those in memory, or among `batch` if the data are streamed."""
     whole = data.images
-    if isinstance(whole, Tensor) and len(data.image_stores) == 1:  # sources and domains have no names
+    if (
+        isinstance(whole, Tensor) and len(whole) == len(data) and len(data.image_stores) == 1
+    ):  # sources and domains have no names
         batch, some = {"image": whole[:HASHED]}, torch.arange(min(HASHED, len(whole)))
     for name, images in batch.items():
         if images.dtype == torch.uint8 and images.ndim == 4:

@@ -96,11 +96,15 @@ class Cache:
         # copy on write ("c"): torch wants writable memory, but the file must not change
         images = np.load(self.images, mmap_mode="c", allow_pickle=False)
         faults = {int(i): str(why) for i, why in manifest["broken"].items()}
-        if images.dtype != np.uint8 or images.shape != self.shape(len(self.listing) - len(faults)):
-            raise ValueError("not the images of this listing")
+        self.checked(images, manifest, faults)
         with contextlib.suppress(OSError):  # the cache of another user may be read-only
             os.utime(self.manifest)
         return images, faults
+
+    def checked(self, images: np.ndarray, manifest: dict[str, Any], faults: dict[int, str]) -> None:
+        """Raises ValueError unless the file holds as many images of this kind and size as it should."""
+        if images.dtype != np.uint8 or images.shape != self.shape(len(self.listing) - len(faults)):
+            raise ValueError("not the images of this listing")
 
     def is_whole(self, manifest: dict[str, Any]) -> bool:
         """Whether the images are those that the manifest describes.
@@ -133,6 +137,7 @@ class Cache:
                 "checksum": checksum(file),
                 "stamp": [found.st_size, found.st_mtime_ns],
                 "broken": faults,
+                **self.facts(),
             }
         write_text(self.manifest, json.dumps(manifest))
 
@@ -151,13 +156,22 @@ class Cache:
             images.flush()
         return faults
 
+    def facts(self) -> dict[str, Any]:
+        """What else the manifest says."""
+        return {}
+
+    @property
+    def bytes_of_all(self) -> int:
+        """Bytes of the images of the whole listing."""
+        return int(np.prod(self.shape(len(self.listing)), dtype=np.int64))
+
     def shape(self, count: int) -> tuple[int, int, int, int]:
         """(count, C, H, W)."""
         return count, self.decoder.channels, *self.decoder.size
 
     def make_room(self) -> None:
         """Deletes the least recently used entries until the new one fits. Raises OSError when it cannot fit."""
-        needed = int(np.prod(self.shape(len(self.listing)), dtype=np.int64)) + 2**12
+        needed = self.bytes_of_all + 2**12
         if needed > self.limit:
             raise OSError(f"{mib(needed)} are needed, more than dataset.cache_gib={self.limit / 2**30:.3g} allows")
         entries = sorted(entry for entry in entries_of(self.place) if entry[2] != self.stem)
@@ -176,15 +190,15 @@ class Cache:
             raise OSError(f"{mib(needed)} are needed and {mib(free)} are free")
 
 
-def map_of(file: BinaryIO, shape: tuple[int, ...]) -> np.memmap:
-    """Makes a new file a .npy of uint8 images of this shape, and returns the images as a memory map."""
-    start = write_header(file, shape)
-    size = start + math.prod(shape)
+def map_of(file: BinaryIO, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.memmap:
+    """Makes a new file a .npy of images of this shape, and returns the images as a memory map."""
+    start = write_header(file, shape, dtype)
+    size = start + math.prod(shape) * np.dtype(dtype).itemsize
     file.truncate(size)
     # reserve the space now: on a full disk, this raises OSError, while writing to the map would end in SIGBUS
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
-    return np.memmap(file, np.uint8, "r+", start, shape)  # type: ignore[call-overload]
+    return np.memmap(file, dtype, "r+", start, shape)  # type: ignore[call-overload]
 
 
 def shorten(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -194,10 +208,10 @@ def shorten(file: BinaryIO, shape: tuple[int, ...]) -> None:
         file.truncate(size)
 
 
-def write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
+def write_header(file: BinaryIO, shape: tuple[int, ...], dtype: Any = np.uint8) -> int:
     """Writes the header of a .npy and returns its length in bytes, which is the position of the first image."""
     file.seek(0)
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(file, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape})
     file.flush()
     return file.tell()
 

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from ganrun.common.bounds import Count, Pixels, Positive, Whole
+from ganrun.data.cropped import CroppedStore
+from ganrun.data.crops import Crops
+from ganrun.data.inferred_size import height_by_width
 from ganrun.data.listing import find_facts
 from ganrun.data.sources import IN_FULL
 from ganrun.data.storage import free_memory
@@ -18,6 +21,7 @@ from ganrun.data.streamed import Streamed, picked
 if TYPE_CHECKING:
     from ganrun.data.modes import Modes
 
+Images = Tensor | Streamed | CroppedStore
 Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
 
 
@@ -58,10 +62,12 @@ class Dataset:
 
     sided = False  # whether a mirror image would be none of them, as of digits and letters
     modes: Modes | None = None  # the parts that it is known to be made of
+    crops: Crops | None = None  # its items are crops, which differ from epoch to epoch where `take` gets keys
+    turns = False  # whether training turns its items by quarters
 
     def __init__(
         self,
-        images: Tensor | Streamed,
+        images: Images,
         labels: Tensor | None = None,
         class_names: Sequence[str] = (),
         flip: bool = False,
@@ -114,7 +120,7 @@ class Dataset:
         return sum(images.nbytes for images in {id(images): images for images in self.image_stores}.values())
 
     @property
-    def image_stores(self) -> list[Tensor | Streamed]:
+    def image_stores(self) -> list[Images]:
         """All its images."""
         return [self.images]
 
@@ -129,13 +135,32 @@ class Dataset:
         """How many processes decode while a run streams; None for images that are decoded."""
         return next((images.workers for images in self.image_stores if isinstance(images, Streamed)), None)
 
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of the largest picture that a worker decodes to cut a crop from it; 0 without crops."""
+        return max((images.largest for images in self.image_stores if isinstance(images, Streamed)), default=0)
+
+    def set_crops(self, crops: Crops | None, turns: bool) -> None:
+        """Raises ValueError for quarter turns of pictures that are not square."""
+        if turns and self.image_size[0] != self.image_size[1]:
+            raise ValueError(
+                "dataset.turns=true turns by quarters, but pictures of "
+                f"{height_by_width(self.image_size)} pixels are not square: leave dataset.turns out"
+            )
+        self.crops, self.turns = crops, turns
+
     def to(self, device: torch.device) -> Self:
         """The same data for a run on `device`: they lie there, where they are to and fit in a quarter of what is free.
 
         `take` then wants its indices there too, and gives batches there.
         """
         moved = copy.copy(self)
-        fits = self.workers is None and self.resident is not False and device.type in ("cuda", "mps")
+        fits = (
+            self.workers is None
+            and self.crops is None
+            and self.resident is not False
+            and device.type in ("cuda", "mps")
+        )
         if fits and (self.resident is True or 4 * self.nbytes < free_on(device)):
             moved.device = device
             for name, tensor in vars(self).items():
@@ -153,7 +178,13 @@ class Dataset:
     def remarks(self) -> list[str]:
         """What a user should hear before a run, a line each, besides what was said when the data were read."""
         mirrored = "dataset.flip=true mirrors digits, and most digits are none in a mirror"
-        return [mirrored] if self.flip and self.sided else []
+        turned = "dataset.turns=true turns digits, and a 6 becomes a 9"
+        there = "dataset.resident=true has no effect with dataset.crop: the pictures stay in the memory of the host"
+        return [
+            *[mirrored] * (self.flip and self.sided),
+            *[turned] * (self.turns and self.sided),
+            *[there] * (self.crops is not None and self.resident is True),
+        ]
 
     @property
     def has_no_transform(self) -> bool:
@@ -167,9 +198,12 @@ class Dataset:
         """
         return batch
 
-    def take(self, indices: Tensor) -> dict[str, Tensor]:
-        """(N,) indices -> {"image": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""
-        images, taken = picked(self.images, indices)
+    def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """(N,) indices -> {"image": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}.
+
+        keys: for each item a number that decides where its crop lies; without keys, all crops lie in the centre.
+        """
+        images, taken = picked(self.images, indices, keys)
         return {"image": images} if self.labels is None else {"image": images, "label": self.labels[taken]}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+from ganrun.data.crops import Crop, with_crop
 from ganrun.data.listing import Listing, Name, Place, channels_of, list_images, probed, size_of
 from ganrun.data.memoize import memoized
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
@@ -118,13 +119,14 @@ def find_domain_facts(
     class_b: Names | None = None,
     list_a: Place | None = None,
     list_b: Place | None = None,
+    crop: Crop | None = None,
 ) -> Mapping[str, Any]:
     """{"channels": 3 if either domain is colour, else 1; "image_size": of both together; "kimg"}.
 
     The digits' facts when there is no root and no list. Remembered per process. Raises what `list_domains` raises.
     """
     domains = as_domains(root_a, root_b, split, class_a, class_b, list_a, list_b)
-    return DIGITS if domains is None else _domain_facts(domains)
+    return with_crop(DIGITS if domains is None else _domain_facts(domains), crop)
 
 
 @memoized(16)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ganrun.common.untrusted import printable
+from ganrun.data.crops import Crop, with_crop
 from ganrun.data.listing import Listing, Name, Place, channels_of, list_images, placed, probed, size_of
 from ganrun.data.memoize import memoized
 from ganrun.data.sources import Picture, Source
@@ -78,22 +79,30 @@ def check_roots(root: str | None, root_source: str | None, root_target: str | No
             raise ValueError(f"dataset.{key} is needed: a folder or .zip with the same names as the other one")
 
 
-@memoized(16)
 def find_pair_facts(
     root: Place | None = None,
     root_source: Place | None = None,
     root_target: Place | None = None,
     split: Name | None = None,
     swap: bool = False,
+    crop: Crop | None = None,
 ) -> Mapping[str, Any]:
     """{"channels": 3 if either side is colour, else 1; "image_size": of the targets, as `find_facts` tells it; "kimg"}.
 
     The digits' facts when no root is given. Remembered per process. Raises ValueError or FileNotFoundError.
     """
+    return with_crop(_pair_facts(root, root_source, root_target, split, swap), crop)
+
+
+@memoized(16)
+def _pair_facts(
+    root: str | None, root_source: str | None, root_target: str | None, split: str | None, swap: bool
+) -> Mapping[str, Any]:
     check_roots(root, root_source, root_target)
     key = (root, root_source, root_target, split, swap)
     if root:
-        probes = [(colour, (width // 2, height)) for colour, (width, height) in probed(list_images(root, split, False))]
+        whole = probed(list_images(root, split, False))
+        probes = [probe._replace(size=(probe.size[0] // 2, probe.size[1])) for probe in whole]
         return {"channels": channels_of(probes), "image_size": size_of(probes, key), "kimg": KIMG}
     if not root_source:
         return DIGITS

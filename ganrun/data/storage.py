@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ MODES = ("auto", "memory", "stream")
 SMALL = 2000  # up to this number, decoding the pictures again is faster than using a cache
 MAX_WORKERS = 64
 GIB = 2**30
+
+Kept = TypeVar("Kept")
 
 
 class StorageOptions(TypedDict, total=False):
@@ -82,13 +84,24 @@ class Storage:
         streamed: because the user wants it, or, with one warning, because memory or cache are too small. It is also
         None inside `preview`.
         """
+        return self.keep(
+            len(listing),
+            math.prod((len(listing), decoder.channels, *decoder.size)),
+            lambda folder, limit: Cache(folder, listing, decoder, limit).load(),
+            lambda: decoded(listing, decoder),
+        )
+
+    def keep(
+        self, count: int, nbytes: int, cached: Callable[[str, int], Kept], in_memory: Callable[[], Kept]
+    ) -> Kept | None:
+        """What `cached` (folder, bytes that may be there) or `in_memory` returns; None when pictures are streamed."""
         if self.mode == "stream" or PREVIEWED.get():
             return None
-        folder = self.folder(len(listing))
-        problem = "" if folder else scarce(math.prod((len(listing), decoder.channels, *decoder.size)))
+        folder = self.folder(count)
+        problem = "" if folder else scarce(nbytes)
         if folder:
             try:
-                return Cache(str(folder), listing, decoder, int(self.cache_gib * GIB)).load()
+                return cached(str(folder), int(self.cache_gib * GIB))
             except OSError as error:
                 problem = f"dataset.cache={folder} cannot be used: {error.strerror or error}"
         if problem and self.mode == "auto":
@@ -96,13 +109,16 @@ class Storage:
             return None
         if folder:
             log.warning("%s: pictures are decoded into memory", problem)
-        return decoded(listing, decoder)
+        return in_memory()
 
     def planned_bytes(self, listing: Listing, decoder: Decoder) -> int:
         """The bytes of the images that `load` would return, without decoding any; 0 when it would return None."""
-        size = math.prod((len(listing), decoder.channels, *decoder.size))
-        lacking = self.mode == "auto" and not self.folder(len(listing)) and scarce(size)
-        return 0 if self.mode == "stream" or lacking else size
+        return self.planned(len(listing), math.prod((len(listing), decoder.channels, *decoder.size)))
+
+    def planned(self, count: int, nbytes: int) -> int:
+        """`nbytes`; 0 when `keep` would return None."""
+        lacking = self.mode == "auto" and not self.folder(count) and scarce(nbytes)
+        return 0 if self.mode == "stream" or lacking else nbytes
 
 
 PREVIEWED: ContextVar[bool] = ContextVar("previewed", default=False)

@@ -183,7 +183,8 @@ def refusal(trainer: Trainer) -> str | None:
             continue
         if type(optimizer) is not torch.optim.SGD:  # SGD has no step count
             return f"{name} of {player} counts its steps on the CPU"
-        if trainer.rates.schedules[player].needs_an_end or trainer.rates.setbacks:
+        moves = trainer.rates.schedules[player].needs_an_end or player in trainer.system.rate_factors(trainer.step)
+        if moves or trainer.rates.setbacks:
             return f"{name} of {player} keeps its learning rate on the CPU, and this one changes"
     return None
 

@@ -96,6 +96,7 @@ def assemble(
         device=device,
         bf16=config["precision"].startswith("bf16"),
         flip=dataset.flip,
+        turns=dataset.turns,
         log_every=config["log"]["every"],
         skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,
         recorder=recorder_of(config, device, bool(system.differentiated_once())),

@@ -15,7 +15,7 @@ from PIL import Image
 from ganrun.checkpoints.checkpoint import load
 from ganrun.cli.main import main
 from ganrun.commands.apply.album import output_names
-from ganrun.commands.apply.apply import mean
+from ganrun.commands.apply.fidelity import mean
 from tests import trained as kept_runs
 
 QUICK = ["dataset.limit=16", "batch_size=4", "grids.count=2", "device=cpu", "steps=1", "hooks.console.seconds=0"]

@@ -121,7 +121,7 @@ def test_a_restoration_run_is_measured_against_the_right_answers(capsys: pytest.
     run("restoration", "run", "dataset=damaged", "dataset.damage=noise", "dataset.limit=32")
     assert main(["eval", "ckpt=run", *QUICK, "out=scores.json"]) == 0
     kept = scored("scores.json")
-    assert kept.keys() == {"psnr", "ssim"}
+    assert kept.keys() == {"psnr", "ssim", "l1"}
     assert kept["psnr"]["name"] == "psnr@60"
     assert kept["psnr"]["protocol"]["real_split"] == "test"
     assert kept["psnr"]["reference"] > 15

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.models import vgg19 as torchvisions
 
-from ganrun.networks.perceptual import DEPTHS, VGGDistance
+from ganrun.networks.perceptual import DEPTHS, LAYERS, VGGDistance, VGGLayers
 
 
 def distance(words: list[str]) -> VGGDistance:
@@ -88,3 +88,36 @@ def test_pictures_of_which_the_poolings_leave_nothing_are_refused(layer: str, si
         VGGDistance("nowhere", layer)(pictures, pictures)
     with pytest.raises(OSError, match="there is no such file"):  # one pixel more is enough
         VGGDistance("nowhere", layer)(*[torch.zeros(1, 3, 20, side + 1)] * 2)
+
+
+def test_several_layers_are_weighed_by_their_features_before_the_relu(red: VGGDistance) -> None:
+    """White is 2.2489 in ImageNet's red, black −0.485 / 0.229 = −2.1179, which a ReLU would have made 0."""
+    white, black = torch.ones(2, 3, 4, 4), -torch.ones(2, 3, 4, 4)
+    compare = VGGLayers(red.weights, {"conv1_1": 0.5, "conv1_2": 0})
+    assert compare(white, black).item() == pytest.approx(0.5 * (2.2489083 + 2.1179039) / 64)
+    assert compare(white, white).item() == 0
+
+
+def test_each_layer_adds_its_own_part(vgg19: list[str]) -> None:
+    one, other = torch.rand(2, 1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    path = vgg19[0].partition("=")[2]
+    first, second, both = (
+        VGGLayers(path, layers)(one, other).item()
+        for layers in ({"conv1_1": 0.1}, {"conv1_2": 1}, {"conv1_2": 1, "conv1_1": 0.1})
+    )
+    assert both == pytest.approx(first + second)
+    assert min(first, second) > 0
+
+
+def test_the_papers_layers_are_the_default_and_what_cannot_be_is_refused() -> None:
+    assert VGGLayers("nowhere").layer == "conv5_4"
+    assert list(LAYERS.values()) == [0.1, 0.1, 1, 1, 1]
+    pictures = torch.zeros(1, 3, 16, 16)
+    with pytest.raises(OSError, match=r"^weights=FILE is needed"):
+        VGGLayers()(pictures, pictures)
+    with pytest.raises(ValueError, match=r"layers=conv6_1 must be one of"):
+        VGGLayers("nowhere", {"conv1_1": 1, "conv6_1": 1})
+    with pytest.raises(ValueError, match=r"at least one layer"):
+        VGGLayers("nowhere", {"conv1_1": 0})
+    with pytest.raises(ValueError, match=r"VGGLayers\.layers=conv5_4 needs sides of 16 .*: use layers=conv4_4$"):
+        VGGLayers("nowhere")(pictures[..., :15], pictures[..., :15])

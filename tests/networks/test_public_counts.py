@@ -30,6 +30,7 @@ CIFAR = "dataset=cifar10 model.size=paper"
 IMAGENET = "dataset.channels=3 dataset.classes=1000 dataset.image_size"
 OF_A_COPY = "public D of a copy that has 1,000 more at 128 pixels too, where the authors' own has 87,982,370"
 PAIR = ("generator", "discriminator")
+REAL_SR = f"model=real_sr model.network=rrdb {AT_256}"
 COUNTS = [
     Count(
         f"model=pix2pix {AT_256}",
@@ -84,6 +85,8 @@ COUNTS = [
         OF_A_COPY,
     ),
     Count(f"model=r3gan {CIFAR} model.classes=0", PAIR, (20_732_160, 20_683_776), (20_732_160, 20_683_776)),
+    Count(f"{REAL_SR} dataset.damages.low_res.factor=4", PAIR, (16_697_987, 4_376_897), (16_697_987, 4_376_897)),
+    Count(REAL_SR, PAIR, (16_703_171, 4_376_897), (16_703_171, 4_376_897)),
     Count(f"model=r3gan {CIFAR}", PAIR, (20_781_952, 21_280_512), (20_781_952, 21_280_512)),
 ]
 

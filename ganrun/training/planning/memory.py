@@ -123,7 +123,7 @@ def estimate(
     release_freed_memory()
     data, in_a_file = data_in_memory(dataset, images)
     process = max(0, resident_bytes() - read - (0 if in_a_file else data))
-    workers = WORKER * (dataset.workers or 0)
+    workers = (WORKER + dataset.decoded_bytes) * (dataset.workers or 0)
     around = round(GAPS * (activations or 0)) + PACKED * largest_weight + LIBRARY
     return Memory(process, held, data, activations, around, drawing, *copy, workers)
 
