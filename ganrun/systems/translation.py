@@ -17,7 +17,6 @@ from ganrun.systems.gan import Fakes, never_moving, once, refuse_batchnorm
 from ganrun.systems.packing import logit_of_each
 from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
-
 Compared = tuple[Tensor, Tensor, Tensor]  # sources, translations, targets: (N, C, H, W) in [-1, 1] each
 
 
