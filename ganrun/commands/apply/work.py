@@ -158,13 +158,15 @@ class Work:
 
     def finish(self, item: Item, output: Tensor | BaseException) -> None:
         """By the thread of a network: hands an output to a worker, who writes it."""
-        if self.stopped:
-            return
         if isinstance(output, BaseException):
             item.outcome.set_exception(output)
             self.tell(item.outcome)
-        else:
+            return
+        try:
             self.hands.submit(self.write, item, output)
+        except RuntimeError:  # the workers have ended, because the command ends early
+            if not self.stopped:
+                raise
 
     def write(self, item: Item, after: Tensor) -> None:
         """By a worker: writes the output, its strip and its row of numbers."""
