@@ -12,6 +12,8 @@ from torch import Tensor
 from ganrun.common.errors import UserError
 from ganrun.evaluation.fidelity import Fidelity, at_depth, gain_of, mean_of
 from ganrun.evaluation.metrics.fidelity import cropped, l1, luma, psnr, ssim
+from ganrun.evaluation.metrics.intervals import Interval
+from ganrun.evaluation.results import said
 from ganrun.networks.lpips import KINDS, empty, linear_names
 
 
@@ -78,6 +80,8 @@ def test_means_have_intervals_and_gains_are_paired() -> None:
     assert mean_of([2.0, 3.0, 4.0, math.inf]) == (3, pytest.approx(4.303 / math.sqrt(3)))
     assert gain_of([2.0, 3.0, math.inf], [1.0, 2.0, 3.0]) == (1, 0)
     assert mean_of([math.inf]) == (math.inf, None)
+    shown = [said(Interval(26.8471, half)) for half in (0.0312, 1.24, 12.0, None, 0.0)]
+    assert shown == ["26.847 ± 0.031", "26.8 ± 1.2", "27 ± 12", "26.85", "26.85 ± 0"]
 
 
 # -- LPIPS ----------------------------------------------------------------------------------------------------------
