@@ -131,7 +131,7 @@ def test_files_that_do_not_go_together_are_refused_in_one_line(alex: tuple[str, 
     vgg, other = str(tmp_path / "vgg.pth"), str(tmp_path / "other.pth")
     torch.save({name: torch.ones(1, count, 1, 1) for name, count in rows.items()}, vgg)
     torch.save({"features.0.weight": torch.ones(2)}, other)
-    for files, said in (
+    for files, why in (
         ([alex[0], vgg], r"the network is alex, but the linear weights are those for vgg"),
         ([alex[0], other], r"other.pth is neither torchvision's alexnet or vgg16 nor the linear weights of LPIPS"),
         ([alex[0], alex[0]], r"neither file has the linear weights of LPIPS"),
@@ -139,7 +139,7 @@ def test_files_that_do_not_go_together_are_refused_in_one_line(alex: tuple[str, 
         ([alex[0], "gone.pth"], r"gone.pth: there is no such file"),
         ([alex[0], __file__], r"cannot be opened as weights"),
     ):
-        with pytest.raises(UserError, match=f"^lpips.weights: .*{said}") as raised:
+        with pytest.raises(UserError, match=f"^lpips.weights: .*{why}") as raised:
             Fidelity(None, 3, weights=files)
         assert "\n" not in str(raised.value)
     with pytest.raises(UserError, match=r"scores=lpips needs its files: give lpips.weights="):
