@@ -79,6 +79,8 @@ def in_size(pixels: np.ndarray, size: Sides) -> np.ndarray:
     found = F.interpolate(images, size=size, mode="bicubic", antialias=True)[0].numpy()
     if narrow:
         return found
+    if pixels.dtype.kind == "f":
+        return found.clip(-1, 1)
     limits = np.iinfo(pixels.dtype)
     return found.round().clip(limits.min, limits.max).astype(pixels.dtype)
 
