@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from ganrun.data.crops import Crop, with_crop
-from ganrun.data.listing import Listing, Name, Place, channels_of, list_images, probed, size_of
+from ganrun.data.listing import Listing, Name, Place, channels_of, depth_of, list_images, probed, size_of
 from ganrun.data.memoize import memoized
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
 from ganrun.data.rows import named_rows
@@ -121,7 +121,7 @@ def find_domain_facts(
     list_b: Place | None = None,
     crop: Crop | None = None,
 ) -> Mapping[str, Any]:
-    """{"channels": 3 if either domain is colour, else 1; "image_size": of both together; "kimg"}.
+    """{"channels": 3 if either domain is colour, else 1; "image_size" and "depth": of both together; "kimg"}.
 
     The digits' facts when there is no root and no list. Remembered per process. Raises what `list_domains` raises.
     """
@@ -132,8 +132,6 @@ def find_domain_facts(
 @memoized(16)
 def _domain_facts(domains: Domains) -> Mapping[str, Any]:
     probes = [probed(listing) for listing in list_domains(domains)]
-    return {
-        "channels": max(map(channels_of, probes)),
-        "image_size": size_of([*probes[0], *probes[1]], domains),
-        "kimg": KIMG,
-    }
+    together = [*probes[0], *probes[1]]
+    size, channels = size_of(together, domains), max(map(channels_of, probes))
+    return {"channels": channels, "image_size": size, "depth": depth_of(together), "kimg": KIMG}

@@ -19,7 +19,7 @@ from ganrun.data.domains import Names, as_domains, find_domain_facts, list_domai
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import say_size
 from ganrun.data.parts import Part, rows_of_parts
-from ganrun.data.storage import Storage, StorageOptions
+from ganrun.data.storage import PictureOptions, PictureStorage
 from ganrun.data.streamed import picked
 
 
@@ -57,9 +57,9 @@ class Unpaired(Dataset):
         turns: bool = False,
         list_a: str | None = None,
         list_b: str | None = None,
-        **options: Unpack[StorageOptions],
+        **options: Unpack[PictureOptions],
     ) -> None:
-        storage = Storage(**options)
+        storage = PictureStorage(**options)
         if image_size is None or channels is None:
             facts = find_domain_facts(root_a, root_b, split, class_a, class_b, list_a, list_b, crop)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
@@ -68,7 +68,7 @@ class Unpaired(Dataset):
         a: Images
         b: Images
         if domains:
-            decoder = make_decoder(checked_size(crops, image_size) if crops else image_size, channels, resize)
+            decoder = make_decoder(checked_size(crops, image_size) if crops else image_size, channels, resize, storage)
             if not crops:
                 say_size(decoder.size, *domains)
             one, other = list_domains(domains)

@@ -84,7 +84,7 @@ class Fidelity:
 
     def settings(self) -> dict[str, Config]:
         """{score: what it alone depends on}, for the protocol."""
-        return {LPIPS_NAME: {"network": self.lpips.kind, "weights": self.files}} if self.lpips is not None else {}
+        return {LPIPS_NAME: {"network": self.lpips.kind, "lpips_weights": self.files}} if self.lpips is not None else {}
 
     def refuse_wide_border(self, size: tuple[int, int], scale: int) -> None:
         """Raises UserError where the border leaves nothing of targets of `size`, (height, width)."""

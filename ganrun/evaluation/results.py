@@ -78,9 +78,9 @@ class Result:
 
     def spread(self, score: str) -> Config:
         """The entries of a score that is a mean over pictures; {} for any other."""
-        found: Config = {"half": self.halves[score]} if score in self.halves else {}
+        found: Config = {"half_width": self.halves[score]} if score in self.halves else {}
         if score in self.gains:
-            found |= dict(zip(("gain", "gain_half"), map(json_number, self.gains[score]), strict=True))
+            found |= dict(zip(("gain", "gain_half_width"), map(json_number, self.gains[score]), strict=True))
         return found
 
 
@@ -161,14 +161,14 @@ def result_of(node: Config, path: Path) -> Result:
     counts = [protocol["n_fake"], *(about[name] for name in ("step", "images") if name in about)]
     if not isinstance(about, dict) or not all(map(is_count, counts)):
         raise TypeError("about is not an object, or a count is not a whole number")
-    halves = {named(score): number(score["half"]) for score in scores if score.get("half") is not None}
+    halves = {named(score): number(score["half_width"]) for score in scores if score.get("half_width") is not None}
     gains = {named(score): gain_in(score) for score in scores if "gain" in score}
     return Result({"from": str(path), **about}, values, references, reference, protocol, settings, halves, gains)
 
 
 def gain_in(score: Config) -> Interval:
     """The mean and the half width that `spread` wrote. Raises ValueError, KeyError or TypeError for anything else."""
-    half = score["gain_half"]
+    half = score["gain_half_width"]
     return Interval(number(score["gain"]), None if half is None else number(half))
 
 

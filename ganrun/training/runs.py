@@ -47,10 +47,11 @@ from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
-# Keys of a model that are newer than some runs, and the values with which a command means such a run, which goes on
-# as it was: what it was trained with, and a default that is newer. (): any value.
+# Keys of a model or of data that are newer than some runs, and the values with which a command means such a run, which
+# goes on as it was: what it was trained with, and a default that is newer. (): any value.
 ADDED: dict[str, tuple[Any, ...]] = {
     ".max_channels": (), ".pack": (1,), ".growth_share": (), ".head_widths": ([], [128]),
+    ".crop_scale": (1,), ".small": ("enlarge",), ".turns": (False,),
 }  # fmt: skip
 STOP = {"policy": "stop", "limit": 0}  # for runs that were saved before `non_finite` existed
 

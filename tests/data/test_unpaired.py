@@ -147,11 +147,11 @@ def test_a_needs_a_root_when_b_has_one(tree):
 
 
 def test_facts_are_of_both_domains(domains, tmp_path):
-    assert find_domain_facts(**domains) == {"channels": 3, "image_size": 8, "kimg": 1000}
+    assert find_domain_facts(**domains) == {"channels": 3, "image_size": 8, "depth": 8, "kimg": 1000}
     grey = tmp_path / "grey"
     grey.mkdir()
     (grey / "0.png").write_bytes(encoded(noise(0, (9, 9), 1)))
-    assert find_domain_facts(str(grey), domains["root_b"]) == {"channels": 3, "image_size": 8, "kimg": 1000}
+    assert find_domain_facts(str(grey), domains["root_b"]) == {"channels": 3, "image_size": 8, "depth": 8, "kimg": 1000}
     assert find_domain_facts(str(grey), str(grey))["channels"] == 1
     assert Unpaired(str(grey), domains["root_b"], image_size=4).images.shape == (1, 3, 4, 4)
 

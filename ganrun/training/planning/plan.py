@@ -54,6 +54,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
+        size = f"of {size}" if self.dataset.crops is None else f"in crops of {size}"
         epoch, channels, classes = len(self.dataset), self.dataset.channels, self.dataset.classes or 0
         steps = self.length.steps
         total = (
@@ -67,7 +68,7 @@ class Plan:
         count = self.config["threads"] or torch.get_num_threads()
         threads = f", {count} {plural('thread', count)}" if self.device.type == "cpu" else ""
         return [
-            f"data        {epoch:,} {plural('image', epoch)} of {size}, {channels} {plural('channel', channels)}, "
+            f"data        {epoch:,} {plural('image', epoch)} {size}, {channels} {plural('channel', channels)}, "
             f"{classes or 'no'} {plural('class', classes)}",
             f"parameters  {weights}",
             *self.size(),
