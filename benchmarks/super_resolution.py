@@ -35,7 +35,7 @@ from ganrun.common.images import grid, save_png, to_uint8
 from ganrun.data.folder import Folder
 from ganrun.evaluation.metrics.intervals import gain, interval
 
-STEPS = {2: (4000, 800), 4: (4000, 800)}  # of the content phase, and of the adversarial one
+STEPS = {2: (4000, 800), 4: (2000, 400)}  # of the content phase, and of the adversarial one
 LUMA = torch.tensor([65.481, 128.553, 24.966]).view(3, 1, 1) / 255  # of BT.601, for RGB in [0, 255]
 SHOWN = (3, 11, 17, 20, 41, 60)  # test pictures in the grid
 CROP = 128  # pixels of a photograph in the grid, of its middle
