@@ -24,17 +24,22 @@ from torch import Tensor, nn
 from ganrun.common.distributed import World
 from ganrun.common.schedules import Constant
 from ganrun.data.loading.stream import Stream
-from ganrun.losses.adversarial import Hinge, NonSaturating, Wasserstein
+from ganrun.losses.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.penalties import R1, R2, GradientPenalty
 from ganrun.losses.relativistic import RelativisticLogistic
 from ganrun.networks.latents import Normal
+from ganrun.networks.patch import PatchDiscriminator
+from ganrun.networks.patch_nce import PatchHeads
 from ganrun.networks.r3gan import R3GANDiscriminator, R3GANGenerator
+from ganrun.networks.resnet import ResNetTranslator
 from ganrun.networks.resnet_gan import ResNetDiscriminator, ResNetGenerator
 from ganrun.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from ganrun.networks.synced import synchronise_
+from ganrun.systems.cut import CUT
 from ganrun.systems.gan import GAN
 from ganrun.systems.stylegan2 import StyleGAN2
+from ganrun.systems.system import System
 from ganrun.training.ema import Average
 from ganrun.training.length import Length
 from ganrun.training.trainer import Trainer
@@ -48,8 +53,8 @@ LOSSES: dict[str, Callable[[], AdversarialLoss]] = {
 NORMS = ("none", "per_rank", "synchronised")
 SIDE, CLASSES = 8, 3
 # networks that have something of their own to share: class-conditional BatchNorm and power iterations, pairs of logits
-# with two penalties, noise in each layer
-NETWORKS: dict[str, Callable[[], GAN]] = {
+# with two penalties, noise in each layer, patches of each image
+NETWORKS: dict[str, Callable[[], System]] = {
     "sngan": lambda: GAN(
         ResNetGenerator(LATENT, 1, SIDE, 1, CLASSES),
         ResNetDiscriminator(1, SIDE, 1, CLASSES),
@@ -71,6 +76,14 @@ NETWORKS: dict[str, Callable[[], GAN]] = {
         NonSaturating(penalties=[R1(1.0, every=2)]),
         style_mixing=0,
     ),
+    "cut": lambda: CUT(
+        ResNetTranslator(1, SIDE, 2, blocks=1),
+        PatchDiscriminator(1, SIDE, 2, norm="instance"),
+        PatchHeads(4),
+        LeastSquares(),
+        patches=8,
+        flip_equivariance=True,
+    ),
 }
 CASES = [(loss, norm) for loss in LOSSES for norm in NORMS] + [(name, "synchronised") for name in NETWORKS]
 
@@ -90,7 +103,8 @@ class Points:
         return len(self.images)
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
-        return {"image": self.images[indices], "label": self.labels[indices]}
+        images = self.images[indices]
+        return {"image": images, "label": self.labels[indices], "a": images, "b": -images}
 
     def transform(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return batch
@@ -132,7 +146,7 @@ def noise_of_the_whole_batch(rank: int, size: int) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-def system_of(case: str, norm: str) -> GAN:
+def system_of(case: str, norm: str) -> System:
     if case in NETWORKS:
         with patch.object(torch, "randn", RANDN):  # all ranks start with the same weights
             system = NETWORKS[case]()

@@ -27,7 +27,7 @@ from tutorial_data import untinted
 from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system
 from ganrun.commands.apply.album import find_pictures, stem
-from ganrun.commands.apply.apply import STRIPS
+from ganrun.commands.apply.places import STRIPS
 from ganrun.data.decode import decode_whole
 from ganrun.systems.cyclegan import CycleGAN
 from ganrun.systems.vae import VAE

@@ -111,6 +111,7 @@ def test_every_experiment_builds(choice: str, tmp_path: Path) -> None:
 KINDS = ("non_saturating", "r3gan", "wgan", "wgan_gp")  # of losses: of each image, of pairs, clipped, with a penalty
 ALIKE = {  # these ask their loss in the turns of a model that plays all losses: the kinds are enough for their networks
     **dict.fromkeys(("biggan", "sagan", "sngan"), "wgan_gp_resnet"),  # the same residual blocks, too
+    "fastcut": "cut",
     "pacgan_mlp": "mlp",
     "r3gan": "dcgan",
     "srgan_vgg": "srgan",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -86,6 +86,8 @@ def _arguments(asked: str, infer: Infer, node: Mapping[str, Any]) -> dict[str, A
 
 
 def _fit(key: str, value: Any, hint: Any) -> Any:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = list(value)  # OmegaConf has a type of its own for lists
     try:
         return fitted(value, hint)
     except Unfit as error:

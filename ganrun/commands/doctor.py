@@ -13,10 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.common.errors import FailedChecks, UserError
+from ganrun.common.images import HALF, eight_bits, to_unit
 from ganrun.common.log_capture import captured_log
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
+from ganrun.data.damaged import Damaged
 from ganrun.data.dataset import Dataset
+from ganrun.evaluation.damage_sheet import check_place, save_sheet
 from ganrun.systems.roles import Role
 from ganrun.systems.system import Batch, Turn
 from ganrun.training import runs
@@ -55,6 +58,8 @@ def check(config: Config) -> None:
     for key in FOR_TRAINING:
         if config[key] is not None:
             raise UserError(f"{key}={config[key]}: doctor checks a run before it starts: leave this key out")
+    if config["doctor"]["sheet"] is not None:
+        check_place(Path(config["doctor"]["sheet"]))
     plan(config)
 
 
@@ -89,6 +94,8 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     if data.labels is not None:
         yield balance(data.labels.cpu(), data.class_names)
         yield visible(batch)
+    if isinstance(data, Damaged) and config["doctor"]["sheet"] is not None:
+        yield damage(data, Path(config["doctor"]["sheet"]), config["seed"])
     yield from drawing(trainer)
     system = trainer.system
     judge = next((name for name in system.players() if system.role(name) is Role.DISCRIMINATOR), None)
@@ -113,12 +120,12 @@ def speed_of(choice: Choice) -> Iterator[Line]:
 
 
 def pictures(batch: Batch) -> Iterator[Line]:
-    """Whether the raw pictures, uint8, use their range of values."""
+    """Whether the raw pictures use their range of values."""
     for name, images in batch.items():
-        if images.dtype != torch.uint8 or images.ndim != 4:
+        if images.ndim != 4 or (images.dtype not in HALF and images.shape[2:] == (1, 1)):
             continue
-        low, high = images.min().item() / 127.5 - 1, images.max().item() / 127.5 - 1
-        mean = images.float().mean().item() / 127.5 - 1
+        units = to_unit(images)
+        low, high, mean = units.min().item(), units.max().item(), units.mean().item()
         state = WARN if high - low < 1 else OK
         hint = "; they use less than half of the range from -1 to 1: were they scaled twice?" if state == WARN else ""
         yield Line(state, "data range", f"{name}: {len(images)} from {low:.2f} to {high:.2f}, mean {mean:.2f}{hint}")
@@ -140,11 +147,13 @@ def some_of(words: Sequence[str], between: str, more: int = 0) -> str:
 def solid(data: Dataset, batch: Batch, some: Tensor) -> Iterator[Line]:
     """Pictures of one colour, among those in memory, or among `batch` if the data are streamed."""
     whole = data.images
-    if isinstance(whole, Tensor) and len(data.image_stores) == 1:  # sources and domains have no names
+    if (
+        isinstance(whole, Tensor) and len(whole) == len(data) and len(data.image_stores) == 1
+    ):  # sources and domains have no names
         batch, some = {"image": whole[:HASHED]}, torch.arange(min(HASHED, len(whole)))
     for name, images in batch.items():
-        if images.dtype == torch.uint8 and images.ndim == 4:
-            yield constant(name, images, [data.names[i] for i in some.tolist()] if data.names else [])
+        if images.ndim == 4 and (images.dtype in HALF or images.shape[2:] != (1, 1)):
+            yield constant(name, eight_bits(images), [data.names[i] for i in some.tolist()] if data.names else [])
 
 
 def constant(what: str, images: Tensor, names: Sequence[str]) -> Line:
@@ -211,6 +220,18 @@ def visible(batch: Batch) -> Line:
     text = f"the most similar of {len(images)} pictures has the same label in {seen.share:.0%} of cases"
     hint = "; does dataset.labels belong to these pictures?" if state == WARN else ""
     return Line(state, "labels", f"{text}, by chance {seen.chance:.0%}{hint}")
+
+
+def damage(data: Damaged, path: Path, seed: int) -> Line:
+    """What the damage does, in decibels and as a picture."""
+    try:
+        values = save_sheet(data, path, seed)
+    except OSError as error:
+        raise UserError(f"doctor.sheet={path}: {error.strerror or error}") from error
+    low, high = min(values), max(values)
+    state = WARN if low == float("inf") else OK
+    hint = "; it changes nothing: check its settings" if state == WARN else ""
+    return Line(state, "damage", f"{data.name}: sources of {low:.1f} to {high:.1f} dB{hint}; pictures in {path}")
 
 
 # -- the networks -------------------------------------------------------------------------------------------------

@@ -23,14 +23,15 @@ from ganrun.common.precision import set_precision
 from ganrun.common.terminal import bar
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
+from ganrun.evaluation.fidelity import NAMES, WITHOUT_FILES
 from ganrun.evaluation.metrics.neighbours import nearest as nearest_of
-from ganrun.evaluation.paired_scores import picture_scores
+from ganrun.evaluation.paired_scores import picture_scores, write_csv
 from ganrun.evaluation.path_lengths import path_lengths
 from ganrun.evaluation.picture_sets import learnt_from, like_reals, read_set, refuse_unlike
 from ganrun.evaluation.reals import data_of, labels_like, say
 from ganrun.evaluation.results import Result, read, table, write
 from ganrun.evaluation.scorer import Scorer, file_hash, images_of, picked, slow_scores, too_few_for
-from ganrun.evaluation.scores import SCORES
+from ganrun.evaluation.scores import SCORES, WITH_TARGETS
 from ganrun.systems.drawing import draw, help_to_draw, render
 from ganrun.systems.translation import PictureToPicture
 
@@ -44,13 +45,12 @@ def check(config: Config) -> Path | None:
     """Check the files, the names of scores and the output place before drawing. Returns the place. Raises UserError."""
     pick_device(config["device"])
     for name in names_of(config["scores"]) or ():
-        if name == "lpips":
-            raise UserError(
-                "scores=lpips is not available, as its networks must be downloaded: use ganrun apply, then the package "
-                "lpips on its results"
-            )
-        if name not in SCORES and name != "all":
-            raise UserError(f"scores={name} is unknown; {nearest(name, [*SCORES, 'all'])}")
+        if name not in SCORES and name not in NAMES and name != "all":
+            raise UserError(f"scores={name} is unknown; {nearest(name, [*SCORES, *NAMES, 'all'])}")
+        if name in NAMES and config["ckpt"] is None and config["compare"] is None:
+            raise UserError(f"scores={name} needs {WITH_TARGETS}")
+        if name == "lpips" and not config["lpips"]["weights"]:
+            raise UserError(f"scores=lpips needs its files: {WITHOUT_FILES}")
     for place in listed(config["compare"]):
         read(place)
     for path in checkpoints(config):
@@ -125,7 +125,14 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
     if isinstance(system, PictureToPicture):
         if not world.first:
             return None
-        return picture_scores(config, system, reals, origin, about)
+        result, each, notes = picture_scores(config, system, reals, origin, about)
+        say(notes)
+        if config["out"] is not None:
+            write_csv(each, pictures_csv(config, path))
+        return result
+    for name in config["scores"] or ():
+        if name in NAMES:
+            raise UserError(f"scores={name} needs {WITH_TARGETS}")
     if "image" not in reals.take(torch.tensor([0])):
         raise UserError(f"ckpt={path}: this model draws single pictures, but its data set has none")
     labels = labels_like(system, picked(reals, config["n_real"], config["seed"]), path)
@@ -144,6 +151,13 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
         shown = next(render(system, {name: part[spread] for name, part in inputs.items()}, SHOWN))
         save_nearest(scorer, shown, Path(str(config["out"])).expanduser())
     return result_of(scorer, values, config["n"], about)
+
+
+def pictures_csv(config: Config, path: Path) -> Path:
+    """x.pictures.csv beside out=x.json; x.pictures.2.csv for the second of several checkpoints."""
+    places = checkpoints(config)
+    number = f".{places.index(path) + 1}" if len(places) > 1 else ""
+    return Path(str(config["out"])).expanduser().with_suffix(f".pictures{number}.csv")
 
 
 def result_of(scorer: Scorer, values: dict[str, float], count: int, about: Config) -> Result:

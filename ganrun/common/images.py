@@ -37,6 +37,38 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255).to("cpu", torch.uint8)
 
 
+HALF = {torch.uint8: 127.5, torch.uint16: 32767.5}  # half of white, by the type in which pictures are stored
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) uint8, uint16 or float32 in [-1, 1] -> the same shape, float32 in [-1, 1]."""
+    return pixels.float() / HALF[pixels.dtype] - 1 if pixels.dtype in HALF else pixels.float()
+
+
+def eight_bits(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) of any type -> the same shape in uint8."""
+    return pixels if pixels.dtype == torch.uint8 else to_uint8(to_unit(pixels))
+
+
+def shown(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) of any type and any channels -> uint8 of 1 or 3 channels, to be looked at.
+
+    Of two channels the first is shown, as grey, and of more the first three, as colours.
+    """
+    eight = eight_bits(pixels)
+    return eight if eight.shape[1] in (1, 3) else eight[:, :3] if eight.shape[1] > 3 else eight[:, :1]
+
+
+def from_unit(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """The other way, on the CPU: values outside are clipped, and whole numbers are rounded."""
+    if dtype == torch.uint8:
+        return to_uint8(images)
+    if dtype == torch.uint16:  # by way of int32: torch clips and rounds few things in uint16
+        wide = images.detach().float().cpu().add(1).mul(32767.5).round_().clamp_(0, 65535)
+        return wide.to(torch.int32).to(torch.uint16)
+    return images.detach().float().cpu().clamp(-1, 1)
+
+
 def grid(images: Tensor, columns: int, captions: Sequence[str] | None = None, behind: Tensor | None = None) -> Tensor:
     """(N, C, H, W) uint8 -> (C, rows, columns) uint8: one picture, small images enlarged by a whole factor.
 
@@ -45,10 +77,11 @@ def grid(images: Tensor, columns: int, captions: Sequence[str] | None = None, be
     """
     if are_points(images):
         return scatter(images, behind)
+    images = shown(images)
     scale = max(1, SMALLEST_CELL // max(images.shape[2:]))
     large = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     if captions is not None:
-        strips = torch.stack([_caption(text, large.shape[3]) for text in captions])
+        strips = torch.stack([caption(text, large.shape[3]) for text in captions])
         large = torch.cat([large, strips.expand(-1, large.shape[1], -1, -1)], dim=2)
     return make_grid(large, nrow=columns, padding=2)
 
@@ -78,7 +111,7 @@ def dots(points: Tensor) -> Tensor:
     return torch.bincount(cells[1] * PLOT + cells[0], minlength=PLOT * PLOT).float().view(1, PLOT, PLOT)
 
 
-def _caption(text: str, width: int) -> Tensor:
+def caption(text: str, width: int) -> Tensor:
     """(1, 12, width) uint8: white on black."""
     strip = Image.new("L", (width, CAPTION))
     ImageDraw.Draw(strip).text((2, 0), text, fill=255)
@@ -146,8 +179,10 @@ def save_each(images: Tensor, folder: Path, text: Mapping[str, object] | None = 
 
 
 def enlarged_to(picture: Tensor, like: Tensor) -> Tensor:
-    """A picture (1, C, h, w) uint8 enlarged to the size of `like`, bicubic; itself when it has that size."""
+    """A picture (1, C, h, w) enlarged to the size of `like`, bicubic; itself when it has that size. Any type."""
     if picture.shape == like.shape:
         return picture
+    if picture.dtype != torch.uint8:
+        return from_unit(F.interpolate(to_unit(picture), size=like.shape[2:], mode="bicubic"), picture.dtype)
     enlarged = F.interpolate(picture.float(), size=like.shape[2:], mode="bicubic")
     return enlarged.round().clamp(0, 255).to(torch.uint8)

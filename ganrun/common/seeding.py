@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     PATH_POSITIONS = -8  # where on a path between two latents a step of the path length is taken
     DAMAGE = -9  # the damage of the pictures that paired scores look at
     DOCTOR_NOISE = -10  # the noise of the turn that doctor plays before and after a step
+    CROPS = -11  # where the crops of pictures lie
 
 
 def mix(*numbers: int) -> int:

@@ -16,6 +16,7 @@ from ganrun.common.untrusted import only_reads
 from ganrun.config.build import build
 from ganrun.data.dataset import Dataset, as_size
 from ganrun.data.memoize import memoized
+from ganrun.data.parts import parts
 from ganrun.data.shards import refuse_unknown
 from ganrun.data.storage import preview
 from ganrun.data.streamed import FEW
@@ -28,8 +29,8 @@ def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: boo
 
     `trust` None: the config is the user's own. Otherwise it comes from a file, and its classes must lie in these
     packages. With pixels=False, files are listed, but only the first few are decoded and stand for all the others. That
-    is enough to plan a run, not to train. Raises UserError if `image_size`, `channels` or `classes` of the config are
-    not those of the data.
+    is enough to plan a run, not to train. With `test_share`, the data are the part that the run learns from.
+    Raises UserError if `image_size`, `channels` or `classes` of the config are not those of the data.
     """
     node = config["dataset"] if trust is None else only_reads(config["dataset"])
     if trust is not None:
@@ -37,6 +38,12 @@ def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: boo
             refuse_unknown(node)
         except ValueError as error:
             raise UserError(str(error)) from None
+    share = config.get("test_share") or 0  # runs of earlier versions lack it
+    data = _whole(node, trust, pixels)
+    return parts(data, share)[0] if share else data
+
+
+def _whole(node: Config, trust: Sequence[str] | None, pixels: bool) -> Dataset:
     key = json.dumps(node, sort_keys=True), tuple(trust) if trust is not None else None
     try:
         return _load_dataset(*key, pixels)

@@ -11,6 +11,7 @@ from ganrun.common.bounds import (
     AsPath,
     At,
     Count,
+    Decay,
     Device,
     Group,
     Natural,
@@ -29,7 +30,7 @@ from ganrun.common.bounds import (
     shown,
 )
 from ganrun.common.errors import UserError
-from ganrun.common.limits import INTEGER
+from ganrun.common.limits import INTEGER, SIDE
 from ganrun.common.types import Config
 from ganrun.common.untrusted import first_wrong, printable
 
@@ -49,6 +50,7 @@ RESUMED = (  # what a run cannot go on without
 
 Name = Annotated[str, AsPath(), "a name"]  # the data set knows its splits, the score table its scores
 Several = NotEmpty()
+Border = Annotated[Annotated[int, At(0, SIDE)] | Literal["auto"], "a number of pixels, or auto"]
 Paths = PathText | Annotated[Sequence[PathText], Several]
 
 DRAWING: dict[str, Any] = {  # what every command has that reads a checkpoint and writes pictures
@@ -68,6 +70,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "epochs": Positive | None,
         "kimg": Positive | None,
         "minutes": Positive | None,
+        "test_share": Decay,
         "batch_size": Count,
         "seed": Natural,
         "device": Device,
@@ -124,7 +127,10 @@ KEYS: dict[str, dict[str, Any]] = {
         "input": PathText,
         "target": PathText | None,
         "direction": Literal["ab", "ba"] | None,
+        "border": Border,
+        "lpips.weights": Paths | None,
         "strips": bool,
+        "format": Literal["png", "tiff", "keep"],
         "tile": Annotated[int, At(16, INTEGER)] | None,
         "overlap": Natural,
     },
@@ -162,6 +168,8 @@ KEYS: dict[str, dict[str, Any]] = {
         "root": PathText | None,
         "image_size": Annotated[Pixels | tuple[Pixels, Pixels] | None, "a number of pixels, [height,width] or null"],
         "channels": Annotated[Literal[1, 3] | None, "1 (grey), 3 (colour) or null"],
+        "border": Border,
+        "lpips.weights": Paths | None,
         "kid.subsets": Count,
         "kid.size": Annotated[int, At(2, INTEGER)],
         "splits": Count,
@@ -193,6 +201,7 @@ KEYS["bench"] = {  # a run, and how to measure it
 }
 KEYS["doctor"] = {
     **KEYS["train"], "doctor": Group, "doctor.steps": Count, "doctor.images": Annotated[int, At(16, INTEGER)],
+    "doctor.sheet": PathText | None,
 }  # fmt: skip
 PLAYERS = {"lr": Positive}  # of a setting of one player: optimizer.players.<player>.lr
 

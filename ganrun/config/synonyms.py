@@ -29,6 +29,7 @@ BOTH_SIZES = _meaning(
     "image_size",
     more="model.size=small|paper chooses the network of models that have two",
 )
+CROP = _meaning("training on parts of the pictures", "dataset.crop", more="dataset.image_size resizes whole ones")
 DATA = _meaning(
     "the place of the data", "dataset.root", "root", "input", more="dataset=mnist|cifar10|folder|… says which they are"
 )
@@ -98,7 +99,8 @@ SYNONYMS: dict[str, Meaning] = {
             "the learning rate of the generator", f"{G}.lr"),
         "learning_rate learningrate base_lr": LR,
         "amp mixed_precision use_amp half autocast bf16 dtype": PRECISION,
-        "imgsz img_size image_size imgsize resolution crop_size load_size fine_size img_dim isize": SIZE,
+        "imgsz img_size image_size imgsize resolution load_size fine_size img_dim isize": SIZE,
+        "crop_size random_crop gt_size patch_size hr_size": CROP,
         "size": BOTH_SIZES,
         "workers num_workers n_workers n_cpu nworkers dataloader_workers": WORKERS,
         "nz z_dim zdim latent_dim latent_size noise_dim dim_z z_size n_z": LATENT,
@@ -138,11 +140,18 @@ SYNONYMS: dict[str, Meaning] = {
         "criterion gan_mode loss_type gan_loss": _meaning("the loss", "loss"),
         "recipe preset": _meaning("a published run", "experiment"),
         "hflip mirror horizontal_flip random_flip": _meaning("mirroring half of the pictures", "dataset.flip"),
+        "rot90 use_rot rotation rotate quarter_turns": _meaning("random quarter turns", "dataset.turns"),
         "max_images subset n_train num_train max_samples": _meaning("use only so many pictures", "dataset.limit"),
         "n_threads num_threads cpus nthreads omp_num_threads": _meaning("CPU threads", "threads"),
         "temperature truncation truncation_psi psi": _meaning("a truncated latent"),
         "verbose quiet": _meaning("seconds between two lines on the screen", "hooks.console.seconds",
             more="hooks=quiet prints none"),
+        "val_split validation_split test_size holdout val_ratio val_fraction": _meaning(
+            "the share of the pictures that a run does not learn from", "test_share"),
+        "psnr ssim lpips": _meaning("scores of pictures that have an answer", "scores", "hooks.scores.scores", "hooks",
+            more="hooks=scores, ganrun eval, ganrun apply target="),
+        "shave crop_border": _meaning("pixels cut off before a picture is compared with its target", "border",
+            "hooks.scores.border"),
         "fid score metric metrics": _meaning("scores of the samples while it trains", "hooks", more="hooks=scores"),
     }.items()
     for word in words.split()

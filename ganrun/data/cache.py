@@ -60,11 +60,18 @@ class Cache:
     def fingerprint(self) -> str:
         """A SHA-256 of the name, size and stamp of every file, and of the settings of the decoder."""
         files = [picture[:3] for picture in self.listing.pictures]
-        made = [FORMAT, self.decoder.channels, self.decoder.size, self.decoder.fit.__name__, files]
+        made = [
+            FORMAT,
+            self.decoder.channels,
+            self.decoder.size,
+            self.decoder.fit.__name__,
+            files,
+            *self.decoder.numbers,
+        ]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
     def load(self) -> tuple[np.ndarray, dict[int, str]]:
-        """(N, C, H, W) uint8 images, memory-mapped, and {index: error message} for broken pictures, which are left out.
+        """(N, C, H, W) images, memory-mapped, and {index: error message} for broken pictures, which are left out.
 
         Raises OSError when the folder cannot be written or is too full.
         """
@@ -96,11 +103,15 @@ class Cache:
         # copy on write ("c"): torch wants writable memory, but the file must not change
         images = np.load(self.images, mmap_mode="c", allow_pickle=False)
         faults = {int(i): str(why) for i, why in manifest["broken"].items()}
-        if images.dtype != np.uint8 or images.shape != self.shape(len(self.listing) - len(faults)):
-            raise ValueError("not the images of this listing")
+        self.checked(images, manifest, faults)
         with contextlib.suppress(OSError):  # the cache of another user may be read-only
             os.utime(self.manifest)
         return images, faults
+
+    def checked(self, images: np.ndarray, manifest: dict[str, Any], faults: dict[int, str]) -> None:
+        """Raises ValueError unless the file holds as many images of this kind and size as it should."""
+        if images.dtype != self.decoder.dtype or images.shape != self.shape(len(self.listing) - len(faults)):
+            raise ValueError("not the images of this listing")
 
     def is_whole(self, manifest: dict[str, Any]) -> bool:
         """Whether the images are those that the manifest describes.
@@ -133,12 +144,13 @@ class Cache:
                 "checksum": checksum(file),
                 "stamp": [found.st_size, found.st_mtime_ns],
                 "broken": faults,
+                **self.facts(),
             }
         write_text(self.manifest, json.dumps(manifest))
 
     def decode(self, file: BinaryIO) -> dict[int, str]:
         """Writes a .npy of all images that can be decoded; returns {index: error message} of the broken pictures."""
-        images = map_of(file, self.shape(len(self.listing)))
+        images = map_of(file, self.shape(len(self.listing)), self.decoder.dtype)
         faults = decode_all(self.listing, self.decoder, images)
         if faults:  # the good images move to the front one by one, so that they need not all fit into memory
             good = [i for i in range(len(images)) if i not in faults]
@@ -146,10 +158,19 @@ class Cache:
                 images[row] = images[i]
             images.flush()
             del images
-            shorten(file, self.shape(len(good)))
+            shorten(file, self.shape(len(good)), self.decoder.dtype)
         else:
             images.flush()
         return faults
+
+    def facts(self) -> dict[str, Any]:
+        """What else the manifest says."""
+        return {}
+
+    @property
+    def bytes_of_all(self) -> int:
+        """Bytes of the images of the whole listing."""
+        return len(self.listing) * self.decoder.item_bytes
 
     def shape(self, count: int) -> tuple[int, int, int, int]:
         """(count, C, H, W)."""
@@ -157,7 +178,7 @@ class Cache:
 
     def make_room(self) -> None:
         """Deletes the least recently used entries until the new one fits. Raises OSError when it cannot fit."""
-        needed = int(np.prod(self.shape(len(self.listing)), dtype=np.int64)) + 2**12
+        needed = self.bytes_of_all + 2**12
         if needed > self.limit:
             raise OSError(f"{mib(needed)} are needed, more than dataset.cache_gib={self.limit / 2**30:.3g} allows")
         entries = sorted(entry for entry in entries_of(self.place) if entry[2] != self.stem)
@@ -176,28 +197,28 @@ class Cache:
             raise OSError(f"{mib(needed)} are needed and {mib(free)} are free")
 
 
-def map_of(file: BinaryIO, shape: tuple[int, ...]) -> np.memmap:
-    """Makes a new file a .npy of uint8 images of this shape, and returns the images as a memory map."""
-    start = write_header(file, shape)
-    size = start + math.prod(shape)
+def map_of(file: BinaryIO, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.memmap:
+    """Makes a new file a .npy of images of this shape, and returns the images as a memory map."""
+    start = write_header(file, shape, dtype)
+    size = start + math.prod(shape) * np.dtype(dtype).itemsize
     file.truncate(size)
     # reserve the space now: on a full disk, this raises OSError, while writing to the map would end in SIGBUS
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
-    return np.memmap(file, np.uint8, "r+", start, shape)  # type: ignore[call-overload]
+    return np.memmap(file, dtype, "r+", start, shape)  # type: ignore[call-overload]
 
 
-def shorten(file: BinaryIO, shape: tuple[int, ...]) -> None:
+def shorten(file: BinaryIO, shape: tuple[int, ...], dtype: Any = np.uint8) -> None:
     """Reduces the number of images in a .npy. The header keeps its length: NumPy reserves space for any number."""
-    size = write_header(file, shape) + math.prod(shape)
+    size = write_header(file, shape, dtype) + math.prod(shape) * np.dtype(dtype).itemsize
     with contextlib.suppress(OSError):  # Windows cannot cut a mapped file; the bytes after the last image do no harm
         file.truncate(size)
 
 
-def write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
+def write_header(file: BinaryIO, shape: tuple[int, ...], dtype: Any = np.uint8) -> int:
     """Writes the header of a .npy and returns its length in bytes, which is the position of the first image."""
     file.seek(0)
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(file, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape})
     file.flush()
     return file.tell()
 

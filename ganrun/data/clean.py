@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from ganrun.data.storage import Storage
+from ganrun.data.storage import PictureStorage
 
-STORAGE = tuple(field.name for field in fields(Storage))
+STORAGE = tuple(field.name for field in fields(PictureStorage))
 # settings of the damaged data set that are passed on to the clean data set
-PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *STORAGE)
+CROPS = ("crop", "crop_scale", "small")
+PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *CROPS, *STORAGE)
 
 
 def clean_node(source: str, settings: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
@@ -57,11 +58,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def damage_scale(damage: str, damages: Mapping[str, Any]) -> int:
-    """How many times larger a target is than its source: the factor of `low_res`, 1 for any other damage.
+    """How many times larger a target is than its source: the factor of the damage, 1 where it has none.
 
-    Raises ValueError for an unknown damage.
+    Its class refuses a factor that is no whole number above 0; until then it counts as 1. Raises ValueError for an
+    unknown damage.
     """
     if damage not in damages:
         raise ValueError(f"dataset.damage={damage} must be one of {', '.join(map(str, damages))}")
     node = damages[damage]
-    return 1 if node.get("enlarge") else node.get("factor", 1)
+    factor = 1 if node.get("enlarge") else node.get("factor", 1)
+    return factor if isinstance(factor, int) and factor > 0 else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Annotated
 
 import torch
@@ -24,10 +25,27 @@ class Damage(nn.Module):
     """A degradation of images. Its random numbers come from torch's global random state."""
 
     scale: int = 1  # how many times larger the clean image is than the damaged image
+    photographs_only: bool = False  # works with one or three channels alone
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) images in [-1, 1] -> (N, C, H/scale, W/scale) damaged images in [-1, 1], on the same device."""
         raise NotImplementedError
+
+    def within(self, images: Tensor, goal: tuple[int, int]) -> Tensor:
+        """The same, as a part of a chain whose result gets the sides `goal`, (height, width) in pixels."""
+        return self(images)
+
+    def share_after(self, share: Fraction | None, goal: Fraction | None) -> Fraction | None:
+        """The sides of the result as a share of the clean image's sides; None where they are random.
+
+        share: of the images before. goal: of the result of the chain that this is a part of.
+        """
+        return None if share is None else share / self.scale
+
+    def fits(self, channels: int, size: tuple[int, int]) -> bool:
+        """Whether pictures with so many channels and these sides, (height, width) in pixels, can have this damage."""
+        limited = any(isinstance(part, Damage) and part.photographs_only for part in self.modules())
+        return (channels in (1, 3) or not limited) and not any(side % self.scale for side in size)
 
     def added(self, images: Tensor) -> dict[str, Tensor]:
         """(N, C, H, W) clean images -> the entries that are added to their batch: {"source": the damaged images}."""
@@ -89,6 +107,8 @@ class Jpeg(Damage):
 
     quality: from 1 to 100. Raises ValueError for any other quality.
     """
+
+    photographs_only = True
 
     def __init__(self, quality: Range = (10, 40)) -> None:
         super().__init__()
@@ -274,6 +294,19 @@ def span(value: Range, name: str) -> tuple[float, float]:
     if len(ends) != 2 or not numbers or not 0 <= ends[0] <= ends[1]:
         raise ValueError(f"dataset.damages.{name}={value} must be a number from 0 up, or [low, high]")
     return float(ends[0]), float(ends[1])
+
+
+def ordered(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
+    """(low, high). Raises ValueError that names the setting for another count, order or range."""
+    ends = tuple(value)
+    if len(ends) != 2 or not least <= ends[0] <= ends[1] <= most:
+        raise ValueError(f"{name}={list(ends)} must be [low, high], from {least:g} to {most:g}")
+    return float(ends[0]), float(ends[1])
+
+
+def check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}={value} must lie between 0 and 1, it is a probability")
 
 
 def uniform(ends: tuple[float, float], images: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from ganrun.common.bounds import Count, Pixels, Positive, Whole
+from ganrun.data.cropped import CroppedStore
+from ganrun.data.crops import Crops
+from ganrun.data.inferred_size import height_by_width
 from ganrun.data.listing import find_facts
 from ganrun.data.sources import IN_FULL
 from ganrun.data.storage import free_memory
@@ -18,6 +21,7 @@ from ganrun.data.streamed import Streamed, picked
 if TYPE_CHECKING:
     from ganrun.data.modes import Modes
 
+Images = Tensor | Streamed | CroppedStore
 Size = Annotated[Pixels | Sequence[Pixels], "a number of pixels, or [height, width]"]
 
 
@@ -42,12 +46,12 @@ def chosen(count: int, limit: int | None) -> Tensor:
 
 
 class Dataset:
-    """uint8 images (N, C, H, W), in memory or streamed, int64 labels (N,) or None, and the names of the classes.
+    """uint8 or uint16 images (N, C, H, W), in memory or streamed, int64 labels (N,) or None, and the classes' names.
 
-    A subclass fills these in its constructor and calls `super().__init__`. Whatever is decoded stays uint8:
-    flips and the way to [-1, 1] happen later, on whole batches. What was never a picture, such as points of a plane, is
-    float32 and in [-1, 1] already. `classes`, when given, is what the config promised
-    to the networks: ValueError when the data disagree.
+    A subclass fills these in its constructor and calls `super().__init__`. Whatever is decoded stays as it is:
+    flips and the way to [-1, 1] happen later, on whole batches. Pictures with a range of their own, and what was never
+    a picture, such as points of a plane, are float32 and in [-1, 1] already. `classes`, when given, is what the config
+    promised to the networks: ValueError when the data disagree.
 
     `${infer:channels}` in its yaml calls `infer` before any picture is decoded. Its parameters are the keys of the yaml
     that it reads. It returns facts, such as {"channels": 3, "image_size": 64}. Here it looks at the pictures below
@@ -58,10 +62,12 @@ class Dataset:
 
     sided = False  # whether a mirror image would be none of them, as of digits and letters
     modes: Modes | None = None  # the parts that it is known to be made of
+    crops: Crops | None = None  # its items are crops, which differ from epoch to epoch where `take` gets keys
+    turns = False  # whether training turns its items by quarters
 
     def __init__(
         self,
-        images: Tensor | Streamed,
+        images: Images,
         labels: Tensor | None = None,
         class_names: Sequence[str] = (),
         flip: bool = False,
@@ -71,8 +77,10 @@ class Dataset:
         resident: bool | str = "auto",
         minutes: float | None = None,
     ) -> None:
-        if images.dtype not in (torch.uint8, torch.float32) or images.ndim != 4:
-            raise TypeError(f"images must be uint8 or float32 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
+        if images.dtype not in (torch.uint8, torch.uint16, torch.float32) or images.ndim != 4:
+            raise TypeError(
+                f"images must be uint8, uint16 or float32 (N, C, H, W), not {images.dtype} {tuple(images.shape)}"
+            )
         found = 0 if labels is None else len(class_names)
         if classes is not None and classes != found:
             raise ValueError(f"dataset.classes={classes}, but the images have {found} classes; leave the key out")
@@ -104,6 +112,11 @@ class Dataset:
         return self.images.shape[2], self.images.shape[3]
 
     @property
+    def is_deep(self) -> bool:
+        """Whether any of its pictures have more than 8 bits, which bf16 would not hold. Points are no pictures."""
+        return self.image_size != (1, 1) and any(images.dtype != torch.uint8 for images in self.image_stores)
+
+    @property
     def classes(self) -> int:
         """How many classes the labels tell apart; 0 without labels."""
         return 0 if self.labels is None else len(self.class_names)
@@ -114,7 +127,7 @@ class Dataset:
         return sum(images.nbytes for images in {id(images): images for images in self.image_stores}.values())
 
     @property
-    def image_stores(self) -> list[Tensor | Streamed]:
+    def image_stores(self) -> list[Images]:
         """All its images."""
         return [self.images]
 
@@ -129,13 +142,32 @@ class Dataset:
         """How many processes decode while a run streams; None for images that are decoded."""
         return next((images.workers for images in self.image_stores if isinstance(images, Streamed)), None)
 
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of the largest picture that a worker decodes to cut a crop from it; 0 without crops."""
+        return max((images.largest for images in self.image_stores if isinstance(images, Streamed)), default=0)
+
+    def set_crops(self, crops: Crops | None, turns: bool) -> None:
+        """Raises ValueError for quarter turns of pictures that are not square."""
+        if turns and self.image_size[0] != self.image_size[1]:
+            raise ValueError(
+                "dataset.turns=true turns by quarters, but pictures of "
+                f"{height_by_width(self.image_size)} pixels are not square: leave dataset.turns out"
+            )
+        self.crops, self.turns = crops, turns
+
     def to(self, device: torch.device) -> Self:
         """The same data for a run on `device`: they lie there, where they are to and fit in a quarter of what is free.
 
         `take` then wants its indices there too, and gives batches there.
         """
         moved = copy.copy(self)
-        fits = self.workers is None and self.resident is not False and device.type in ("cuda", "mps")
+        fits = (
+            self.workers is None
+            and self.crops is None
+            and self.resident is not False
+            and device.type in ("cuda", "mps")
+        )
         if fits and (self.resident is True or 4 * self.nbytes < free_on(device)):
             moved.device = device
             for name, tensor in vars(self).items():
@@ -153,7 +185,13 @@ class Dataset:
     def remarks(self) -> list[str]:
         """What a user should hear before a run, a line each, besides what was said when the data were read."""
         mirrored = "dataset.flip=true mirrors digits, and most digits are none in a mirror"
-        return [mirrored] if self.flip and self.sided else []
+        turned = "dataset.turns=true turns digits, and a 6 becomes a 9"
+        there = "dataset.resident=true has no effect with dataset.crop: the pictures stay in the memory of the host"
+        return [
+            *[mirrored] * (self.flip and self.sided),
+            *[turned] * (self.turns and self.sided),
+            *[there] * (self.crops is not None and self.resident is True),
+        ]
 
     @property
     def has_no_transform(self) -> bool:
@@ -167,9 +205,12 @@ class Dataset:
         """
         return batch
 
-    def take(self, indices: Tensor) -> dict[str, Tensor]:
-        """(N,) indices -> {"image": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""
-        images, taken = picked(self.images, indices)
+    def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """(N,) indices -> {"image": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}.
+
+        keys: for each item a number that decides where its crop lies; without keys, all crops lie in the centre.
+        """
+        images, taken = picked(self.images, indices, keys)
         return {"image": images} if self.labels is None else {"image": images, "label": self.labels[taken]}
 
 

@@ -1,4 +1,4 @@
-"""Decodes image files of any mode and orientation to uint8 pixels of one size. This file does not import torch."""
+"""Decodes image files of any mode, depth and orientation to pixels of one size. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from dataclasses import dataclass
 from functools import partial
 from mmap import mmap
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from ganrun.common import profiles
+from ganrun.common.headers import is_array, is_colour, needs_library
 from ganrun.common.pictures import open_picture
+from ganrun.common.pixels import read_whole
 from ganrun.common.terminal import bar
-from ganrun.data.listing import Listing, is_colour
+from ganrun.data.channels import Span, arranged
+from ganrun.data.listing import Listing
 from ganrun.data.loading.workers import FORKS, start_worker
 
 BICUBIC = Image.Resampling.BICUBIC  # Pillow antialiases when it reduces an image
 BAR_FROM = 2000  # images; fewer are decoded before a user has read a progress bar
+UINT8 = np.dtype(np.uint8)
 CHUNK = 64  # images that a thread or a process decodes at a time
 
 Fit = Callable[[Image.Image, tuple[int, int]], Image.Image]
@@ -67,21 +72,86 @@ def halved(fit: Fit) -> Fit:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes an image file: encoded bytes -> (C, H, W) uint8."""
+    """Decodes an image file: encoded bytes -> (C, H, W) of one type.
 
-    channels: int  # 1 or 3
+    dtype: uint8, uint16, or float32 in [-1, 1]. span: the numbers that are black and white, for float32 alone.
+    to_srgb: colours of another profile are converted. channels: as `arranged` has them.
+    """
+
+    channels: int
     size: tuple[int, int]  # (height, width)
     fit: Fit
+    dtype: np.dtype = UINT8
+    span: Span | None = None
+    to_srgb: bool = False
+
+    @property
+    def item_bytes(self) -> int:
+        """Of a decoded picture."""
+        return math.prod((self.channels, *self.size)) * self.dtype.itemsize
+
+    @property
+    def numbers(self) -> list[object]:
+        """What else decides the numbers of a picture, for the fingerprint of a cache; [] for 8 bits as they are."""
+        special = self.dtype != np.uint8 or self.to_srgb
+        return [self.dtype.str, self.span, self.to_srgb] if special else []
 
     def __call__(self, data: bytes) -> np.ndarray:
-        """Raises ValueError, or any exception of Pillow, when the bytes are not a complete image."""
+        """Raises ValueError, or any exception of Pillow or tifffile, when the bytes are not a complete image."""
         height, width = self.size
+        if not self.is_plain(data):
+            made = fitted(self.arranged(data), self.fit, (width, height)).transpose(2, 0, 1)
+            return made.clip(-1, 1) if self.dtype == np.float32 else made
         with open_picture(data) as image:
             # faster: a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, but not below twice the wanted size
             image.draft(None, (2 * max(self.size), 2 * max(self.size)))
-            ImageOps.exif_transpose(image, in_place=True)
-            fitted = self.fit(to_grey_or_rgb(image, "L" if self.channels == 1 else "RGB"), (width, height))
-        return np.asarray(fitted).reshape(height, width, self.channels).transpose(2, 0, 1)
+            resized = self.fit(self.plain(image), (width, height))
+        return np.asarray(resized).reshape(height, width, self.channels).transpose(2, 0, 1)
+
+    def whole(self, data: bytes) -> np.ndarray:
+        """Encoded bytes -> (C, H, W) in the image's own size. Raises what a call raises."""
+        if not self.is_plain(data):
+            return self.arranged(data).transpose(2, 0, 1)
+        with open_picture(data) as image:
+            pixels = np.asarray(self.plain(image))
+        return pixels.reshape(*pixels.shape[:2], self.channels).transpose(2, 0, 1)
+
+    def is_plain(self, data: bytes) -> bool:
+        """Whether Pillow alone makes 8 bits of grey or colour of it, which is fastest."""
+        few = self.dtype == np.uint8 and self.channels in (1, 3)
+        return few and not is_array(data) and not needs_library(data)
+
+    def plain(self, image: Image.Image) -> Image.Image:
+        """Upright, in mode "L" or "RGB"."""
+        ImageOps.exif_transpose(image, in_place=True)
+        if self.to_srgb:
+            image, _ = profiles.converted(image)
+        return to_grey_or_rgb(image, "L" if self.channels == 1 else "RGB")
+
+    def arranged(self, data: bytes) -> np.ndarray:
+        """(H, W, C)."""
+        return arranged(read_whole(data, self.to_srgb), self.channels, self.dtype, self.span)
+
+
+def fitted(pixels: np.ndarray, fit: Fit, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, C) of any type -> (height, width, C) of the same, each channel alone; size: (width, height).
+
+    Wide numbers are resized as float32, which holds 16 bits exactly. What needs no resizing keeps its bits.
+    """
+    wide = np.uint8 if pixels.dtype == np.uint8 else np.float32
+    channels = [
+        np.asarray(fit(Image.fromarray(np.ascontiguousarray(channel, wide)), size))
+        for channel in np.moveaxis(pixels, 2, 0)
+    ]
+    made = np.stack(channels, axis=2)
+    if pixels.dtype.kind == "u":
+        return np.rint(made).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    return made
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, C) of any type -> (height, width, C) of the same; size: (width, height)."""
+    return pixels if size == (pixels.shape[1], pixels.shape[0]) else fitted(pixels, squash, size)
 
 
 def decode_whole(data: bytes, channels: int) -> tuple[np.ndarray, bool]:
@@ -127,16 +197,22 @@ def raise_if_machine_fault(error: Exception) -> None:
         raise OSError(getattr(error, "errno", None) or errno.ENOMEM, f"a picture could not be read: {error}") from None
 
 
+class Rows(Protocol):
+    """Where decoded pictures go: an array (N, C, H, W), or what stores pictures of different sizes."""
+
+    def __setitem__(self, i: int, picture: Any, /) -> None: ...
+
+
 @dataclass
 class Filling:
-    """Decodes the CHUNK pictures from `start` on into `out`, (N, C, H, W) uint8.
+    """Decodes the CHUNK pictures from `start` on into `out`, (N, C, H, W).
 
     Returns the number of pictures, and {index: error message} for the broken pictures.
     """
 
     listing: Listing
-    decoder: Decoder
-    out: np.ndarray
+    decoder: Callable[[bytes], Any]
+    out: Rows
 
     def __call__(self, start: int) -> tuple[int, dict[int, str]]:
         source, pictures = self.listing.source, self.listing.pictures
@@ -151,8 +227,8 @@ class Filling:
         return len(chunk), broken
 
 
-def decode_all(listing: Listing, decoder: Decoder, out: np.ndarray) -> dict[int, str]:
-    """Decodes the listing into `out`, (N, C, H, W) uint8; returns {index: error message} of the broken pictures.
+def decode_all(listing: Listing, decoder: Callable[[bytes], Any], out: Rows) -> dict[int, str]:
+    """Decodes the listing into `out`, (N, C, H, W); returns {index: error message} of the broken pictures.
 
     More than BAR_FROM pictures are decoded by several processes, so `out` must be memory that forked processes share:
     the result of `shared`, or a memory-mapped file. Raises OSError when one of the processes was killed.
@@ -198,9 +274,10 @@ def filled(start: int) -> tuple[int, dict[int, str]]:
     return FILLING[-1](start)
 
 
-def shared(shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array in memory that this process and the processes forked from it share."""
-    return np.frombuffer(mmap(-1, max(1, math.prod(shape))), np.uint8, math.prod(shape)).reshape(shape)
+def shared(shape: tuple[int, ...], dtype: np.dtype = UINT8) -> np.ndarray:
+    """An array in memory that this process and the processes forked from it share."""
+    count = math.prod(shape)
+    return np.frombuffer(mmap(-1, max(1, count * dtype.itemsize)), dtype, count).reshape(shape)
 
 
 def quiet(count: int) -> bool:

@@ -8,25 +8,22 @@ from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from PIL import Image
-
-from ganrun.common.pictures import open_picture
+from ganrun.common.headers import Header, header_of
 from ganrun.common.untrusted import printable
+from ganrun.data.crops import Crop, with_crop
 from ganrun.data.inferred_size import Sides, as_setting, infer_size, line_about, remember
 from ganrun.data.labels import in_order, named_classes
 from ganrun.data.memoize import memoized
-from ganrun.data.sources import SUFFIXES, Picture, Source, open_source
+from ganrun.data.sources import SUFFIXES, Picture, Source, open_source, without_arrays
 
 log = logging.getLogger(__name__)
 
 SPLITS = {"train", "test", "val", "valid"}
-PROBES = 64
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for pictures that lie on their side
+PROBES, FEW = 64, 8  # pictures that are looked at
 
 Place = Annotated[str, "a path"]
 Name = Annotated[str, "a name"]
 Labelled = Annotated[bool | Literal["auto"], "auto, true or false"]
-Probe = tuple[bool, tuple[int, int]]  # is it colour, and (width, height)
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def labelled_by(source: Source, pictures: list[Picture], classes: dict[int, str]
 def placed(root: str | os.PathLike[str] | None, split: str | None) -> tuple[Source, list[Picture], list[list[str]]]:
     """The pictures of a split and the path of each below it, in parts. Raises what `list_images` raises."""
     source = open_source(root)
-    pictures = source.pictures()
+    pictures = without_arrays(source.pictures())
     if not pictures:
         raise ValueError(f"dataset.root={root} holds no images ({', '.join(SUFFIXES)})")
     kept, places = in_split([picture.name.split("/") for picture in pictures], split, str(root))
@@ -147,14 +144,19 @@ def classes_of(places: list[list[str]], labelled: Labelled, root: str) -> tuple[
 
 
 def find_facts(
-    root: Place | None, split: Name | None = None, labelled: Labelled = "auto", labels: Place | None = None
+    root: Place | None,
+    split: Name | None = None,
+    labelled: Labelled = "auto",
+    labels: Place | None = None,
+    crop: Crop | None = None,
 ) -> dict[str, Any]:
-    """{"channels": 1 or 3, "image_size": pixels or [height, width], "classes": how many, 0 if unlabelled}.
+    """{"channels": 1, 3, ..., "image_size": pixels or [height, width], "depth": bits, "classes": 0 if unlabelled}.
 
-    Of a folder or .zip. Up to 64 evenly spaced images are looked at: 3 channels if any is colour, and the size that
-    `infer_size` makes of theirs. Remembered per process. Raises what `list_images` raises.
+    Of a folder or .zip. Up to 64 evenly spaced images are looked at: 3 channels if any is colour, the depth of the
+    deepest, and the size that `infer_size` makes of theirs; with a crop, the size of that. Remembered per process.
+    Raises what `list_images` raises.
     """
-    return dict(_found(root, split, labelled, labels))
+    return with_crop(dict(_found(root, split, labelled, labels)), crop)
 
 
 @memoized(16)
@@ -164,25 +166,46 @@ def _found(root: str | None, split: str | None, labelled: Labelled, labels: str 
     return (
         ("channels", channels_of(probes)),
         ("image_size", size_of(probes, (root, split, labelled, labels))),
+        ("depth", depth_of(probes)),
         ("classes", len(listing.class_names)),
     )
 
 
-def probed(listing: Listing) -> list[Probe]:
+def probed(listing: Listing) -> list[Header]:
     """Up to 64 evenly spaced pictures, looked at; the broken ones are left out."""
-    count = min(PROBES, len(listing))
-    spaced = [listing.pictures[i * len(listing) // count] for i in range(count)]
-    return [probe for picture in spaced if (probe := look(listing.source, picture))]
+    return [probe for picture in spaced(listing) if (probe := look(listing.source, picture))]
 
 
-def channels_of(probes: Sequence[Probe]) -> int:
-    """3 if any is colour, or if there is none to ask; else 1."""
-    return 3 if any(colour for colour, _ in probes) or not probes else 1
+def spaced(listing: Listing, most: int = PROBES) -> list[Picture]:
+    """At most so many pictures, evenly spaced."""
+    count = min(most, len(listing))
+    return [listing.pictures[i * len(listing) // count] for i in range(count)]
 
 
-def size_of(probes: Sequence[Probe], key: Hashable = None) -> int | list[int]:
+def say_profiles(listing: Listing) -> None:
+    """One line about the colour profiles of some pictures, where there are any besides sRGB."""
+    seen = [look(listing.source, picture) for picture in spaced(listing, FEW)]
+    names = sorted({probe.profile for probe in seen if probe and probe.profile})
+    if names:
+        log.info(
+            "pictures with the colour profile %s are converted to sRGB; dataset.profiles=ignore takes their numbers as "
+            "they are", ", ".join(names),
+        )  # fmt: skip
+
+
+def channels_of(probes: Sequence[Header]) -> int:
+    """1 where all are grey, 3 where any is colour or there is none to ask; the most where any has other bands."""
+    return max((probe.channels for probe in probes), default=3)
+
+
+def depth_of(probes: Sequence[Header]) -> int:
+    """The largest number of bits that any has: 8, 16, or 32 for floats; 8 where there is none to ask."""
+    return max((probe.bits for probe in probes), default=8)
+
+
+def size_of(probes: Sequence[Header], key: Hashable = None) -> int | list[int]:
     """The size to which all are brought, pixels or [height, width]; `say_size` of that key tells of it."""
-    sizes = [(height, width) for _, (width, height) in probes]
+    sizes = [probe.size[::-1] for probe in probes]
     size = infer_size(sizes)
     remember(key, sizes, size)
     return as_setting(size)
@@ -194,22 +217,9 @@ def say_size(size: Sides, *key: Hashable) -> None:
         log.info("%s", line)
 
 
-def look(source: Source, picture: Picture) -> Probe | None:
-    """Is it colour, and (width, height); None for a broken file, which is reported when it is decoded."""
+def look(source: Source, picture: Picture) -> Header | None:
+    """None for a broken file, which is reported when it is decoded."""
     try:
-        with open_picture(source.read(picture)) as image:
-            width, height = image.size
-            return is_colour(image), (height, width) if lies_on_its_side(image) else (width, height)
+        return header_of(source.read(picture))
     except Exception:  # a damaged file makes Pillow and zipfile raise anything
         return None
-
-
-def lies_on_its_side(image: Image.Image) -> bool:
-    """Whether EXIF says that height and width change places when it is shown; nothing is decoded to find out."""
-    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode it all to look behind the pixels
-        return False
-    return image.getexif().get(ORIENTATION) in TURNED
-
-
-def is_colour(image: Image.Image) -> bool:
-    return not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Unpack
 
 import torch
@@ -10,13 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganrun.common.bounds import Count, Positive, Setting, Whole
-from ganrun.data.dataset import Dataset, Size, as_size, chosen
+from ganrun.data.cropped import CroppedStore, View
+from ganrun.data.cropping import HALVES, load_cropped
+from ganrun.data.crops import Crop, CropScale, Small, checked_size, make_crops
+from ganrun.data.dataset import Dataset, Images, Size, as_size, chosen
 from ganrun.data.decode import Decoder, halved
 from ganrun.data.digits import Digits
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import Listing, list_images, say_size
-from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs
-from ganrun.data.storage import PREVIEWED, Storage, StorageOptions
+from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs, unlike_depths
+from ganrun.data.sources import warn_each
+from ganrun.data.storage import PREVIEWED, PictureOptions, PictureStorage, Storage
 from ganrun.data.streamed import Streamed
 
 INK = 96  # grey level from which a pixel of the digits counts as inked
@@ -29,6 +34,7 @@ class Paired(Dataset):
     the right half the target. No root at all: the outlines of the digits inside the package, and the digits.
     swap: exchange the two. scale: sources are brought to image_size / scale. broken: `skip` leaves a pair out with a
     warning when either is. limit: a fixed random subset of the pairs. channels and image_size of None are found out.
+    crop: both are cut alike, from pictures that keep their own size (`Crops`). turns: quarter turns in training.
     Raises ValueError or FileNotFoundError, in one line that names the key.
     """
 
@@ -50,43 +56,62 @@ class Paired(Dataset):
         limit: Count | None = None,
         flip: bool = False,
         kimg: Positive = 1000,
-        **options: Unpack[StorageOptions],
+        crop: Crop | None = None,
+        crop_scale: CropScale = 1,
+        small: Small = "enlarge",
+        turns: bool = False,
+        **options: Unpack[PictureOptions],
     ) -> None:
-        storage = Storage(**options)
+        storage = PictureStorage(**options)
         check_roots(root, root_source, root_target)
         if image_size is None or channels is None:
-            facts = find_pair_facts(root, root_source, root_target, split, swap)
+            facts = find_pair_facts(root, root_source, root_target, split, swap, crop)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
-        target = make_decoder(image_size, channels, resize)
-        say_size(target.size, root, root_source, root_target, split, swap)
+        crops = make_crops(crop, crop_scale, small, resize, bool(root or root_source))
+        target = make_decoder(checked_size(crops, image_size) if crops else image_size, channels, resize, storage)
+        if not crops:
+            say_size(target.size, root, root_source, root_target, split, swap)
+        pairs: tuple[Tensor, Tensor] | Streamed | CroppedStore
         if root_source:
-            listings = list_pairs(root_source, root_target, split)[:: -1 if swap else 1]
-            kept = chosen(len(listings[0]), limit).tolist()
-            source = make_decoder(smaller(image_size, scale), channels, resize)
-            pairs = load_pairs([listing.pick(kept) for listing in listings], (source, target), broken, storage)
+            both = list_pairs(root_source, root_target, split)[:: -1 if swap else 1]
+            listings = [listing.pick(chosen(len(listing), limit).tolist()) for listing in both]
+            warn_each(unlike_depths(*listings) if storage.depth > 8 else [])
+            source = make_decoder(
+                smaller(image_size, scale, "crop" if crops else "image_size"), channels, resize, storage
+            )
+            if crops:
+                views = View(0, factor=scale), View(1)
+                pairs, _ = load_cropped(listings[::-1], target, crops, broken, storage, views)
+            else:
+                pairs = load_pairs(listings, (source, target), broken, storage)
         elif scale != 1:
             raise ValueError(f"dataset.scale={scale} needs dataset.root_source and dataset.root_target")
         elif root:
             halves = list_images(root, split, labelled=False)
-            pairs = load_halves(halves.pick(chosen(len(halves), limit).tolist()), target, broken, storage, swap)
+            halves = halves.pick(chosen(len(halves), limit).tolist())
+            if crops:
+                pairs, _ = load_cropped([halves], target, crops, broken, storage, HALVES[:: -1 if swap else 1])
+            else:
+                pairs = load_halves(halves, target, broken, storage, swap)
         else:
             outlines, digits = outlined(target, limit)
             pairs = (digits, outlines) if swap else (outlines, digits)
-        sources, targets = (pairs, pairs) if isinstance(pairs, Streamed) else pairs
+        sources, targets = pairs if isinstance(pairs, tuple) else (pairs, pairs)
         super().__init__(targets, flip=flip, kimg=kimg, classes=classes, resident=storage.resident)
-        self.sources, self.scale = sources, scale
-        self.sided = not (root or root_source)  # the digits
+        self.set_crops(crops, turns)
+        self.sources, self.scale, self.sided = sources, scale, not (root or root_source)  # the digits have sides
 
     @property
-    def image_stores(self) -> list[Tensor | Streamed]:
+    def image_stores(self) -> list[Images]:
         return [self.sources, self.images]
 
-    def take(self, indices: Tensor) -> dict[str, Tensor]:
+    def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
         """(N,) indices -> {"source": (N, C, H/scale, W/scale) uint8, "target": (N, C, H, W) uint8}."""
-        if isinstance(self.images, Streamed):
-            target, source = self.images.read(indices)[0]
-            return {"source": source, "target": target}
-        return {"source": self.sources[indices], "target": self.images[indices]}
+        if isinstance(self.images, Tensor) and isinstance(self.sources, Tensor):
+            return {"source": self.sources[indices], "target": self.images[indices]}
+        assert not isinstance(self.images, Tensor)
+        target, source = self.images.read(indices, keys)[0]
+        return {"source": source, "target": target}
 
 
 class Halves(Streamed):
@@ -96,16 +121,16 @@ class Halves(Streamed):
         super().__init__([listing], [whole], refuse, workers)
         self.shape, self.swap = (*self.shape[:3], self.shape[3] // 2), swap
 
-    def read(self, indices: Tensor) -> tuple[list[Tensor], Tensor]:
-        (both,), taken = super().read(indices)
+    def read(self, indices: Tensor, keys: Sequence[int] | None = None) -> tuple[list[Tensor], Tensor]:
+        (both,), taken = super().read(indices, keys)
         return list(both.split(self.shape[3], dim=3))[:: 1 if self.swap else -1], taken
 
 
-def smaller(size: Size, scale: int) -> tuple[int, int]:
+def smaller(size: Size, scale: int, key: str = "image_size") -> tuple[int, int]:
     """The size of the sources. Raises ValueError when it would not be whole."""
     height, width = as_size(size)
     if not isinstance(scale, int) or scale < 1 or height % scale or width % scale:
-        raise ValueError(f"dataset.scale={scale} must be a whole number that divides dataset.image_size={size}")
+        raise ValueError(f"dataset.scale={scale} must be a whole number that divides dataset.{key}={size}")
     return height // scale, width // scale
 
 
@@ -141,7 +166,7 @@ def load_halves(
 ) -> tuple[Tensor, Tensor] | Streamed:
     """The left and the right halves of pictures, each (N, C, H, W) uint8, or the other way round."""
     height, width = half.size
-    whole = Decoder(half.channels, (height, 2 * width), halved(half.fit))
+    whole = replace(half, size=(height, 2 * width), fit=halved(half.fit))
     images, _ = load(listing, whole, broken, storage)
     if isinstance(images, Streamed):
         halves = Halves(listing, whole, images.refuse, storage.processes, swap)

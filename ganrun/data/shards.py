@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 from ganrun.common.atomic import make_folder, write_text
 from ganrun.common.untrusted import MAX_MEMBERS, printable
 from ganrun.data.cache_folder import user_cache
-from ganrun.data.sources import Picture, checked_size, is_picture
+from ganrun.data.sources import Picture, checked_size, is_array, is_picture
 
 MAX_HEADER = 2**20  # bytes of a header; real ones have hundreds, but a hostile one may claim gigabytes
 MAX_LABEL = 2**16  # bytes of a .cls or .json
@@ -212,7 +212,7 @@ def tars_of(folder: Path) -> list[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir() or is_picture(entry.name):
+            if entry.is_dir() or (is_picture(entry.name) and not is_array(entry.name)):
                 return []
             if entry.name.lower().endswith(".tar") and entry.is_file():
                 found.append(Path(entry.path))

@@ -15,7 +15,7 @@ from ganrun.common.untrusted import members_of
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".npy")
 IN_FULL = 10  # warnings that are printed; further ones are only counted
 
 
@@ -75,6 +75,15 @@ def is_picture(name: str) -> bool:
     """Whether the name has the suffix of an image. Hidden files, and those that macOS adds to a .zip, do not count."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
     return name.lower().endswith(SUFFIXES) and not hidden
+
+
+def without_arrays(pictures: list[Picture]) -> list[Picture]:
+    """The pictures without any .npy, unless there is nothing else: beside pictures it holds labels or features."""
+    return [picture for picture in pictures if not is_array(picture.name)] or pictures
+
+
+def is_array(name: str) -> bool:
+    return name.lower().endswith(".npy")
 
 
 def checked_size(picture: Picture) -> Picture:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ganrun.common.bounds import Count, Natural, Positive, Whole
 from ganrun.data.dataset import Dataset, Size, chosen
 from ganrun.data.modes import Channels
-from ganrun.data.streamed import Streamed
 from ganrun.data.torchvision_sets import MNIST
 
 COUNTS = {"train": 128_000, "test": 26_000, "all": 154_000}  # PacGAN's (Lin et al., 2018, section 4.2)
@@ -61,9 +62,9 @@ class StackedMNIST(Dataset):
     def channels(self) -> int:
         return STACKED
 
-    def take(self, indices: Tensor) -> dict[str, Tensor]:
+    def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
         """(N,) indices -> {"image": (N, 3, H, W) uint8, "label": (N,) int64 when there are labels}."""
         triples = self.triples[indices]
-        assert not isinstance(self.images, Streamed)
+        assert isinstance(self.images, Tensor)
         image = self.images[triples.flatten()].view(*triples.shape, *self.image_size)
         return {"image": image} if self.labels is None else {"image": image, "label": self.labels[indices]}

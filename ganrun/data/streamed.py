@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from itertools import repeat
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -58,7 +59,8 @@ class Streamed:
     In a preview, only the first FEW items are decoded, and they are returned for all indices.
     """
 
-    dtype, ndim = torch.uint8, 4
+    ndim = 4
+    largest = 0  # bytes of the largest picture that a worker decodes, where pictures keep their own size
     nbytes = 0  # of memory; above 0 only in a preview
     workers: int | None  # processes that decode; None in a preview of a run that decodes all pictures at its start
 
@@ -68,6 +70,7 @@ class Streamed:
             for listing, decoder in zip(listings, decoders, strict=True)
         ]
         self.shape = (len(listings[0]), decoders[0].channels, *decoders[0].size)
+        self.dtype = torch.from_numpy(np.zeros(1, decoders[0].dtype)).dtype
         self.refuse, self.workers = refuse, workers
         self.told: set[int] = set()  # the broken items so far
         self.few: dict[int, tuple[int, list[np.ndarray]]] | None = None
@@ -87,34 +90,40 @@ class Streamed:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[torch.tensor([i])][0] for i in range(len(self)))
 
-    def read(self, indices: Tensor) -> tuple[list[Tensor], Tensor]:
+    def read(self, indices: Tensor, keys: Sequence[int] | None = None) -> tuple[list[Tensor], Tensor]:
         """(N,) indices -> (N, C, H, W) uint8 images of each listing, and (N,) the indices that were really used.
 
-        An index differs from the requested one when that item has a broken picture.
+        An index differs from the requested one when that item has a broken picture. keys: of each item's random
+        numbers, where there are any.
         """
-        found = [self.item(i) for i in indices.tolist()]
+        rows = indices.tolist()
+        found = [self.item(i, key) for i, key in zip(rows, keys or repeat(None, len(rows)), strict=True)]
         images = [torch.from_numpy(np.stack(side)) for side in zip(*(pixels for _, pixels in found), strict=True)]
         return images, torch.tensor([row for row, _ in found])
 
-    def item(self, first: int) -> tuple[int, list[np.ndarray]]:
+    def item(self, first: int, key: int | None = None) -> tuple[int, list[np.ndarray]]:
         """The index and the images of item `first`, or of the next item that can be decoded."""
         if self.few is None:
-            return self.decoded(first)
+            return self.decoded(first, key)
         first %= FEW
         if first not in self.few:
-            self.few[first] = self.decoded(first)
+            self.few[first] = self.decoded(first, key)
         return self.few[first]
 
-    def decoded(self, first: int) -> tuple[int, list[np.ndarray]]:
+    def decoded(self, first: int, key: int | None = None) -> tuple[int, list[np.ndarray]]:
         """`item` without the shortcut of a preview. Raises OSError after TRIES broken items in a row."""
         for row in range(first, first + TRIES):
             i = row % len(self)
             try:
-                return i, [decoder(source.read(pictures[i])) for source, pictures, decoder in self.sides]
+                return i, self.pixels(i, key)
             except Exception as error:  # for a damaged or hostile file, Pillow and zipfile may raise any exception
                 raise_if_machine_fault(error)
                 self.report(i, str(error) or type(error).__name__)
         raise OSError(f"{self.where}: {TRIES} images in a row cannot be read; the last was {self.name(i)!r}")
+
+    def pixels(self, i: int, key: int | None) -> list[np.ndarray]:
+        """The images of item i, which draw nothing at random here."""
+        return [decoder(source.read(pictures[i])) for source, pictures, decoder in self.sides]
 
     def report(self, i: int, why: str) -> None:
         """Warns once for each broken item, at most IN_FULL times. Raises OSError when `refuse` is set."""
@@ -133,9 +142,15 @@ class Streamed:
         return self.sides[0][1][i].name
 
 
-def picked(images: Tensor | Streamed, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """(N,) indices -> (N, C, H, W) uint8 images, and (N,) the indices that were really used (see `Streamed.read`)."""
+class Drawn(Protocol):
+    """What takes the place of a tensor of images: `read` gives the images of each view, and the indices used."""
+
+    def read(self, indices: Tensor, keys: Sequence[int] | None = None) -> tuple[list[Tensor], Tensor]: ...
+
+
+def picked(images: Tensor | Drawn, indices: Tensor, keys: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+    """(N,) indices -> (N, C, H, W) images, and (N,) the indices that were really used (see `Streamed.read`)."""
     if isinstance(images, Tensor):
         return images.index_select(0, indices), indices
-    (found,), taken = images.read(indices)
+    (found,), taken = images.read(indices, keys)
     return found, taken

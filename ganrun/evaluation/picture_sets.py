@@ -44,7 +44,7 @@ def from_tree(path: Path, image_size: Size | None, channels: int | None) -> tupl
     """`read_set` for a folder or a .zip."""
     listing = list_images(path)
     probes = probed(listing)
-    sizes = sorted({(height, width) for _, (width, height) in probes})
+    sizes = sorted({(probe.size[1], probe.size[0]) for probe in probes})
     if image_size is None and len(sizes) > 1:
         raise UserError(
             f"its pictures differ in size ({times(sizes[0])}, {times(sizes[-1])}): "

@@ -12,6 +12,7 @@ from ganrun.common.types import Config
 from ganrun.config.builders import load_dataset
 from ganrun.data.dataset import Dataset
 from ganrun.data.memoize import memoized
+from ganrun.data.parts import Part, parts
 from ganrun.systems.system import System
 
 
@@ -36,9 +37,10 @@ def labels_like(system: System, reals: Dataset, path: Path) -> list[int] | None:
 def data_of(config: Config, state: Config) -> tuple[Dataset, Dataset | None, Config]:
     """The real pictures to compare with, the training pictures of the run, and entries for the protocol.
 
-    The real pictures are those of `split`. Without `split`, they are the test split when the run learnt from the
-    training split, and otherwise the run's own data. The training pictures are None when they are not disjoint from
-    the real ones. Raises UserError when the data cannot be read, or when the data set has no such root or split.
+    The real pictures are those of `split`. Without `split`, they are the share that the run held out (test_share), or
+    the test split when it learnt from the training split, and otherwise the run's own data. The training pictures are
+    None when they are not disjoint from the real ones. Raises UserError when the data cannot be read, or when the data
+    set has no such root or split.
     """
     node = state["config"].get("dataset")
     if not isinstance(node, dict):
@@ -48,8 +50,13 @@ def data_of(config: Config, state: Config) -> tuple[Dataset, Dataset | None, Con
             raise UserError(f"root={config['root']}: this run's data set has no root")
         node = changed(node, {"root": str(config["root"])})
     own = split_of(node)
-    split = config["split"] or ("test" if own == "train" else own)
+    share = state["config"].get("test_share") or 0
+    split = config["split"] or ("test" if own == "train" and not share else own)
     learnt = load_eval_data(node, config["trust"])
+    if share:
+        learnt, held = parts(learnt, share)
+    if share and config["split"] is None:
+        return held, learnt, origin_of(node, held, f"a share of {share:g} that was held out")
     reals = learnt
     if split != own:
         if not any("split" in part for part in (node, node.get("clean") or {})):
@@ -63,10 +70,15 @@ def data_of(config: Config, state: Config) -> tuple[Dataset, Dataset | None, Con
             split = own
     if reals.labels is not None and reals.class_names != learnt.class_names:
         raise UserError(f"split={split} has other classes than the run's own data")
-    resizer = f"the data set's own ({node.get('resize', 'bicubic')}), to {list(reals.image_size)}"
-    origin = {"real": type(reals).__name__, "real_split": split, "resizer": resizer}
     disjoint = reals is not learnt and not {own, split} & {None, "all"}  # the split "all" contains every other split
-    return reals, learnt if disjoint else None, origin
+    return reals, learnt if disjoint else None, origin_of(node, reals, split)
+
+
+def origin_of(node: Config, reals: Dataset, split: str | None) -> Config:
+    """Entries for the protocol: which pictures these are, and how they came to their size."""
+    resizer = f"the data set's own ({node.get('resize', 'bicubic')}), to {list(reals.image_size)}"
+    kind = type(reals.whole) if isinstance(reals, Part) else type(reals)
+    return {"real": kind.__name__, "real_split": split, "resizer": resizer}
 
 
 def split_of(node: Config) -> str | None:

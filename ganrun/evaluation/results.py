@@ -15,11 +15,12 @@ from ganrun.common.limits import INTEGER, TEXT
 from ganrun.common.regular_files import read_text
 from ganrun.common.types import Config
 from ganrun.common.untrusted import is_count, is_number, leaves, printable
+from ganrun.evaluation.metrics.intervals import Interval
 
 FORMAT = 1
 MAX_BYTES, NAME = 2**26, 200  # limits for a file that somebody else may have made: its bytes, letters of a score's name
 # computed from pixels: their names do not contain a network
-WITHOUT_NETWORK = ("psnr", "ssim", "tstr", "trts", "modes", "high_quality", "reverse_kl")
+WITHOUT_NETWORK = ("psnr", "psnr_y", "ssim", "ssim_y", "l1", "tstr", "trts", "modes", "high_quality", "reverse_kl")
 
 
 @dataclass
@@ -32,10 +33,12 @@ class Result:
     reference: str  # which pictures the references are computed from
     protocol: Config  # what all these scores depend on
     settings: dict[str, Config] = field(default_factory=dict)  # {score: what only this score depends on}
+    halves: dict[str, float] = field(default_factory=dict)  # {score: half of its 95 % interval}, where there is one
+    gains: dict[str, Interval] = field(default_factory=dict)  # {score: the mean of value - reference, in pairs}
 
     def name(self, score: str) -> str:
         """The score's name with its network and the number of fakes: fid -> fid_mnistcnn@10k."""
-        network = self.protocol.get("network")
+        network = self.settings.get(score, {}).get("network") or self.protocol.get("network")
         middle = f"_{network}" if network and score not in WITHOUT_NETWORK else ""
         return printable(f"{score}{middle}@{thousands(self.protocol['n_fake'])}")
 
@@ -43,12 +46,19 @@ class Result:
         """One aligned line for each score: its name, its value and its reference, if any."""
         names = {score: self.name(score) for score in self.values}
         width = max(map(len, names.values()), default=0)
-        return [f"{names[score]:<{width}}  {short(value)}{self.beside(score)}" for score, value in self.values.items()]
+        return [f"{names[score]:<{width}}  {self.told(score)}{self.beside(score)}" for score in self.values]
+
+    def told(self, score: str) -> str:
+        """The value of a score, with its 95 % interval where there is one: 27.31 ± 0.12."""
+        return said(Interval(self.values[score], self.halves.get(score)))
 
     def beside(self, score: str) -> str:
-        """The reference of a score in brackets; "" without one."""
+        """The reference of a score in brackets, and the gain over it where it is known; "" without one."""
+        if score not in self.references:
+            return ""
         word = "input" if "input" in self.reference else "real"
-        return f"   ({word} {short(self.references[score])})" if score in self.references else ""
+        more = f", gain {said(self.gains[score], '+')}" if score in self.gains else ""
+        return f"   ({word} {short(self.references[score])}{more})"
 
     def as_json(self) -> Config:
         """A JSON object in which every score has its complete protocol. inf and nan become null: JSON has neither."""
@@ -56,14 +66,33 @@ class Result:
             {
                 "name": self.name(score),
                 "score": score,
-                "value": value if math.isfinite(value) else None,
+                "value": json_number(value),
                 "reference": self.references.get(score),
                 "reference_is": self.reference if score in self.references else None,
+                **self.spread(score),
                 "protocol": self.protocol | self.settings.get(score, {}),
             }
             for score, value in self.values.items()
         ]
         return {"about": self.about, "scores": scores}
+
+    def spread(self, score: str) -> Config:
+        """The entries of a score that is a mean over pictures; {} for any other."""
+        found: Config = {"half_width": self.halves[score]} if score in self.halves else {}
+        if score in self.gains:
+            found |= dict(zip(("gain", "gain_half_width"), map(json_number, self.gains[score]), strict=True))
+        return found
+
+
+def json_number(value: float | None) -> float | None:
+    """The value; None for one that JSON does not have."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def said(value: Interval, sign: str = "") -> str:
+    """27.31 ± 0.12, or 27.31 where no interval is known."""
+    half = "" if value.half is None else f" ± {value.half:.2g}"
+    return f"{value.mean:{sign}.4g}{half}"
 
 
 def thousands(count: int) -> str:
@@ -132,7 +161,15 @@ def result_of(node: Config, path: Path) -> Result:
     counts = [protocol["n_fake"], *(about[name] for name in ("step", "images") if name in about)]
     if not isinstance(about, dict) or not all(map(is_count, counts)):
         raise TypeError("about is not an object, or a count is not a whole number")
-    return Result({"from": str(path), **about}, values, references, reference, protocol, settings)
+    halves = {named(score): number(score["half_width"]) for score in scores if score.get("half_width") is not None}
+    gains = {named(score): gain_in(score) for score in scores if "gain" in score}
+    return Result({"from": str(path), **about}, values, references, reference, protocol, settings, halves, gains)
+
+
+def gain_in(score: Config) -> Interval:
+    """The mean and the half width that `spread` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+    half = score["gain_half_width"]
+    return Interval(number(score["gain"]), None if half is None else number(half))
 
 
 def named(score: Config) -> str:

@@ -115,6 +115,9 @@ NEEDS = {  # in error messages: what the user has to supply
 }
 
 
+WITH_TARGETS = "pictures that have a target: ckpt=RUN of an image-to-image model and its pairs, or ganrun apply target="
+
+
 # -- one function for each name -------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from ganrun.networks.anysize import cut_back, padded
 from ganrun.networks.init import init_normal_
 from ganrun.networks.norms import Norm, find_norm
 from ganrun.networks.sizes import Size, as_size, levels_of_unet
+from ganrun.networks.upsampling import Upsample, doubling
 
 WIDEST = 8  # times base_channels
 NOISY = 3  # levels with dropout, from the bottom
@@ -19,6 +20,8 @@ NOISY = 3  # levels with dropout, from the bottom
 
 class UNetGenerator(nn.Module):
     """A convolution of 4×4, stride 2, for every halving, a transposed one for every way back, bridges between them.
+
+    `upsample=resize` has nearest-neighbour upsampling and a 3×3 convolution for every way back (`networks.upsampling`).
 
     `levels` says how often the sides are halved: 8 for 256 pixels in the paper. None: the short side is halved down
     to 2 or 3 pixels, at most 8 times. Channels double from level to level, up to 8·base_channels. Pictures of other
@@ -38,6 +41,7 @@ class UNetGenerator(nn.Module):
         norm: str = "batch",
         residual: bool = False,
         levels: Annotated[int, At(2, 14)] | None = None,
+        upsample: Upsample = "transposed",
     ) -> None:
         super().__init__()
         levels = levels_of_unet(image_size) if levels is None else levels
@@ -52,9 +56,10 @@ class UNetGenerator(nn.Module):
             self.down.append(halving(widths[level - 1] if level else channels, outputs, normalise, level > 0, plain))
         inputs = widths[-1]
         for level, outputs in reversed(list(enumerate(widths[:-1]))):
-            self.up.append(doubling(inputs, outputs, normalise, dropout if levels - 2 - level < NOISY else 0.0))
+            noise = dropout if levels - 2 - level < NOISY else 0.0
+            self.up.append(way_back(inputs, outputs, normalise, noise, upsample))
             inputs = 2 * outputs  # beside the bridge
-        self.last = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(inputs, channels, 4, 2, 1), nn.Tanh())
+        self.last = nn.Sequential(nn.ReLU(), doubling(inputs, channels, True, upsample, kernel=4), nn.Tanh())
         init_normal_(self)
         normalise.bound_(self)
 
@@ -78,10 +83,10 @@ def halving(inputs: int, outputs: int, normalise: Norm, active: bool, plain: boo
     return nn.Sequential(*layers, *([] if plain else [normalise.layer(outputs)]))
 
 
-def doubling(inputs: int, outputs: int, normalise: Norm, dropout: float) -> nn.Sequential:
+def way_back(inputs: int, outputs: int, normalise: Norm, dropout: float, upsample: str) -> nn.Sequential:
     return nn.Sequential(
         nn.ReLU(),
-        nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=normalise.bias),
+        doubling(inputs, outputs, normalise.bias, upsample, kernel=4),
         normalise.layer(outputs),
         *([nn.Dropout(dropout)] if dropout else []),
     )

@@ -34,6 +34,8 @@ class CycleGAN(PictureToPicture):
     Raises ValueError when a penalty of the loss cannot be used with BatchNorm in a discriminator.
     """
 
+    panel_count = 8
+
     def __init__(
         self,
         generator_ab: nn.Module,
@@ -119,9 +121,18 @@ class CycleGAN(PictureToPicture):
         a, b = examples["a"], examples["b"]
         return [(a, self.generators["ab"](a), b), (b, self.generators["ba"](b), a)]
 
-    def panels(self, examples: Batch) -> list[Tensor]:
-        """Four batches: images of a, their translations to b, images of b, their translations to a."""
-        return [examples["a"], self.render(examples), examples["b"], self.generators["ba"](examples["b"])]
+    def panels(self, examples: Batch) -> dict[str, Tensor]:
+        """Eight batches: images of a, G(a), the reconstruction F(G(a)) and the identity F(a); the same for b."""
+        return {
+            **self.journey(examples["a"], "a", "b", self.generators["ab"], self.generators["ba"]),
+            **self.journey(examples["b"], "b", "a", self.generators["ba"], self.generators["ab"]),
+        }
+
+    def journey(self, image: Tensor, own: str, other: str, there: nn.Module, back: nn.Module) -> dict[str, Tensor]:
+        """The images, their translations, these translated back, and what `back` makes of the images themselves."""
+        output = there(image)
+        named = {f"input {own}": image, f"output {other}": output}
+        return {**named, f"back to {own}": back(output), f"same {own}": back(image)}
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
         return logit_of_each(self.discriminators["b"], images)

@@ -42,6 +42,8 @@ class System(nn.Module):
 
     # keys of a system's yaml that only its other keys read: ${model.size} chooses between two numbers
     yaml_only: ClassVar[tuple[str, ...]] = ("size",)
+    takes_pictures: ClassVar[bool] = False  # whether its examples are pictures of the data; else noise
+    panel_count: ClassVar[int] = 1  # how many pictures stand side by side in a cell of its grids
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -156,8 +158,11 @@ class System(nn.Module):
         """Inputs -> (N, C, H, W) images in [-1, 1]. The caller chooses eval mode and no gradients."""
         raise NotImplementedError
 
-    def panels(self, examples: Batch) -> list[Tensor]:
-        """Inputs -> the images that a grid shows side by side: a list of (N, C, H, W) batches of the same size."""
+    def panels(self, examples: Batch) -> list[Tensor] | dict[str, Tensor]:
+        """Inputs -> the images that a grid shows side by side: (N, C, H, W) batches of the same size.
+
+        As {heading: batch}, where a heading of up to 10 letters stands above each picture; a list has none.
+        """
         return [self.render(examples)]
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor | None:

@@ -23,6 +23,8 @@ Compared = tuple[Tensor, Tensor, Tensor]  # sources, translations, targets: (N, 
 class PictureToPicture(System):
     """Base class of image-to-image translation: the inputs are images of any size, not noise."""
 
+    takes_pictures, panel_count = True, 3
+
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
         raise ValueError("this model translates pictures and cannot draw from noise: give it pictures to work on")
 
@@ -129,9 +131,10 @@ class Translation(PictureToPicture):
     def compared(self, examples: Batch) -> list[Compared]:
         return [(examples["source"], self.render(examples), examples["target"])]
 
-    def panels(self, examples: Batch) -> list[Tensor]:
+    def panels(self, examples: Batch) -> dict[str, Tensor]:
         """Three batches: the sources, enlarged to the targets' size, their translations, and the targets."""
-        return [enlarged(examples["source"], examples["target"]), self.render(examples), examples["target"]]
+        target = examples["target"]
+        return {"input": enlarged(examples["source"], target), "output": self.render(examples), "target": target}
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
         return logit_of_each(self.discriminator, images, examples, self.discriminator_for)

@@ -22,6 +22,8 @@ class VAE(System):
     The only player, `autoencoder`, trains both networks. The VAE serves as a baseline for VAE-GAN.
     """
 
+    takes_pictures, panel_count = True, 3
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -93,9 +95,10 @@ class VAE(System):
     def render(self, examples: Batch) -> Tensor:
         return self.decode(examples["latent"])
 
-    def panels(self, examples: Batch) -> list[Tensor]:
+    def panels(self, examples: Batch) -> dict[str, Tensor]:
         """Three batches: pictures, their reconstructions, and samples from the prior, unrelated to the pictures."""
-        return [examples["image"], self.reconstruct(examples["image"]), self.render(examples)]
+        picture = examples["image"]
+        return {"input": picture, "decoded": self.reconstruct(picture), "sample": self.render(examples)}
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W), decoded from the mean of q(z|x)."""

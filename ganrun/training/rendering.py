@@ -60,11 +60,19 @@ def compared(trainer: Trainer, inputs: Batch) -> list[Compared]:
     return [tuple(map(torch.cat, zip(*parts, strict=True))) for parts in zip(*drawn, strict=True)]  # type: ignore[misc]
 
 
-def panels(trainer: Trainer, inputs: Batch) -> list[Tensor]:
-    """What a grid shows side by side, (N, C, H, W) images in [-1, 1] each, drawn as `render` draws."""
+def panels(trainer: Trainer, inputs: Batch) -> dict[str, Tensor]:
+    """What a grid shows side by side, {heading: (N, C, H, W) images in [-1, 1]} on the CPU, drawn as `render` draws.
+
+    Where the system names no panels, the headings are blank.
+    """
     with averaged_weights(trainer):
-        drawn = [trainer.system.panels(part) for part in _parts(trainer, inputs)]
-        return [torch.cat(parts).float() for parts in zip(*drawn, strict=True)]
+        drawn = [_named(trainer.system.panels(part)) for part in _parts(trainer, inputs)]
+        return {name: torch.cat([part[name].float().cpu() for part in drawn]) for name in drawn[0]}
+
+
+def _named(panels: list[Tensor] | dict[str, Tensor]) -> dict[str, Tensor]:
+    """The panels of a system that has headings, or that has none: blanks, of which each is another."""
+    return panels if isinstance(panels, dict) else {" " * number: panel for number, panel in enumerate(panels)}
 
 
 @torch.no_grad()
@@ -72,7 +80,13 @@ def verdicts(trainer: Trainer, images: Tensor, inputs: Batch) -> Tensor | None:
     """(N, C, H, W) images rendered from examples -> (N,) the discriminator's logit of each, in eval mode."""
     trainer.system.eval()
     try:
-        return trainer.system.verdicts(images, inputs)
+        if not trainer.system.takes_pictures:  # its discriminator may compare the images of a batch
+            return trainer.system.verdicts(images, inputs)
+        parts = _parts(trainer, {**inputs, "": images})
+        logits = [trainer.system.verdicts(part.pop(""), part) for part in parts]
+        return (
+            None if any(one is None for one in logits) else torch.cat([one.cpu() for one in logits if one is not None])
+        )
     finally:
         trainer.system.train()
 
@@ -89,7 +103,8 @@ def averaged_weights(trainer: Trainer) -> Iterator[None]:
 
 
 def _parts(trainer: Trainer, inputs: Batch) -> list[Batch]:
-    """Inputs in parts as large as those of a turn, so that a grid takes no more memory than training."""
+    """Inputs in parts as large as those of a turn, on the device: a grid takes no more memory there than training."""
     share = trainer.stream.batch_size // (trainer.world.size * trainer.settings.accumulate)
     count = max((len(tensor) for tensor in inputs.values()), default=1)
-    return cut(inputs, max(1, -(-count // max(SMALLEST_DRAWN, share))))
+    parts = cut(inputs, max(1, -(-count // max(SMALLEST_DRAWN, share))))
+    return [{name: tensor.to(trainer.device) for name, tensor in part.items()} for part in parts]

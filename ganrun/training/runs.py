@@ -47,10 +47,11 @@ from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
-# Keys of a model that are newer than some runs, and the values with which a command means such a run, which goes on
-# as it was: what it was trained with, and a default that is newer. (): any value.
+# Keys of a model or of data that are newer than some runs, and the values with which a command means such a run, which
+# goes on as it was: what it was trained with, and a default that is newer. (): any value.
 ADDED: dict[str, tuple[Any, ...]] = {
     ".max_channels": (), ".pack": (1,), ".growth_share": (), ".head_widths": ([], [128]),
+    ".crop_scale": (1,), ".small": ("enlarge",), ".turns": (False,),
 }  # fmt: skip
 STOP = {"policy": "stop", "limit": 0}  # for runs that were saved before `non_finite` existed
 
@@ -96,6 +97,7 @@ def assemble(
         device=device,
         bf16=config["precision"].startswith("bf16"),
         flip=dataset.flip,
+        turns=dataset.turns,
         log_every=config["log"]["every"],
         skip_limit=when_broken["limit"] if when_broken["policy"] == "skip" else 0,
         recorder=recorder_of(config, device, bool(system.differentiated_once())),

@@ -58,6 +58,7 @@ class Settings:
     accumulate: int = 1
     clips: Mapping[str, float] = field(default_factory=dict)
     burn_in: float = 1.0
+    turns: bool = False  # turn the images by random quarter turns
 
 
 class Trainer:
@@ -90,10 +91,11 @@ class Trainer:
         accumulate: int = 1,
         clips: Mapping[str, float] | None = None,
         burn_in: float = 1.0,
+        turns: bool = False,
     ) -> None:
         self.system, self.stream, self.average, self.length = system, stream, average, length
         self.optimizers, self.rates = dict(optimizers), LearningRates(optimizers, schedules)
-        self.settings = Settings(seed, bf16, flip, log_every, accumulate, dict(clips or {}), burn_in)
+        self.settings = Settings(seed, bf16, flip, log_every, accumulate, dict(clips or {}), burn_in, turns)
         self.device, self.world = device or torch.device("cpu"), world or World()
         self.hooks, self.recorder = in_order(hooks), recorder
         self.control = RunControl(self.world)
@@ -145,8 +147,9 @@ class Trainer:
         self.play_turns(self.prepare_batch(next(batches)))
 
     def prepare_batch(self, batch: Batch) -> Batch:
-        """uint8 -> float in [-1, 1], on the device, mirrored and damaged as the data ask for."""
-        return self.stream.data.transform(prepare(batch, self.device, self.settings.flip))
+        """uint8 -> float in [-1, 1], on the device, mirrored, turned and damaged as the data ask for."""
+        settings = self.settings
+        return self.stream.data.transform(prepare(batch, self.device, settings.flip, settings.turns))
 
     def play_turns(self, batch: Batch) -> None:
         parts = cut(batch, self.settings.accumulate)

@@ -345,6 +345,7 @@ def test_help_and_mistakes_come_at_once_without_torch(words: list[str], tmp_path
 
 # -- mistakes -------------------------------------------------------------------------------------------------------
 
+REAL = "train dataset=damaged dataset.damage=real_world dataset.damages.real_world"
 MISTAKES = {
     # the words themselves
     "trian": "nearest: train",
@@ -446,6 +447,10 @@ MISTAKES = {
     "train model=gman loss=r1 model.discriminators.first.norm=batch": "model.discriminators.first.norm=none",
     "train model=cyclegan loss=r1 model.discriminator_a.norm=batch": "model.discriminator_a.norm=none",
     "train dataset=damaged dataset.damage=fog": "must be one of noise",
+    f"{REAL}.parts.last.parts.sinc.p=1.5": "last.parts.sinc.p=1.5 must be a number from 0 to 1",
+    f"{REAL}.parts.first.parts.resize._target_=ganrun.data.resizing.Resize": "nearest: RandomResize",
+    f"{REAL}.parts.size._target_=ganrun.data.resizing.RandomResize": "parts end at random sizes, but factor=1 needs 1",
+    f"{REAL}.factor=0": "real_world.factor=0 must be",
     "train dataset=paired dataset.root_source=flat": "dataset.root_target is needed",
     "train dataset=paired model=dcgan": "needs image, but the data give source, target",
     "train dataset=unpaired dataset.class_a=cat": "dataset.root_a: give that too",

@@ -19,6 +19,8 @@ USUAL, OF_MLP, OF_BIGGAN = [0.5, 0.999], [0.9, 0.999], [0, 0.999]
     [
         ([], DEFAULT, USUAL),
         (["model=cyclegan"], LSGAN, USUAL),
+        (["model=cut"], LSGAN, USUAL),
+        (["model=fastcut"], LSGAN, USUAL),
         (["model=cyclegan", "loss=hinge"], "Hinge", USUAL),
         (["model=cyclegan", "loss=wgan_gp"], "Wasserstein", [0, 0.9]),
         (["experiment=t3_dcgan28", "model=cyclegan"], DEFAULT, USUAL),

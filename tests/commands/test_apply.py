@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import sys
 import zipfile
@@ -15,7 +16,7 @@ from PIL import Image
 from ganrun.checkpoints.checkpoint import load
 from ganrun.cli.main import main
 from ganrun.commands.apply.album import output_names
-from ganrun.commands.apply.apply import mean
+from ganrun.commands.apply.fidelity import mean
 from tests import trained as kept_runs
 
 QUICK = ["dataset.limit=16", "batch_size=4", "grids.count=2", "device=cpu", "steps=1", "hooks.console.seconds=0"]
@@ -25,7 +26,8 @@ def trained(model: str, *words: str) -> str:
     """A run of one step with networks of a few channels."""
     parts = ("generator_ab", "discriminator_a") if model == "cyclegan" else ("generator", "discriminator")
     small = [f"model.{part}.base_channels=4" for part in parts]
-    small += {"cyclegan": ["model.generator_ab.blocks=1"], "srgan": ["model.generator.blocks=1"]}.get(model, [])
+    blocks = {"cyclegan": "generator_ab", "srgan": "generator", "cut": "generator"}
+    small += [f"model.{blocks[model]}.blocks=1"] if model in blocks else []
     words = (f"model={model}", *QUICK, *small, *words)
     if "dataset.root" in " ".join(words):
         assert main(["train", *words, f"out={model}"]) == 0
@@ -159,6 +161,11 @@ def test_targets_give_a_table_means_and_strips_of_three(tmp_path: Path, capsys: 
     lines = said(capsys)
     assert "dB, SSIM" in lines
     assert "over 3 (of the inputs: 48.13 dB" in lines
+    assert re.search(r"^PSNR [\d.]+ ± [\d.]+ dB, SSIM .*, L1 ", lines, re.MULTILINE), "means with their 95 % intervals"
+    assert re.search(r"^gain: PSNR [+-][\d.]+ ± [\d.]+ dB, SSIM [+-]", lines, re.MULTILINE)
+    assert float(rows["tiny.png"]["input_l1"]) == pytest.approx(1 / 255, rel=1e-4)
+    assert main(["apply", "ckpt=restoration", "input=in", "target=want", "out=cut", "border=4"]) == 0
+    assert "tiny.png: border=4 leaves nothing of a picture of 8×8 pixels" in said(capsys)
     assert "alone.png: no target of this name" in lines
     assert "20x20 pixels, but its target has 20x10" in lines
 
@@ -259,6 +266,15 @@ def test_what_is_read_is_never_written_over(tmp_path: Path, capfd: pytest.Captur
     for words in (["input=in/x.png", "out=in"], ["input=in/x.png", "out=in/x.png"], ["input=in", "out=in"]):
         assert main(["apply", "ckpt=restoration", *words, "overwrite=true"]) == 2
     assert (tmp_path / "in/x.png").read_bytes() == before
+
+
+def test_a_one_sided_translator_is_applied_the_one_way_there_is(tmp_path: Path, capfd) -> None:
+    trained("cut")
+    draw(tmp_path / "x.png", (19, 23), "RGB")
+    assert main(["apply", "ckpt=cut", "input=x.png", "out=y.png", "direction=ab"]) == 0
+    assert shape(tmp_path / "y.png")[1] == (19, 23)
+    assert main(["apply", "ckpt=cut", "input=x.png", "out=z.png", "direction=ba"]) == 2
+    assert "translates only from a to b" in capfd.readouterr().err
 
 
 def test_in_a_sweep_every_job_wants_a_place_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Damaged: clean pictures, and damage as a function of (seed, step)."""
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import torch
 import yaml
 
 from ganrun.common.seeding import reseed
-from ganrun.data import damage as damage_module
 from ganrun.data.clean import clean_node, damage_scale
 from ganrun.data.damage import LowResolution, Mask, Noise
 from ganrun.data.damaged import Damaged
@@ -126,7 +126,8 @@ def test_the_scale_is_known_before_anything_is_built(node, scale):
 def test_the_page_shows_every_damage_at_its_classs_own_settings():
     nodes = yaml.safe_load((CONF / "dataset" / "damaged.yaml").read_text())["damages"]
     for name, node in nodes.items():
-        cls = getattr(damage_module, node.pop("_target_").rpartition(".")[2])
+        module, _, cls_name = node.pop("_target_").rpartition(".")
+        cls = getattr(importlib.import_module(module), cls_name)
         defaults = {key: parameter.default for key, parameter in inspect.signature(cls).parameters.items()}
         assert node.keys() == defaults.keys(), name
         for key in node.keys() - {"parts"}:

@@ -10,6 +10,7 @@ import pytest
 from pictures import encoded, noise
 from PIL import Image
 
+from ganrun.common.headers import Header
 from ganrun.data.listing import find_facts, list_images, size_of
 
 
@@ -156,13 +157,15 @@ def test_class_names_are_safe_to_print(tree):
 
 
 def test_facts_of_colour_squares(tree):
-    assert find_facts(str(tree("a/0.png", "b/1.png"))) == {"channels": 3, "image_size": 8, "classes": 2}
+    assert find_facts(str(tree("a/0.png", "b/1.png"))) == {
+        "channels": 3, "image_size": 8, "depth": 8, "classes": 2,
+    }  # fmt: skip
 
 
 def test_facts_of_grey_pictures_of_two_sizes(tmp_path):
     noise(0, (8, 8), 1).save(tmp_path / "a.png")
     noise(0, (9, 8), 1).save(tmp_path / "b.png")
-    assert find_facts(str(tmp_path)) == {"channels": 1, "image_size": 8, "classes": 0}
+    assert find_facts(str(tmp_path)) == {"channels": 1, "image_size": 8, "depth": 8, "classes": 0}
 
 
 def test_one_colour_picture_makes_it_colour(tmp_path):
@@ -205,7 +208,7 @@ def test_facts_need_no_torch():
 
 @pytest.mark.parametrize(("side", "found"), [(8, 8), (28, 28), (32, 32), (50, 48), (100, 96), (250, 224), (256, 256)])
 def test_a_size_no_network_can_make_is_rounded_down(side, found):
-    assert size_of([(True, (side, side))]) == found
+    assert size_of([Header(3, (side, side), 8)]) == found
 
 
 def test_facts_of_a_relative_name_are_those_of_the_current_folder(tmp_path: Path, monkeypatch) -> None:

@@ -47,6 +47,13 @@ COUNTS = [
         "instance norm with a scale and a shift for each channel, in place of the bias of the convolution before it",
     ),
     Count(
+        f"model=cut {AT_256}",
+        ("generator", "discriminator", "heads"),
+        (11_378_179, 2_764_737, 560_384),
+        (11_383_427, 2_765_633, 560_384),
+        "instance norm with a scale and a shift for each channel, in place of the bias of the convolution before it",
+    ),
+    Count(
         "experiment=cifar10_stylegan2",
         PAIR,
         (20_215_315, 23_089_664),

@@ -82,11 +82,11 @@ def test_clipping_reaches_both_discriminators() -> None:
     assert system.generators["ab"].weight.item() == 1
 
 
-def test_a_grid_shows_a_its_translation_b_and_its_translation() -> None:
+def test_a_grid_shows_each_domain_its_translation_the_way_back_and_the_identity() -> None:
     system = make(there=2.0, back=3.0)
-    panels = system.panels(system.examples(BATCH, 1))
-    assert [panel.shape for panel in panels] == [(1, 1, 4, 4)] * 4
-    assert [panel.mean().item() for panel in panels] == pytest.approx([0.5, 1.0, 0.2, 0.6])
+    panels = list(system.panels(system.examples(BATCH, 1)).values())
+    assert [panel.shape for panel in panels] == [(1, 1, 4, 4)] * 8
+    assert [panel.mean().item() for panel in panels] == pytest.approx([0.5, 1.0, 3.0, 1.5, 0.2, 0.6, 1.2, 0.4])
 
 
 def test_both_directions_are_translated_and_no_third() -> None:

@@ -100,7 +100,7 @@ def test_a_grid_shows_the_source_enlarged_the_output_and_the_target() -> None:
     batch = {"source": flat(0.5, -0.5, 0.1, size=(2, 3)), "target": flat(1.0, -1.0, 0.2, size=(4, 6))}
     system = Restoration(Enlarge(2.0), Weigh(1.0), LeastSquares())
     examples = system.examples(batch, 2)
-    source, output, target = system.panels(examples)
+    source, output, target = system.panels(examples).values()
     assert source.shape == output.shape == target.shape == (2, 1, 4, 6)
     assert [panel[0].mean().item() for panel in (source, output, target)] == [0.5, 1.0, 1.0]
     assert torch.equal(output, system.render(examples))

@@ -97,7 +97,7 @@ def test_samples_come_from_nothing_and_a_grid_shows_picture_reconstruction_sampl
     with pytest.raises(ValueError, match="unconditional"):
         system.draw(3, labels=[1])
     examples = system.examples(BATCH, 2)
-    picture, reconstruction, sample = system.panels(examples)
+    picture, reconstruction, sample = system.panels(examples).values()
     assert torch.equal(picture, BATCH["image"][:2])
     assert reconstruction.unique().tolist() == [0.5]
     assert torch.equal(sample, system.render(examples))

@@ -39,6 +39,8 @@ GAMES = {
     "growing stylegan2": ["model=stylegan2", "model.growth=4", "model.growth_share=0.9"],
     "pix2pix": ["model=pix2pix", "dataset=paired"],
     "cyclegan": ["model=cyclegan", "dataset=unpaired", "loss=lsgan"],
+    "cut": ["model=cut"],
+    "fastcut": ["model=fastcut"],
     "restoration": ["model=restoration", "dataset=damaged"],
     "vae": ["model=vae"],
     "vaegan": ["model=vaegan"],

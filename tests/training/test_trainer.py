@@ -204,7 +204,7 @@ def test_many_pictures_are_drawn_in_parts_as_large_as_a_batch_and_come_back_in_o
     with torch.no_grad():
         trainer.average.copy["weight"].fill_(2.0)
     assert torch.equal(rendering.render(trainer, {"noise": noise}), 2 * noise)
-    assert torch.equal(rendering.panels(trainer, {"noise": noise})[0], 2 * noise)
+    assert torch.equal(rendering.panels(trainer, {"noise": noise})[""], 2 * noise)
     assert sizes == 2 * [7, 7, 6]  # batches are smaller than the least that is drawn at once, 8
 
 

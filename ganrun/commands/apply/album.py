@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from ganrun.common.errors import UserError
 from ganrun.common.untrusted import printable
-from ganrun.data.sources import Picture, Source, Tree, is_picture, open_source
+from ganrun.data.sources import Picture, Source, Tree, is_picture, open_source, without_arrays
+
+FILES = (".png", ".tif", ".tiff")  # the suffixes of an output that is one picture
 
 
 class Pictures(NamedTuple):
@@ -27,7 +30,7 @@ def find_pictures(place: object, key: str) -> Pictures:
             found = path.stat()
             return Pictures(Tree(path.parent), [Picture(path.name, found.st_size, found.st_mtime_ns)], True)
         source = open_source(path)
-        listed = source.pictures()
+        listed = without_arrays(source.pictures())
     except (ValueError, OSError) as error:
         said = str(error).replace("dataset.root", key, 1)
         raise UserError(said if said.startswith(f"{key}=") else f"{key}={place}: {said}") from None
@@ -54,11 +57,14 @@ def partners(given: Pictures, found: Pictures) -> dict[str, Picture]:
     return matched
 
 
-def output_names(names: list[str]) -> dict[str, str]:
-    """{input: output}: a/b.jpg -> a/b.png. Inputs with equal stems keep their suffixes: b.jpg.png and b.bmp.png."""
+def output_names(names: list[str], suffix: Callable[[str], str] = lambda name: ".png") -> dict[str, str]:
+    """{input: output}: a/b.jpg -> a/b.png. Inputs with equal stems keep their suffixes: b.jpg.png and b.bmp.png.
+
+    suffix: the suffix of the output of an input.
+    """
     stems = [stem(name) for name in names]
     twins = {name for name in stems if stems.count(name) > 1} if len(set(stems)) < len(stems) else set()
-    return {name: f"{name if short in twins else short}.png" for name, short in zip(names, stems, strict=True)}
+    return {name: (name if short in twins else short) + suffix(name) for name, short in zip(names, stems, strict=True)}
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -70,7 +76,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def is_file(out: Path) -> bool:
-    return out.suffix.lower() == ".png" and not out.is_dir()
+    return out.suffix.lower() in FILES and not out.is_dir()
 
 
 def keep_apart(out: Path, key: str, place: Path) -> None:

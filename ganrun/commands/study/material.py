@@ -14,6 +14,7 @@ from ganrun.checkpoints.find import find_checkpoint
 from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import class_names, load_conditional_system, sha256_of
 from ganrun.common.errors import UserError
+from ganrun.common.headers import Header
 from ganrun.common.log_capture import captured_log
 from ganrun.common.types import Config
 from ganrun.config.build import build
@@ -184,9 +185,9 @@ def from_tree(config: Config, train: Dataset, test: Dataset) -> Synthetic:
     facts = {"image_size": list(train.image_size), "channels": train.channels}
     pictures = read({**node, **facts}, "synthetic", "synthetic")
     listing = list_images(root)
-    colour, (width, height) = look(listing.source, listing.pictures[0]) or (train.channels == 3, train.image_size[::-1])
+    seen = look(listing.source, listing.pictures[0]) or Header(train.channels, train.image_size[::-1], 8)
     where = f"synthetic={root}"
-    refuse_other_kind(where, 3 if colour else 1, (height, width), pictures.class_names, train, as_folders=True)
+    refuse_other_kind(where, seen.channels, seen.size[::-1], pictures.class_names, train, as_folders=True)
     notes = [*pictures.notes, *shared_notes(where, pictures, test)]
 
     def take(count: int) -> Dataset:

@@ -59,16 +59,18 @@ def pinned(batch_at: Callable[[int], Batch], step: int) -> Iterator[Batch]:
 
 
 def decoded(
-    take: Callable[[Tensor], Batch], indices_at: Callable[[int], Tensor], step: int, processes: int, pin: bool
+    take: Callable[[int, Tensor], Batch], indices_at: Callable[[int], Tensor], step: int, processes: int, pin: bool
 ) -> Iterator[Batch]:
     """The batches from `step` on, loaded by worker processes. Raises OSError when a worker cannot read a file.
 
-    take: (N,) indices -> a batch. indices_at: a step -> the (N,) indices of its batch. processes: the number of
-    workers; 0 loads in this process. pin: copy the batches to pinned memory.
+    take: a step and its (N,) indices -> a batch. indices_at: a step -> the (N,) indices of its batch. processes: the
+    number of workers; 0 loads in this process. pin: copy the batches to pinned memory.
     """
 
-    def own_indices(number: int) -> Tensor:
-        return indices_at(number).clone()  # with a slice, the indices of the whole epoch would be sent to a worker
+    def own_indices(number: int) -> tuple[int, Tensor]:
+        return number, indices_at(
+            number
+        ).clone()  # with a slice, the indices of the whole epoch would be sent to a worker
 
     loader = DataLoader(
         Taken(take),
@@ -104,14 +106,14 @@ def raise_if_killed(loader: DataLoader[Any]) -> Iterator[tuple[Batch, list[str],
 
 
 class Taken(Items[Any]):
-    """For the worker processes: (N,) indices -> (batch, lines of warnings, error message or "")."""
+    """For the worker processes: a step and its (N,) indices -> (batch, lines of warnings, error message or "")."""
 
-    def __init__(self, take: Callable[[Tensor], Batch]) -> None:
+    def __init__(self, take: Callable[[int, Tensor], Batch]) -> None:
         self.take = take
 
-    def __getitem__(self, indices: Tensor) -> tuple[Batch, list[str], str]:
+    def __getitem__(self, asked: tuple[int, Tensor]) -> tuple[Batch, list[str], str]:
         try:
-            return self.take(indices), collected_warnings(), ""
+            return self.take(*asked), collected_warnings(), ""
         except OSError as error:
             return {}, collected_warnings(), str(error)
 

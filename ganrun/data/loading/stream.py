@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypedDict
 
 import torch
 from torch import Tensor
 
-from ganrun.common.seeding import generator
+from ganrun.common.images import HALF
+from ganrun.common.seeding import Purpose, generator, mix
 from ganrun.data.loading.prefetch import Batch, decoded, pinned
 
 
@@ -25,7 +26,8 @@ class Takes(Protocol):
 
     device: the device of its indices and batches. workers: the number of processes that decode its items; None when the
     items are decoded already. pinned: whether batches are copied to pinned memory first.
-    take: (N,) indices -> a batch. transform: finishes a batch on the training device.
+    take: (N,) indices -> a batch. Data with `crops` get a key for each item, too. transform: finishes a batch on the
+    training device.
     """
 
     device: torch.device
@@ -36,7 +38,7 @@ class Takes(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, indices: Tensor) -> Batch: ...
+    def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> Batch: ...
 
     def transform(self, batch: Batch) -> Batch: ...
 
@@ -57,7 +59,9 @@ class Stream:
     def __init__(self, data: Takes, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         if world_size > len(data):
             raise ValueError(f"{world_size} ranks, but the data have only {len(data)} images: start fewer processes")
-        if batch_size > len(data):
+        self.cropped = getattr(data, "crops", None) is not None
+        # crops of one picture differ, so that a batch may show a picture more than once
+        if batch_size > len(data) and not self.cropped:
             raise ValueError(f"batch_size={batch_size} is larger than the data: {len(data)} images")
         if batch_size % world_size:
             near = -(-batch_size // world_size) * world_size
@@ -68,7 +72,7 @@ class Stream:
 
     def __getitem__(self, step: int) -> Batch:
         """This rank's share of batch `step`: uint8 images, on the device of the data."""
-        return self.data.take(self.indices(step))
+        return self.load(step, self.indices(step))
 
     @property
     def on_device(self) -> bool:
@@ -77,14 +81,30 @@ class Stream:
 
     def indices(self, step: int) -> Tensor:
         """(batch_size / world_size,) int64: the indices of this rank's share of batch `step`, on the data's device."""
-        share = self.batch_size // self.world_size
-        start = step * self.batch_size + self.rank * share
-        return self._indices(start, start + share)
+        start = self.start(step)
+        return self._indices(start, start + self.batch_size // self.world_size)
+
+    def load(self, step: int, indices: Tensor) -> Batch:
+        """The items at the (N,) indices of this rank's share of batch `step`."""
+        return self.data.take(indices, self.keys(step, indices)) if self.cropped else self.data.take(indices)
+
+    def keys(self, step: int, indices: Tensor) -> list[int]:
+        """For each item of this rank's share of batch `step` the key of its crop: a function of seed, epoch and index.
+
+        The step decides the epoch. An item is in an epoch once, so each of its crops is another one, on all ranks.
+        """
+        start = self.start(step)
+        epochs = [(start + offset) // len(self.data) for offset in range(len(indices))]
+        return [mix(self.seed, Purpose.CROPS, *pair) for pair in zip(epochs, indices.tolist(), strict=True)]
+
+    def start(self, step: int) -> int:
+        """The position of this rank's first item of batch `step`, counted over all epochs."""
+        return step * self.batch_size + self.rank * (self.batch_size // self.world_size)
 
     def starting_at(self, step: int) -> Iterator[Batch]:
         """The batches from `step` on. They are prefetched when the items are decoded or copied to pinned memory."""
         if self.data.workers is not None:
-            return decoded(self.data.take, self.indices, step, self.data.workers, self.data.pinned)
+            return decoded(self.load, self.indices, step, self.data.workers, self.data.pinned)
         if self.data.pinned:
             return pinned(self.__getitem__, step)
         return map(self.__getitem__, itertools.count(step))
@@ -109,21 +129,35 @@ class Stream:
         return order
 
 
-def prepare(batch: Batch, device: torch.device, flip: bool = False) -> Batch:
-    """Moves a batch to the device. Its (N, C, H, W) uint8 images become float32 in [-1, 1], in channels-last layout.
+def prepare(batch: Batch, device: torch.device, flip: bool = False, turns: bool = False) -> Batch:
+    """Moves a batch to the device. Its (N, C, H, W) images become float32 in [-1, 1], in channels-last layout.
 
-    flip: each item is mirrored with probability 1/2. All images of an item are mirrored together, so that pairs still
-    match.
+    uint8 and uint16 are divided by half of their white; float32 images are in [-1, 1] already.
+
+    flip: each item is mirrored with probability 1/2. turns: each item, which is square, is turned by 0 to 3 quarter
+    turns. All images of an item are mirrored and turned together, so that pairs still match.
     """
     moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-    images = {name: tensor for name, tensor in moved.items() if tensor.dtype == torch.uint8}
-    mirrored = torch.rand(len(next(iter(images.values()))), device=device) < 0.5 if flip and images else None
+    images = {name: tensor for name, tensor in moved.items() if tensor.ndim == 4}
+    count = len(next(iter(images.values()))) if images else 0
+    mirrored = torch.rand(count, device=device) < 0.5 if flip and images else None
+    quarters = torch.randint(4, (count,), device=device) if turns and images else None
     for name, image in images.items():
-        image = image.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
+        half = HALF.get(image.dtype)
+        image = image.to(torch.float32, memory_format=torch.channels_last)
+        image = image if half is None else image.mul_(1 / half).sub_(1)
         if mirrored is not None:
             image = torch.where(mirrored[:, None, None, None], image.flip(3), image)
-        moved[name] = image
+        moved[name] = image if quarters is None else turned(image, quarters)
     return moved
+
+
+def turned(images: Tensor, quarters: Tensor) -> Tensor:
+    """(N, C, S, S) images, (N,) of 0 to 3 -> each image after so many quarter turns, against the clock."""
+    found = images
+    for count in (1, 2, 3):
+        found = torch.where((quarters == count)[:, None, None, None], images.rot90(count, (2, 3)), found)
+    return found.contiguous(memory_format=torch.channels_last)
 
 
 def cut(batch: Batch, count: int) -> list[Batch]:

@@ -1,4 +1,4 @@
-"""How close a picture is to its target: PSNR and SSIM."""
+"""How close a picture is to its target: PSNR, SSIM and L1, of all channels or of the luma alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,41 @@ from torch import Tensor
 L = 255.0  # the range of the pixels, for PSNR and SSIM
 WINDOW, SIGMA = 11, 1.5  # pixels; the Gaussian window of Wang et al., 2004
 C1, C2 = (0.01 * L) ** 2, (0.03 * L) ** 2  # K1 = 0.01 and K2 = 0.03 in the same paper
+BLACK, LUMA = 16.0, (65.481, 128.553, 24.966)  # ITU-R BT.601: black of 8-bit studio range, and its share of each colour
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
     """Twice (N, C, H, W) in [-1, 1] -> (N,) decibels, 10 log10(255² / mse); infinite for equal pictures."""
     mse = (as_pixels(images) - as_pixels(targets)).square().flatten(1).mean(1)
     return 10 * torch.log10(L**2 / mse)
+
+
+def l1(images: Tensor, targets: Tensor) -> Tensor:
+    """Twice (N, C, H, W) in [-1, 1] -> (N,) mean absolute differences as a share of the range: black to white is 1."""
+    return (images.double() - targets.double()).abs().flatten(1).mean(1) / 2
+
+
+def luma(images: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB in [-1, 1] -> (N, 1, H, W) float64 in [-1, 1], the Y that papers on super-resolution score.
+
+    On the scale of 0 to 255 it goes from 16 to 235, as that of 8-bit video, and PSNR(Y) still divides 255 by its error.
+    Grey pictures (N, 1, H, W) are their own Y. Raises ValueError for another number of channels.
+    """
+    if images.shape[1] == 1:
+        return images.double()
+    if images.shape[1] != 3:
+        raise ValueError(f"the Y of pictures with {images.shape[1]} channels is not known: it is that of grey or RGB")
+    shares = torch.tensor(LUMA, dtype=torch.float64, device=images.device).view(3, 1, 1)
+    y = BLACK + (as_pixels(images) / L * shares).sum(1, keepdim=True)
+    return y / (L / 2) - 1
+
+
+def cropped(images: Tensor, border: int) -> Tensor:
+    """(N, C, H, W) without `border` pixels on each side. Raises ValueError where that leaves nothing."""
+    height, width = images.shape[2:]
+    if border and 2 * border >= min(height, width):
+        raise ValueError(f"border={border} leaves nothing of a picture of {height}×{width} pixels")
+    return images[:, :, border : height - border, border : width - border]
 
 
 def ssim(images: Tensor, targets: Tensor) -> Tensor:

@@ -15,10 +15,10 @@ from ganrun.common.untrusted import is_count, is_number
 
 log = logging.getLogger("ganrun")
 
-LOWER = ("fid", "kid", "shares_tv", "ppl", "copied", "reverse_kl")
+LOWER = ("fid", "kid", "shares_tv", "ppl", "copied", "reverse_kl", "l1", "lpips")
 HIGHER = (
     "is", "precision", "recall", "density", "coverage", "label_accuracy", "tstr", "trts", "authentic", "modes",
-    "high_quality",
+    "high_quality", "psnr", "psnr_y", "ssim", "ssim_y",
 )  # fmt: skip
 AUTO = "auto"
 MAX_RECORD = 2**16  # bytes of best.json

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +12,16 @@ from torch import Tensor
 
 from ganrun.common import images
 from ganrun.common.bounds import Count, Pictures
+from ganrun.data.loading.stream import Batch
 from ganrun.training import rendering
+from ganrun.training.held_out import WAY_OUT, examples_of, pictures_for
 from ganrun.training.hooks.hook import Hook, Stage
 
 if TYPE_CHECKING:
     from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
+
+log = logging.getLogger("ganrun")
 
 BEHIND = 2000  # real points behind a plot of samples, at least
 EARLY = (1, 50, 100, 200)  # a run changes most in its first minutes
@@ -24,7 +30,8 @@ EARLY = (1, 50, 100, 200)  # a run changes most in its first minutes
 class Grids(Hook):
     """Writes grids/step_000050.png at steps 1, 50, 100, 200, every `every` steps and at the end; grids/real.png once.
 
-    A grid has `count` pictures. If the system translates pictures, a cell shows input and output side by side.
+    A grid has `count` cells. If the system works on pictures, a cell shows what goes in and what comes out side by
+    side, each with its heading, for pictures that the run does not learn from where there are any (see `held_out`).
     `verdicts` True: the logit of the discriminator stands under each cell. Points of a plane are drawn as one scatter
     plot, over real points, without verdicts.
     """
@@ -43,7 +50,7 @@ class Grids(Hook):
         return ["grids.verdicts=true has no effect: points are drawn in one plot, without captions"] if points else []
 
     def on_start(self, trainer: Trainer) -> None:
-        self.examples = rendering.examples(trainer, self.count)
+        self.examples = self.inputs(trainer)
         self.drawn = trainer.step
         batch = rendering.load_batch(trainer, 0)
         shown = images.stored(batch["image"][: self.count]) if "image" in batch else None
@@ -56,6 +63,15 @@ class Grids(Hook):
                 shown, real, images.columns_for(len(shown)), {"seed": trainer.settings.seed}, inside=self.folder
             )
 
+    def inputs(self, trainer: Trainer) -> Batch:
+        """The same at every call and after every resume."""
+        if not trainer.system.takes_pictures:
+            return rendering.examples(trainer, self.count)
+        data, held_out = pictures_for(trainer, self.config)
+        if not held_out:
+            log.info("grids      show pictures that the run learns from, as there is no test split: %s", WAY_OUT)
+        return examples_of(trainer, data, self.count)
+
     def on_step(self, trainer: Trainer, record: StepRecord) -> None:
         if trainer.step in EARLY or trainer.step % self.every == 0 or trainer.done:
             record.pictures["grid"] = self.draw(trainer)
@@ -67,10 +83,11 @@ class Grids(Hook):
     def draw(self, trainer: Trainer) -> Tensor:
         """Write a grid. Returns it, (C, H, W) uint8."""
         panels = rendering.panels(trainer, self.examples)
-        columns = images.columns_for(-(-len(panels[0]) // len(panels)), trainer.system.row_of(self.examples))
+        count = len(next(iter(panels.values())))
+        columns = images.columns_for(-(-count // len(panels)), trainer.system.row_of(self.examples))
         path = self.folder / "grids" / f"step_{trainer.step:06d}.png"
         about = {"step": trainer.step, "images": trainer.images, "seed": trainer.settings.seed}
-        pictures = images.stored(side_by_side(panels))
+        pictures = side_by_side(panels)
         captions = self.captions(trainer)
         self.drawn = trainer.step
         return images.save_grid(pictures, path, columns, about, captions, self.folder, self.behind)
@@ -89,14 +106,21 @@ def real_points(trainer: Trainer, count: int) -> Tensor:
     return images.stored(torch.cat([rendering.load_batch(trainer, number)["image"] for number in batches])[:count])
 
 
-def side_by_side(panels: list[Tensor]) -> Tensor:
-    """Panels of (N, C, H, W) each -> (N, C, scale·H, panels·scale·W). A single panel stays as it is.
+def side_by_side(panels: Mapping[str, Tensor]) -> Tensor:
+    """{heading: (N, C, H, W)} in [-1, 1] -> (N, C, H', W') cells as `images.stored` stores them, panel beside panel.
 
-    Small panels are enlarged here, because a grid would choose its scale by the size of the whole cell.
+    A single panel without a heading stays as it is. Small ones are enlarged here, because a grid would choose its
+    scale by the size of the whole cell. Where one has a heading, a line for it is above each.
     """
-    if len(panels) == 1:
-        return panels[0]
-    scale = max(1, images.SMALLEST_CELL // max(panels[0].shape[2:]))
-    channels = max(panel.shape[1] for panel in panels)
-    shown = [panel.expand(-1, channels, -1, -1) for panel in panels]
-    return torch.cat(shown, dim=3).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    names, drawn = list(panels), [images.stored(panel) for panel in panels.values()]
+    headed = any(name.strip() for name in names)
+    if len(drawn) == 1 and not headed:
+        return drawn[0]
+    scale = max(1, images.SMALLEST_CELL // max(drawn[0].shape[2:]))
+    channels = max(panel.shape[1] for panel in drawn)
+    columns = []
+    for name, panel in zip(names, drawn, strict=True):
+        shown = panel.expand(-1, channels, -1, -1).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+        heading = images.caption(name, shown.shape[3]).expand(len(shown), channels, -1, -1)
+        columns.append(torch.cat([heading, shown], dim=2) if headed else shown)
+    return torch.cat(columns, dim=3)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ganrun.common.errors import UserError
 
 if TYPE_CHECKING:
+    from ganrun.data.dataset import Dataset
+    from ganrun.systems.system import System
     from ganrun.training.record import StepRecord
     from ganrun.training.trainer import Trainer
 
@@ -47,6 +49,9 @@ class Hook:
     def remarks(self) -> list[str]:
         """Notes for the plan, one line each, about settings that have no effect or an odd one."""
         return []
+
+    def refuse(self, system: System, data: Dataset) -> None:
+        """Called before a run. Raises UserError for settings that this system or these data cannot have."""
 
     def on_start(self, trainer: Trainer) -> None: ...
 

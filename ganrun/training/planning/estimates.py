@@ -141,12 +141,12 @@ def copy_size(hooks: Iterable[Hook], stored: int, steps: int | None) -> tuple[in
     return (stored if saving else 0), not earlier
 
 
-def grid_size(hooks: Iterable[Hook], channels: int, size: tuple[int, int]) -> int:
+def grid_size(hooks: Iterable[Hook], channels: int, size: tuple[int, int], panels: int = 1) -> int:
     """Peak bytes while the largest grid is made: its pictures in float32, then enlarged in uint8, then as a PNG.
 
-    `size` is the height and width of a picture in pixels.
+    `size` is the height and width of a picture in pixels, `panels` how many of them a cell has.
     """
-    values = channels * math.prod(size)
+    values = panels * channels * math.prod(size)
     enlarged = values * max(1, SMALLEST_CELL // max(size)) ** 2
     counts = [hook.count for hook in hooks if isinstance(hook, Grids)]
     return max(counts, default=0) * (4 * FLOATS * values + 4 * enlarged)

@@ -54,6 +54,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
+        size = f"of {size}" if self.dataset.crops is None else f"in crops of {size}"
         epoch, channels, classes = len(self.dataset), self.dataset.channels, self.dataset.classes or 0
         steps = self.length.steps
         total = (
@@ -67,7 +68,7 @@ class Plan:
         count = self.config["threads"] or torch.get_num_threads()
         threads = f", {count} {plural('thread', count)}" if self.device.type == "cpu" else ""
         return [
-            f"data        {epoch:,} {plural('image', epoch)} of {size}, {channels} {plural('channel', channels)}, "
+            f"data        {epoch:,} {plural('image', epoch)} {size}, {channels} {plural('channel', channels)}, "
             f"{classes or 'no'} {plural('class', classes)}",
             f"parameters  {weights}",
             *self.size(),
@@ -123,6 +124,8 @@ def plan(
     counts = {name: sum(weight.numel() for weight in module.parameters()) for name, module in system.players().items()}
     activations = run_trial_steps(config, dataset, systems)
     hooks = build_hooks(config, Path("."), trust)
+    for hook in hooks:
+        hook.refuse(system, dataset)
     length = length_of(config, dataset)
     following = followers(config, system, schedules)
     require_end(length, following)
@@ -133,10 +136,10 @@ def plan(
     images = None if length.steps is None else length.steps * config["batch_size"]
     largest = max((weight.numel() * weight.element_size() for weight in system.parameters()), default=0)
     copy = estimates.copy_size(hooks, stored, length.steps)
-    drawing = estimates.grid_size(hooks, dataset.channels, dataset.image_size)
+    drawing = estimates.grid_size(hooks, dataset.channels, dataset.image_size, system.panel_count)
     read = estimates.nbytes(leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor))
     needs = memory.estimate(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
-    picture = dataset.channels * math.prod(dataset.image_size)
+    picture = dataset.channels * math.prod(dataset.image_size) * system.panel_count
     disk = estimates.disk_size(hooks, stored, length.steps, config["batch_size"], picture)
     said = fresh + remarks(config, dataset, system, optimizers, hooks, device, length.steps)
     said += of_schedules(config, following, schedules, device)
@@ -167,8 +170,8 @@ def require_classes(system: System, dataset: Dataset) -> None:
 
 
 def require_batch(config: Config, dataset: Dataset) -> None:
-    """Raises UserError if a batch has more images than the data set."""
-    if config["batch_size"] > len(dataset):
+    """Raises UserError if a batch has more images than the data set; crops may be of one image."""
+    if config["batch_size"] > len(dataset) and dataset.crops is None:
         raise UserError(
             f"batch_size={config['batch_size']} is larger than the data: {len(dataset)} images; "
             f"try batch_size={min(64, len(dataset))}"

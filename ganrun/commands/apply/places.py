@@ -1,0 +1,44 @@
+"""Checks the pictures and the place for the outputs, before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ganrun.commands.apply.album import FILES, Pictures, find_pictures, is_file, keep_apart, partners
+from ganrun.common.errors import UserError
+from ganrun.common.folders import check_writable
+from ganrun.common.output_places import check_free, refuse_suffix
+from ganrun.common.types import Config
+
+STRIPS = "strips"
+
+
+def check_places(config: Config) -> Path:
+    """Check `input`, `target` and `out`. Returns the place of the outputs. Raises UserError."""
+    given = find_pictures(config["input"], "input")
+    if config["target"] is not None:
+        partners(given, find_pictures(config["target"], "target"))
+    out = Path(str(config["out"])).expanduser()
+    refuse_suffix(out, *FILES)
+    check_kind(config, out, given)
+    for key in ("input", "target"):
+        if config[key] is not None:
+            keep_apart(out, key, Path(str(config[key])).expanduser())
+    if config["strips"] and any(picture.name.startswith(f"{STRIPS}/") for picture in given.listed):
+        raise UserError(
+            f"input={config['input']} has a folder {STRIPS}, where strips=true writes: leave out strips=true"
+        )
+    check_free(out, config["overwrite"])
+    check_writable(out)
+    return out
+
+
+def check_kind(config: Config, out: Path, given: Pictures) -> None:
+    """Raises UserError for a file where a folder is needed."""
+    if is_file(out):
+        if not given.single:
+            raise UserError(f"out={out}: {config['input']} may hold many pictures, so out= must be a folder")
+        if config["strips"] or config["target"] is not None:
+            raise UserError(f"out={out}: strips=true and target= write more than one file, so out= must be a folder")
+    elif out.exists() and not out.is_dir():
+        raise UserError(f"out={out} is a file: choose a folder, or x.png for one picture")

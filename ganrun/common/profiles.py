@@ -1,0 +1,57 @@
+"""Colour profiles (ICC): their names, and the way to sRGB by littlecms, which comes with Pillow. No torch."""
+
+from __future__ import annotations
+
+import functools
+from io import BytesIO
+from typing import Any
+
+from PIL import Image, ImageCms
+
+MODES = ("L", "RGB", "RGBA", "CMYK", "LAB")  # what littlecms takes
+MAX_PROFILE = 2**22  # bytes; profiles of printers have one or two million
+NAME = 60  # characters of a name that are shown
+
+
+@functools.cache
+def srgb() -> Any:
+    return ImageCms.createProfile("sRGB")
+
+
+def name_of(image: Image.Image) -> str | None:
+    """The name of an image's profile; None without one, for grey pictures, and for sRGB itself."""
+    icc = image.info.get("icc_profile")
+    if not icc or image.mode.startswith(("1", "L", "I", "F")) or len(icc) > MAX_PROFILE:
+        return None
+    return _name(bytes(icc))
+
+
+@functools.lru_cache(64)
+def _name(icc: bytes) -> str | None:
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(icc))).strip()
+    except Exception:  # a damaged profile makes littlecms raise anything
+        return None
+    name = "".join(letter for letter in name if letter.isprintable())[:NAME]
+    return None if "sRGB" in name or not name else name
+
+
+def converted(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """The image in sRGB, and a note; itself where it has no profile, or sRGB's, or a damaged one.
+
+    Alpha stays as it is. Palettes become RGB first. Raises nothing: a profile that cannot be used is named in the note.
+    """
+    name = name_of(image)
+    if name is None:
+        return image, []
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    colours = image if image.mode in MODES and alpha is None else image.convert("RGB")
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(image.info["icc_profile"]))
+        made = ImageCms.profileToProfile(colours, profile, srgb(), outputMode="RGB")
+    except Exception:  # of another colour space than the pixels, or damaged
+        return image, [f"its profile {name} cannot be used"]
+    assert made is not None
+    if alpha is not None:
+        made.putalpha(alpha)
+    return made, [f"converted from {name} to sRGB"]
