@@ -28,9 +28,9 @@ def load_weights(system: System, state: Mapping[str, Any], config: Config | None
     other run had none or another one, and so does the loss always. `config`: that of the new run; a message then names
     the settings of the generators that differ. Raises UserError for other networks.
     """
+    drawing = drawing_parts(system)
     try:
         own, given = grouped(system.state_dict()), grouped(state["system"])
-        drawing = drawing_parts(system)
         fresh = [
             name for name in own if name == LOSS or (name not in drawing and not alike(own[name], given.get(name)))
         ]
@@ -40,7 +40,7 @@ def load_weights(system: System, state: Mapping[str, Any], config: Config | None
             system.load_state_dict({key: tensor for part in taken.values() for key, tensor in part.items()})
             system.ema_module().load_state_dict(state["average"])
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        reason = differing(config, state.get("config")) or " ".join(str(error).split())[:200]
+        reason = differing(config, state.get("config"), drawing) or " ".join(str(error).split())[:200]
         raise UserError(f"init_from: its networks differ from this run's: {reason}") from None
     return [f"init_from: it has no {name} like this run's, so that starts fresh" for name in fresh if name != LOSS]
 
@@ -64,15 +64,19 @@ def alike(own: Mapping[str, Tensor], given: Mapping[str, Tensor] | None) -> bool
     return given is not None and {k: t.shape for k, t in own.items()} == {k: t.shape for k, t in given.items()}
 
 
-def differing(config: Config | None, other: Any) -> str | None:
-    """The settings of drawing networks that differ, as two words to compare; None where none is known."""
+def differing(config: Config | None, other: Any, drawing: set[str]) -> str | None:
+    """The settings that differ of the networks that draw, there and here; None where none is known.
+
+    A system may hold the networks of two nodes, generator_ab and generator_ba, in one part, generators.
+    """
+    begins = tuple(name.removesuffix("s") for name in drawing)
     mine, theirs = (of.get("model") if isinstance(of, Mapping) else None for of in (config, other))
     if not isinstance(mine, Mapping) or not isinstance(theirs, Mapping):
         return None
     pairs = [
         (name, key, before, now)
         for name, node in mine.items()
-        if name.startswith("generator") and isinstance(node, Mapping) and isinstance(theirs.get(name), Mapping)
+        if name.startswith(begins) and isinstance(node, Mapping) and isinstance(theirs.get(name), Mapping)
         for key, before, now in unlike(theirs[name], node)
     ]
     if not pairs:
