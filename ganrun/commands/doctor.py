@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.common.errors import FailedChecks, UserError
+from ganrun.common.images import HALF, eight_bits, to_unit
 from ganrun.common.log_capture import captured_log
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
@@ -119,12 +120,12 @@ def speed_of(choice: Choice) -> Iterator[Line]:
 
 
 def pictures(batch: Batch) -> Iterator[Line]:
-    """Whether the raw pictures, uint8, use their range of values."""
+    """Whether the raw pictures use their range of values."""
     for name, images in batch.items():
-        if images.dtype != torch.uint8 or images.ndim != 4:
+        if images.ndim != 4 or (images.dtype not in HALF and images.shape[2:] == (1, 1)):
             continue
-        low, high = images.min().item() / 127.5 - 1, images.max().item() / 127.5 - 1
-        mean = images.float().mean().item() / 127.5 - 1
+        units = to_unit(images)
+        low, high, mean = units.min().item(), units.max().item(), units.mean().item()
         state = WARN if high - low < 1 else OK
         hint = "; they use less than half of the range from -1 to 1: were they scaled twice?" if state == WARN else ""
         yield Line(state, "data range", f"{name}: {len(images)} from {low:.2f} to {high:.2f}, mean {mean:.2f}{hint}")
@@ -151,8 +152,8 @@ def solid(data: Dataset, batch: Batch, some: Tensor) -> Iterator[Line]:
     ):  # sources and domains have no names
         batch, some = {"image": whole[:HASHED]}, torch.arange(min(HASHED, len(whole)))
     for name, images in batch.items():
-        if images.dtype == torch.uint8 and images.ndim == 4:
-            yield constant(name, images, [data.names[i] for i in some.tolist()] if data.names else [])
+        if images.ndim == 4 and (images.dtype in HALF or images.shape[2:] != (1, 1)):
+            yield constant(name, eight_bits(images), [data.names[i] for i in some.tolist()] if data.names else [])
 
 
 def constant(what: str, images: Tensor, names: Sequence[str]) -> Line:

@@ -45,12 +45,17 @@ def to_unit(pixels: Tensor) -> Tensor:
     return pixels.float() / HALF[pixels.dtype] - 1 if pixels.dtype in HALF else pixels.float()
 
 
+def eight_bits(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) of any type -> the same shape in uint8."""
+    return pixels if pixels.dtype == torch.uint8 else to_uint8(to_unit(pixels))
+
+
 def shown(pixels: Tensor) -> Tensor:
     """(N, C, H, W) of any type and any channels -> uint8 of 1 or 3 channels, to be looked at.
 
     Of two channels the first is shown, as grey, and of more the first three, as colours.
     """
-    eight = pixels if pixels.dtype == torch.uint8 else to_uint8(to_unit(pixels))
+    eight = eight_bits(pixels)
     return eight if eight.shape[1] in (1, 3) else eight[:, :3] if eight.shape[1] > 3 else eight[:, :1]
 
 

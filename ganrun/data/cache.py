@@ -60,11 +60,18 @@ class Cache:
     def fingerprint(self) -> str:
         """A SHA-256 of the name, size and stamp of every file, and of the settings of the decoder."""
         files = [picture[:3] for picture in self.listing.pictures]
-        made = [FORMAT, self.decoder.channels, self.decoder.size, self.decoder.fit.__name__, files]
+        made = [
+            FORMAT,
+            self.decoder.channels,
+            self.decoder.size,
+            self.decoder.fit.__name__,
+            files,
+            *self.decoder.numbers,
+        ]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
     def load(self) -> tuple[np.ndarray, dict[int, str]]:
-        """(N, C, H, W) uint8 images, memory-mapped, and {index: error message} for broken pictures, which are left out.
+        """(N, C, H, W) images, memory-mapped, and {index: error message} for broken pictures, which are left out.
 
         Raises OSError when the folder cannot be written or is too full.
         """
@@ -103,7 +110,7 @@ class Cache:
 
     def checked(self, images: np.ndarray, manifest: dict[str, Any], faults: dict[int, str]) -> None:
         """Raises ValueError unless the file holds as many images of this kind and size as it should."""
-        if images.dtype != np.uint8 or images.shape != self.shape(len(self.listing) - len(faults)):
+        if images.dtype != self.decoder.dtype or images.shape != self.shape(len(self.listing) - len(faults)):
             raise ValueError("not the images of this listing")
 
     def is_whole(self, manifest: dict[str, Any]) -> bool:
@@ -143,7 +150,7 @@ class Cache:
 
     def decode(self, file: BinaryIO) -> dict[int, str]:
         """Writes a .npy of all images that can be decoded; returns {index: error message} of the broken pictures."""
-        images = map_of(file, self.shape(len(self.listing)))
+        images = map_of(file, self.shape(len(self.listing)), self.decoder.dtype)
         faults = decode_all(self.listing, self.decoder, images)
         if faults:  # the good images move to the front one by one, so that they need not all fit into memory
             good = [i for i in range(len(images)) if i not in faults]
@@ -151,7 +158,7 @@ class Cache:
                 images[row] = images[i]
             images.flush()
             del images
-            shorten(file, self.shape(len(good)))
+            shorten(file, self.shape(len(good)), self.decoder.dtype)
         else:
             images.flush()
         return faults
@@ -163,7 +170,7 @@ class Cache:
     @property
     def bytes_of_all(self) -> int:
         """Bytes of the images of the whole listing."""
-        return int(np.prod(self.shape(len(self.listing)), dtype=np.int64))
+        return len(self.listing) * self.decoder.item_bytes
 
     def shape(self, count: int) -> tuple[int, int, int, int]:
         """(count, C, H, W)."""
@@ -201,9 +208,9 @@ def map_of(file: BinaryIO, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.
     return np.memmap(file, dtype, "r+", start, shape)  # type: ignore[call-overload]
 
 
-def shorten(file: BinaryIO, shape: tuple[int, ...]) -> None:
+def shorten(file: BinaryIO, shape: tuple[int, ...], dtype: Any = np.uint8) -> None:
     """Reduces the number of images in a .npy. The header keeps its length: NumPy reserves space for any number."""
-    size = write_header(file, shape) + math.prod(shape)
+    size = write_header(file, shape, dtype) + math.prod(shape) * np.dtype(dtype).itemsize
     with contextlib.suppress(OSError):  # Windows cannot cut a mapped file; the bytes after the last image do no harm
         file.truncate(size)
 

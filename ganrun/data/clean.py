@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from ganrun.data.storage import Storage
+from ganrun.data.storage import PictureStorage
 
-STORAGE = tuple(field.name for field in fields(Storage))
+STORAGE = tuple(field.name for field in fields(PictureStorage))
 # settings of the damaged data set that are passed on to the clean data set
 CROPS = ("crop", "crop_scale", "small")
 PASSED_ON = ("root", "split", "download", "image_size", "channels", "limit", *CROPS, *STORAGE)

@@ -14,7 +14,7 @@ from ganrun.data.cropped import CroppedStore, CroppedStream, Cut, View
 from ganrun.data.crops import Crops
 from ganrun.data.decode import Decoder
 from ganrun.data.inferred_size import height_by_width
-from ganrun.data.listing import Listing
+from ganrun.data.listing import Listing, say_profiles
 from ganrun.data.measured import measured
 from ganrun.data.ragged import Ragged, RaggedCache, WholeDecoder, ragged
 from ganrun.data.sources import warn_each
@@ -45,6 +45,8 @@ def load_cropped(
     refuse = check_broken(broken)
     for listing in listings:
         warn_each(listing.notes)
+        if decoder.to_srgb:
+            say_profiles(listing)
     sizes = [measured(listing) for listing in listings]
     largest = max(view.factor for view in views)
     if len(listings) > 1:
@@ -96,7 +98,8 @@ def large_enough(listing: Listing, sizes: np.ndarray, crops: Crops, view: View) 
     small = {i for i in known if crops.is_small(sides[i])}
     if not small:
         return list(range(len(sides)))
-    what = f"{len(small):,} of {len(known):,} pictures are smaller than dataset.crop={height_by_width(crops.size)}"
+    where, size = listing.source.root, height_by_width(crops.size)
+    what = f"{len(small):,} of {len(known):,} pictures in {where} are smaller than dataset.crop={size}"
     if crops.small == "skip":
         if len(small) == len(known):
             biggest = height_by_width(max((sides[i] for i in known), key=min))

@@ -13,14 +13,15 @@ from ganrun.common.bounds import Count, Positive, Setting, Whole
 from ganrun.data.crops import Crop, CropScale, Small
 from ganrun.data.damage import Damage
 from ganrun.data.dataset import Dataset, Size
+from ganrun.data.storage import Depth, Profiles, Range
 
 
 class Damaged(Dataset):
     """Batches of "target", the clean pictures, and "source", the same pictures after `damages[damage]`.
 
     scale: how many times larger a target is than its source; None: what the damage needs.
-    root, split, download, image_size, channels, limit, mode, cache, cache_gib, workers, resident, crop, crop_scale and
-    small are not used here: `ganrun.data.clean` has passed them on to the data set `clean`.
+    root, split, download, image_size, channels, limit, mode, cache, cache_gib, workers, resident, depth, range,
+    profiles, crop, crop_scale and small are not used here: `ganrun.data.clean` has passed them on to `clean`.
     Raises ValueError for an unknown damage, for a data set of pairs, and for an image size that is not divisible by
     `scale`.
     """
@@ -46,6 +47,9 @@ class Damaged(Dataset):
         cache_gib: Positive | None = None,
         workers: int | str | None = None,
         resident: bool | str | None = None,
+        depth: Depth | None = None,
+        range: Range | None = None,
+        profiles: Profiles | None = None,
         crop: Crop | None = None,
         crop_scale: CropScale | None = None,
         small: Small | None = None,
@@ -66,9 +70,10 @@ class Damaged(Dataset):
             raise ValueError(f"dataset.scale={scale}, but the scale of {damage} is {self.scale}: leave the key out")
         if any(side % self.scale for side in self.image_size):
             near = [max(1, side // self.scale) * self.scale for side in self.image_size]
+            key = "image_size" if self.crops is None else "crop"
             raise ValueError(
-                f"dataset.image_size={list(self.image_size)} is not divisible by {self.scale}, as dataset.damage="
-                f"{damage} needs; try dataset.image_size={near}"
+                f"dataset.{key}={list(self.image_size)} is not divisible by {self.scale}, as dataset.damage="
+                f"{damage} needs; try dataset.{key}={near}"
             )
 
     def to(self, device: torch.device) -> Self:

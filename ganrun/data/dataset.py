@@ -46,12 +46,12 @@ def chosen(count: int, limit: int | None) -> Tensor:
 
 
 class Dataset:
-    """uint8 images (N, C, H, W), in memory or streamed, int64 labels (N,) or None, and the names of the classes.
+    """uint8 or uint16 images (N, C, H, W), in memory or streamed, int64 labels (N,) or None, and the classes' names.
 
-    A subclass fills these in its constructor and calls `super().__init__`. Whatever is decoded stays uint8:
-    flips and the way to [-1, 1] happen later, on whole batches. What was never a picture, such as points of a plane, is
-    float32 and in [-1, 1] already. `classes`, when given, is what the config promised
-    to the networks: ValueError when the data disagree.
+    A subclass fills these in its constructor and calls `super().__init__`. Whatever is decoded stays as it is:
+    flips and the way to [-1, 1] happen later, on whole batches. Pictures with a range of their own, and what was never
+    a picture, such as points of a plane, are float32 and in [-1, 1] already. `classes`, when given, is what the config
+    promised to the networks: ValueError when the data disagree.
 
     `${infer:channels}` in its yaml calls `infer` before any picture is decoded. Its parameters are the keys of the yaml
     that it reads. It returns facts, such as {"channels": 3, "image_size": 64}. Here it looks at the pictures below
@@ -77,8 +77,10 @@ class Dataset:
         resident: bool | str = "auto",
         minutes: float | None = None,
     ) -> None:
-        if images.dtype not in (torch.uint8, torch.float32) or images.ndim != 4:
-            raise TypeError(f"images must be uint8 or float32 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
+        if images.dtype not in (torch.uint8, torch.uint16, torch.float32) or images.ndim != 4:
+            raise TypeError(
+                f"images must be uint8, uint16 or float32 (N, C, H, W), not {images.dtype} {tuple(images.shape)}"
+            )
         found = 0 if labels is None else len(class_names)
         if classes is not None and classes != found:
             raise ValueError(f"dataset.classes={classes}, but the images have {found} classes; leave the key out")
@@ -108,6 +110,16 @@ class Dataset:
     def image_size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def bits(self) -> int:
+        """Of a value of its deepest pictures, as they are kept: 8, 16 or 32."""
+        return max(8 * images.dtype.itemsize for images in self.image_stores)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether its pictures have more than 8 bits, which bf16 would not hold. Points are no pictures."""
+        return self.image_size != (1, 1) and self.bits > 8
 
     @property
     def classes(self) -> int:

@@ -85,6 +85,17 @@ class Decoder:
     span: Span | None = None
     to_srgb: bool = False
 
+    @property
+    def item_bytes(self) -> int:
+        """Of a decoded picture."""
+        return math.prod((self.channels, *self.size)) * self.dtype.itemsize
+
+    @property
+    def numbers(self) -> list[object]:
+        """What else decides the numbers of a picture, for the fingerprint of a cache; [] for 8 bits as they are."""
+        special = self.dtype != np.uint8 or self.to_srgb
+        return [self.dtype.str, self.span, self.to_srgb] if special else []
+
     def __call__(self, data: bytes) -> np.ndarray:
         """Raises ValueError, or any exception of Pillow or tifffile, when the bytes are not a complete image."""
         height, width = self.size
@@ -194,7 +205,7 @@ class Rows(Protocol):
 
 @dataclass
 class Filling:
-    """Decodes the CHUNK pictures from `start` on into `out`, (N, C, H, W) uint8.
+    """Decodes the CHUNK pictures from `start` on into `out`, (N, C, H, W).
 
     Returns the number of pictures, and {index: error message} for the broken pictures.
     """
@@ -217,7 +228,7 @@ class Filling:
 
 
 def decode_all(listing: Listing, decoder: Callable[[bytes], Any], out: Rows) -> dict[int, str]:
-    """Decodes the listing into `out`, (N, C, H, W) uint8; returns {index: error message} of the broken pictures.
+    """Decodes the listing into `out`, (N, C, H, W); returns {index: error message} of the broken pictures.
 
     More than BAR_FROM pictures are decoded by several processes, so `out` must be memory that forked processes share:
     the result of `shared`, or a memory-mapped file. Raises OSError when one of the processes was killed.
@@ -263,9 +274,10 @@ def filled(start: int) -> tuple[int, dict[int, str]]:
     return FILLING[-1](start)
 
 
-def shared(shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array in memory that this process and the processes forked from it share."""
-    return np.frombuffer(mmap(-1, max(1, math.prod(shape))), np.uint8, math.prod(shape)).reshape(shape)
+def shared(shape: tuple[int, ...], dtype: np.dtype = UINT8) -> np.ndarray:
+    """An array in memory that this process and the processes forked from it share."""
+    count = math.prod(shape)
+    return np.frombuffer(mmap(-1, max(1, count * dtype.itemsize)), dtype, count).reshape(shape)
 
 
 def quiet(count: int) -> bool:

@@ -19,7 +19,7 @@ from ganrun.data.sources import SUFFIXES, Picture, Source, open_source, without_
 log = logging.getLogger(__name__)
 
 SPLITS = {"train", "test", "val", "valid"}
-PROBES = 64
+PROBES, FEW = 64, 8  # pictures that are looked at
 
 Place = Annotated[str, "a path"]
 Name = Annotated[str, "a name"]
@@ -173,9 +173,24 @@ def _found(root: str | None, split: str | None, labelled: Labelled, labels: str 
 
 def probed(listing: Listing) -> list[Header]:
     """Up to 64 evenly spaced pictures, looked at; the broken ones are left out."""
-    count = min(PROBES, len(listing))
-    spaced = [listing.pictures[i * len(listing) // count] for i in range(count)]
-    return [probe for picture in spaced if (probe := look(listing.source, picture))]
+    return [probe for picture in spaced(listing) if (probe := look(listing.source, picture))]
+
+
+def spaced(listing: Listing, most: int = PROBES) -> list[Picture]:
+    """At most so many pictures, evenly spaced."""
+    count = min(most, len(listing))
+    return [listing.pictures[i * len(listing) // count] for i in range(count)]
+
+
+def say_profiles(listing: Listing) -> None:
+    """One line about the colour profiles of some pictures, where there are any besides sRGB."""
+    seen = [look(listing.source, picture) for picture in spaced(listing, FEW)]
+    names = sorted({probe.profile for probe in seen if probe and probe.profile})
+    if names:
+        log.info(
+            "pictures with the colour profile %s are converted to sRGB; dataset.profiles=ignore takes their numbers as "
+            "they are", ", ".join(names),
+        )  # fmt: skip
 
 
 def channels_of(probes: Sequence[Header]) -> int:

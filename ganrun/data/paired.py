@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Unpack
 
 import torch
@@ -18,8 +19,9 @@ from ganrun.data.decode import Decoder, halved
 from ganrun.data.digits import Digits
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import Listing, list_images, say_size
-from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs
-from ganrun.data.storage import PREVIEWED, Storage, StorageOptions
+from ganrun.data.pairing import check_roots, find_pair_facts, list_pairs, unlike_depths
+from ganrun.data.sources import warn_each
+from ganrun.data.storage import PREVIEWED, PictureOptions, PictureStorage, Storage
 from ganrun.data.streamed import Streamed
 
 INK = 96  # grey level from which a pixel of the digits counts as inked
@@ -58,25 +60,27 @@ class Paired(Dataset):
         crop_scale: CropScale = 1,
         small: Small = "enlarge",
         turns: bool = False,
-        **options: Unpack[StorageOptions],
+        **options: Unpack[PictureOptions],
     ) -> None:
-        storage = Storage(**options)
+        storage = PictureStorage(**options)
         check_roots(root, root_source, root_target)
         if image_size is None or channels is None:
             facts = find_pair_facts(root, root_source, root_target, split, swap, crop)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
         crops = make_crops(crop, crop_scale, small, resize, bool(root or root_source))
-        target = make_decoder(checked_size(crops, image_size) if crops else image_size, channels, resize)
+        target = make_decoder(checked_size(crops, image_size) if crops else image_size, channels, resize, storage)
         if not crops:
             say_size(target.size, root, root_source, root_target, split, swap)
         pairs: tuple[Tensor, Tensor] | Streamed | CroppedStore
         if root_source:
             both = list_pairs(root_source, root_target, split)[:: -1 if swap else 1]
-            kept = chosen(len(both[0]), limit).tolist()
-            listings = [listing.pick(kept) for listing in both]
-            source = make_decoder(smaller(image_size, scale, "crop" if crops else "image_size"), channels, resize)
+            listings = [listing.pick(chosen(len(listing), limit).tolist()) for listing in both]
+            warn_each(unlike_depths(*listings) if storage.depth > 8 else [])
+            source = make_decoder(
+                smaller(image_size, scale, "crop" if crops else "image_size"), channels, resize, storage
+            )
             if crops:
-                views = (View(0, factor=scale), View(1))
+                views = View(0, factor=scale), View(1)
                 pairs, _ = load_cropped(listings[::-1], target, crops, broken, storage, views)
             else:
                 pairs = load_pairs(listings, (source, target), broken, storage)
@@ -95,8 +99,7 @@ class Paired(Dataset):
         sources, targets = pairs if isinstance(pairs, tuple) else (pairs, pairs)
         super().__init__(targets, flip=flip, kimg=kimg, classes=classes, resident=storage.resident)
         self.set_crops(crops, turns)
-        self.sources, self.scale = sources, scale
-        self.sided = not (root or root_source)  # the digits
+        self.sources, self.scale, self.sided = sources, scale, not (root or root_source)  # the digits have sides
 
     @property
     def image_stores(self) -> list[Images]:
@@ -163,7 +166,7 @@ def load_halves(
 ) -> tuple[Tensor, Tensor] | Streamed:
     """The left and the right halves of pictures, each (N, C, H, W) uint8, or the other way round."""
     height, width = half.size
-    whole = Decoder(half.channels, (height, 2 * width), halved(half.fit))
+    whole = replace(half, size=(height, 2 * width), fit=halved(half.fit))
     images, _ = load(listing, whole, broken, storage)
     if isinstance(images, Streamed):
         halves = Halves(listing, whole, images.refuse, storage.processes, swap)

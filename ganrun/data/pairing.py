@@ -8,13 +8,25 @@ from typing import Any
 
 from ganrun.common.untrusted import printable
 from ganrun.data.crops import Crop, with_crop
-from ganrun.data.listing import Listing, Name, Place, channels_of, list_images, placed, probed, size_of
+from ganrun.data.listing import (
+    Listing,
+    Name,
+    Place,
+    channels_of,
+    depth_of,
+    list_images,
+    look,
+    placed,
+    probed,
+    size_of,
+    spaced,
+)
 from ganrun.data.memoize import memoized
 from ganrun.data.sources import Picture, Source
 
 NAMED = 5  # names of pictures without a partner that are shown
 KIMG = 1000  # thousands of images a run shows when nobody says
-DIGITS = {"channels": 1, "image_size": 16, "kimg": 100}  # facts where no root is given: the embedded digits
+DIGITS = {"channels": 1, "image_size": 16, "depth": 8, "kimg": 100}  # facts where no root is given: the embedded digits
 
 
 def list_pairs(root_source: str | None, root_target: str | None, split: str | None) -> tuple[Listing, Listing]:
@@ -87,7 +99,7 @@ def find_pair_facts(
     swap: bool = False,
     crop: Crop | None = None,
 ) -> Mapping[str, Any]:
-    """{"channels": 3 if either side is colour, else 1; "image_size": of the targets, as `find_facts` tells it; "kimg"}.
+    """{"channels": 3 if either side is colour, else 1; "image_size": of the targets; "depth": of the deepest; "kimg"}.
 
     The digits' facts when no root is given. Remembered per process. Raises ValueError or FileNotFoundError.
     """
@@ -103,12 +115,29 @@ def _pair_facts(
     if root:
         whole = probed(list_images(root, split, False))
         probes = [probe._replace(size=(probe.size[0] // 2, probe.size[1])) for probe in whole]
-        return {"channels": channels_of(probes), "image_size": size_of(probes, key), "kimg": KIMG}
+        size = size_of(probes, key)
+        return {"channels": channels_of(probes), "image_size": size, "depth": depth_of(probes), "kimg": KIMG}
     if not root_source:
         return DIGITS
     sources, targets = list_pairs(root_source, root_target, split)
     if swap:
         sources, targets = targets, sources
     probes = probed(targets)
-    channels = max(channels_of(probes), channels_of(probed(sources)))
-    return {"channels": channels, "image_size": size_of(probes, key), "kimg": KIMG}
+    both = [*probes, *probed(sources)]
+    size = size_of(probes, key)
+    return {"channels": channels_of(both), "image_size": size, "depth": depth_of(both), "kimg": KIMG}
+
+
+def unlike_depths(sources: Listing, targets: Listing) -> list[str]:
+    """A line that names pairs whose pictures differ in depth, of those that are looked at; [] for none."""
+    pairs = list(zip(spaced(sources), spaced(targets), strict=True))
+    seen = [(one, look(sources.source, one), look(targets.source, other)) for one, other in pairs]
+    unlike = [(one.name, x.bits, y.bits) for one, x, y in seen if x and y and x.bits != y.bits]
+    if not unlike:
+        return []
+    named = ", ".join(f"{printable(name)!r} ({bits} bits, its target {other})" for name, bits, other in unlike[:NAMED])
+    more = ", ..." if len(unlike) > NAMED else ""
+    return [
+        f"{len(unlike)} of {len(seen)} pairs that were looked at are of unlike depth: {named}{more}; all are brought "
+        "to the larger depth, and dataset.depth=8 brings all to 8 bits"
+    ]

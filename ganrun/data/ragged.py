@@ -116,6 +116,7 @@ class RaggedCache(Cache):
         files = [picture[:3] for picture in self.listing.pictures]
         sides = hashlib.sha256(self.whole.sides(self.sizes).tobytes()).hexdigest()
         made = [FORMAT, "ragged", self.decoder.channels, self.whole.dtype.str, sides, files]
+        made += self.decoder.numbers
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
     @property

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import Annotated, ClassVar, TypedDict, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ganrun.common.bounds import Positive
 from ganrun.data import cgroups
 from ganrun.data.cache import Cache
 from ganrun.data.cache_folder import user_cache
+from ganrun.data.channels import Span
 from ganrun.data.decode import Decoder, decode_all, shared
 from ganrun.data.listing import Listing
 
@@ -28,11 +29,20 @@ SMALL = 2000  # up to this number, decoding the pictures again is faster than us
 MAX_WORKERS = 64
 GIB = 2**30
 
+TYPES: dict[int, np.dtype] = {
+    8: np.dtype(np.uint8),
+    16: np.dtype(np.uint16),
+    32: np.dtype(np.float32),
+}  # {depth: how it is kept}
+
 Kept = TypeVar("Kept")
+Depth = Annotated[int, "8, 16 or 32"]
+Range = Annotated[Sequence[float], "two numbers, black and white: [0,1]"]
+Profiles = Annotated[str, "convert or ignore"]
 
 
 class StorageOptions(TypedDict, total=False):
-    """Where decoded pictures live: a data set of picture files takes these keys as `**options: Unpack[...]`.
+    """How decoded pictures are kept: a data set of picture files takes these keys as `**options: Unpack[...]`.
 
     conf/dataset/shared/storage.yaml explains them. `Storage(**options)` has their defaults.
     """
@@ -44,6 +54,14 @@ class StorageOptions(TypedDict, total=False):
     resident: bool | str
 
 
+class PictureOptions(StorageOptions, total=False):
+    """And what becomes of the numbers in picture files, which conf/dataset/shared/pixels.yaml explains."""
+
+    depth: Depth
+    range: Range | None
+    profiles: Profiles
+
+
 @dataclass(frozen=True)
 class Storage:
     """`StorageOptions`, checked. Raises ValueError for an invalid value."""
@@ -53,6 +71,10 @@ class Storage:
     cache_gib: float = 20
     workers: int | str = "auto"
     resident: bool | str = "auto"
+    depth: ClassVar[int] = 8
+    dtype: ClassVar[np.dtype] = TYPES[8]
+    span: ClassVar[Span | None] = None
+    to_srgb: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -78,7 +100,7 @@ class Storage:
         return Path(self.cache).expanduser() if self.cache else None
 
     def load(self, listing: Listing, decoder: Decoder) -> tuple[np.ndarray, dict[int, str]] | None:
-        """(N, C, H, W) uint8 images that can be decoded, and {index: error message} for the broken pictures.
+        """(N, C, H, W) images that can be decoded, and {index: error message} for the broken pictures.
 
         The images are in memory, or a memory map of a file in the cache. The result is None when the pictures are to be
         streamed: because the user wants it, or, with one warning, because memory or cache are too small. It is also
@@ -86,7 +108,7 @@ class Storage:
         """
         return self.keep(
             len(listing),
-            math.prod((len(listing), decoder.channels, *decoder.size)),
+            len(listing) * decoder.item_bytes,
             lambda folder, limit: Cache(folder, listing, decoder, limit).load(),
             lambda: decoded(listing, decoder),
         )
@@ -113,12 +135,52 @@ class Storage:
 
     def planned_bytes(self, listing: Listing, decoder: Decoder) -> int:
         """The bytes of the images that `load` would return, without decoding any; 0 when it would return None."""
-        return self.planned(len(listing), math.prod((len(listing), decoder.channels, *decoder.size)))
+        return self.planned(len(listing), len(listing) * decoder.item_bytes)
 
     def planned(self, count: int, nbytes: int) -> int:
         """`nbytes`; 0 when `keep` would return None."""
         lacking = self.mode == "auto" and not self.folder(count) and scarce(nbytes)
         return 0 if self.mode == "stream" or lacking else nbytes
+
+
+@dataclass(frozen=True)
+class PictureStorage(Storage):
+    """`PictureOptions`, checked. Raises ValueError for an invalid value."""
+
+    depth: int = 8  # type: ignore[misc]
+    range: Sequence[float] | None = None
+    profiles: str = "ignore"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_numbers()
+
+    def check_numbers(self) -> None:
+        """Raises ValueError for a depth, a range or a treatment of profiles that there is not."""
+        if self.depth not in TYPES:
+            raise ValueError(f"dataset.depth={self.depth} must be one of {', '.join(map(str, TYPES))}")
+        if self.profiles not in ("convert", "ignore"):
+            raise ValueError(f"dataset.profiles={self.profiles} must be convert or ignore")
+        if self.range is None:
+            if self.depth == 32:
+                raise ValueError("dataset.depth=32 needs the numbers of black and white: dataset.range=[0,1]")
+            return
+        ends = list(self.range)
+        if len(ends) != 2 or not all(is_real_number(end) and math.isfinite(end) for end in ends) or ends[0] == ends[1]:
+            raise ValueError(f"dataset.range={ends} must be [black,white], two numbers, such as [0,1] or [0,4095]")
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        """In which decoded pictures are kept: with a range of their own they are float32 in [-1, 1]."""
+        return np.dtype(np.float32) if self.range is not None else TYPES[self.depth]
+
+    @property
+    def span(self) -> Span | None:  # type: ignore[override]
+        return None if self.range is None else (float(self.range[0]), float(self.range[1]))
+
+    @property
+    def to_srgb(self) -> bool:  # type: ignore[override]
+        return self.profiles == "convert"
 
 
 PREVIEWED: ContextVar[bool] = ContextVar("previewed", default=False)
@@ -143,8 +205,8 @@ def is_real_number(value: object) -> bool:
 
 
 def decoded(listing: Listing, decoder: Decoder) -> tuple[np.ndarray, dict[int, str]]:
-    """(N, C, H, W) uint8 images in memory, and {index: error message} for the broken pictures, which are left out."""
-    images = shared((len(listing), decoder.channels, *decoder.size))
+    """(N, C, H, W) images in memory, and {index: error message} for the broken pictures, which are left out."""
+    images = shared((len(listing), decoder.channels, *decoder.size), decoder.dtype)
     faults = decode_all(listing, decoder, images)
     return (np.delete(images, list(faults), axis=0) if faults else images), faults
 

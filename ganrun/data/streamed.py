@@ -59,7 +59,7 @@ class Streamed:
     In a preview, only the first FEW items are decoded, and they are returned for all indices.
     """
 
-    dtype, ndim = torch.uint8, 4
+    ndim = 4
     largest = 0  # bytes of the largest picture that a worker decodes, where pictures keep their own size
     nbytes = 0  # of memory; above 0 only in a preview
     workers: int | None  # processes that decode; None in a preview of a run that decodes all pictures at its start
@@ -70,6 +70,7 @@ class Streamed:
             for listing, decoder in zip(listings, decoders, strict=True)
         ]
         self.shape = (len(listings[0]), decoders[0].channels, *decoders[0].size)
+        self.dtype = torch.from_numpy(np.zeros(1, decoders[0].dtype)).dtype
         self.refuse, self.workers = refuse, workers
         self.told: set[int] = set()  # the broken items so far
         self.few: dict[int, tuple[int, list[np.ndarray]]] | None = None

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganrun.checkpoints.checkpoint import load, save
 from ganrun.cli.main import main
 from ganrun.common import png16
 from ganrun.common.pixels import read_whole
-from tests.common.test_pixels import RAMP, noise, tiff
+from tests.common.test_pixels import RAMP, linear_profile, noise, tiff
 
 QUICK = ["batch_size=2", "grids.count=2", "device=cpu", "steps=2", "hooks.console.seconds=0", "hooks.grids.every=1",
          "model.generator.base_channels=4", "model.discriminator.base_channels=4"]  # fmt: skip
@@ -29,13 +30,9 @@ def identity(*words: str) -> None:
     """Trains a restoration model on pairs, and makes its residual network draw nothing."""
     assert main(["train", "model=restoration", *QUICK, *words, "out=run"]) == 0
     state = load("run/checkpoints/last.pt")
-    changed = 0
-    for tensors in (state["system"], state.get("average") or {}):
-        for name, tensor in tensors.items():
-            if "last" in name and "generator" in name:
-                tensor.zero_()
-                changed += 1
-    assert changed
+    for name, tensor in [*state["system"].items(), *(("generator." + name, t) for name, t in state["average"].items())]:
+        if name.startswith("generator.last."):
+            tensor.zero_()
     save(state, "run/checkpoints/last.pt")
 
 
@@ -54,7 +51,11 @@ def pairs(count: int, *shape: int, suffix: str = ".png") -> list[str]:
         Path(side).mkdir()
         for number in range(count):
             pixels = np.roll(noise(*shape), number, axis=0)
-            content = png16.encoded(pixels) if suffix == ".png" else tiff(pixels, photometric="minisblack")
+            content = (
+                png16.encoded(pixels)
+                if suffix == ".png"
+                else tiff(pixels, photometric="minisblack", planarconfig="contig")
+            )
             Path(side, f"{number}{suffix}").write_bytes(content)
     return ["dataset=paired", "dataset.root_source=a", "dataset.root_target=b"]
 
@@ -69,7 +70,68 @@ def test_a_ramp_of_65536_levels_and_alpha_go_through_training_and_apply_bit_by_b
     assert len(np.unique(read("made/grey.png"))) == 65536
     assert np.array_equal(read("made/grey.png"), grey)
     assert np.array_equal(read("made/fading.png"), fading)
-    assert applied("input=in", "out=tiles", "tile=64") == 0
-    assert np.array_equal(read("tiles/fading.png"), fading)
-    assert applied("input=in", "out=tiff", "format=tiff", "strips=true") == 0
-    assert np.array_equal(read("tiff/fading.tif"), fading)
+    assert applied("input=in/fading.png", "out=tiles", "tile=128", "format=tiff") == 0
+    assert np.array_equal(read("tiles/fading.tif"), fading)
+
+
+def test_five_bands_of_a_tiff_are_trained_on_and_written_back(capsys: pytest.CaptureFixture[str]) -> None:
+    identity(*pairs(4, 16, 16, 5, suffix=".tif"), "dataset.image_size=16")
+    pixels = noise(40, 56, 5)
+    Path("in").mkdir()
+    Path("in/bands.tif").write_bytes(tiff(pixels, photometric="minisblack", planarconfig="contig", compression="zlib"))
+    np.save("in/pages.npy", np.moveaxis(pixels, 2, 0))
+    Path("in/grey.png").write_bytes(png16.encoded(pixels[:, :, :1]))
+    capsys.readouterr()
+    assert "5 channels, 16 bits" in Path("run/train.log").read_text()
+    assert applied("input=in", "out=made", "strips=true") == 0
+    assert "grey.png: it has 1 channel, and the model was trained on 5" in capsys.readouterr().out
+    assert np.array_equal(read("made/bands.tif"), pixels)
+    assert read("made/bands.tif").dtype == np.uint16
+    with Image.open("run/grids/step_000002.png") as grid:
+        assert grid.mode == "RGB"
+    with Image.open("made/strips/bands.png") as strip:
+        assert strip.size == (112, 40)
+
+
+def test_floats_with_a_range_are_trained_on_and_written_back() -> None:
+    for side in ("a", "b"):
+        Path(side).mkdir()
+        for number in range(2):
+            np.save(f"{side}/{number}.npy", np.random.default_rng(number).normal(300, 40, (16, 16)).astype(np.float32))
+    words = ["dataset=paired", "dataset.root_source=a", "dataset.root_target=b", "dataset.image_size=16"]
+    assert main(["train", "model=restoration", *QUICK, *words, "out=run"]) == 2  # the range is not known
+    identity(*words, "dataset.range=[0,600]")
+    assert applied("input=a", "out=made") == 0
+    made = read("made/0.tif")[:, :, 0]
+    assert made.dtype == np.float32
+    assert np.abs(made - np.load("a/0.npy")).max() < 1e-4
+
+
+def test_profile_exif_resolution_palette_and_turn_are_carried_over() -> None:
+    """Through a model of 8 bits in colour."""
+    for side in ("a", "b"):
+        Path(side).mkdir()
+        for number in range(2):
+            Image.fromarray((noise(16, 16, 3) >> 8).astype(np.uint8)).save(f"{side}/{number}.png")
+    identity("dataset=paired", "dataset.root_source=a", "dataset.root_target=b", "dataset.image_size=16")
+    Path("in").mkdir()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    pixels = (noise(20, 24, 4) >> 8).astype(np.uint8)
+    Image.fromarray(pixels).save("in/all.png", icc_profile=linear_profile(), exif=exif, dpi=(300, 300))
+    Image.fromarray(pixels[:, :, :3]).quantize(16).save("in/palette.gif", transparency=0)
+    deep = noise(20, 24, 3)
+    Path("in/deep.png").write_bytes(png16.encoded(deep))
+    assert applied("input=in", "out=made") == 0
+    with Image.open("made/all.png") as made:
+        assert np.array_equal(np.asarray(made), np.rot90(pixels, -1))
+        assert made.info["icc_profile"] == linear_profile()
+        assert made.getexif().get(0x010E) == "a description"
+        assert 0x0112 not in made.getexif()
+        assert made.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert made.text["step"] == "2"
+    with Image.open("made/palette.png") as made, Image.open("in/palette.gif") as given:
+        assert np.array_equal(np.asarray(made), np.asarray(given.convert("RGBA")))
+    assert np.array_equal(read("made/deep.png"), deep)
+    assert applied("input=in", "out=kept", "format=keep") == 0
+    assert sorted(path.name for path in Path("kept").iterdir()) == [".apply.json", "all.png", "deep.png", "palette.png"]

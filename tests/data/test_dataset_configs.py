@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from ganrun.data.clean import read_node
-from ganrun.data.storage import Storage, StorageOptions
+from ganrun.data.storage import PictureOptions, PictureStorage, Storage, StorageOptions
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "dataset"
 PAGES = sorted(FOLDER.glob("*.yaml"))
 SHARED = "shared/storage"  # its keys are those of `StorageOptions`
+PIXELS = "shared/pixels"  # and those that `PictureOptions` adds
+KEPT = {Unpack[StorageOptions]: Storage, Unpack[PictureOptions]: PictureStorage}
 
 
 def parents(path: Path) -> list[str]:
@@ -21,7 +23,9 @@ def parents(path: Path) -> list[str]:
     return [part.removesuffix("@_here_") for part in yaml.safe_load(path.read_text()).get("defaults", ["_self_"])]
 
 
-VARIANTS = [path for path in PAGES if not set(parents(path)) <= {"_self_", SHARED}]  # pages that change another one
+VARIANTS = [
+    path for path in PAGES if not set(parents(path)) <= {"_self_", SHARED, PIXELS}
+]  # pages that change another one
 CONFIGS = [path for path in PAGES if path not in VARIANTS]
 
 
@@ -43,20 +47,27 @@ def test_the_keys_are_the_arguments_and_the_values_the_defaults(path):
     defaults = {key: argument.default for key, argument in arguments.items() if key != "options"}
     options = get_type_hints(kind.__init__).get("options")
     if options is not None:
-        defaults |= vars(Storage()) if options == Unpack[StorageOptions] else passed_on(kind)
+        defaults |= vars(KEPT[options]()) if options in KEPT else passed_on(kind)
     assert set(config) == set(defaults)
-    assert (SHARED in parents(path)) == (options == Unpack[StorageOptions])
+    assert (SHARED in parents(path)) == (options in KEPT)
+    assert (PIXELS in parents(path)) == (options == Unpack[PictureOptions])
     for key, value in config.items():
-        if key not in ("classes", "minutes") and "${" not in str(value):  # runs of before have no minutes
+        # runs of before have no minutes, and took the numbers as they were, whatever the profile
+        if key not in ("classes", "minutes", "profiles") and "${" not in str(value):
             assert value == defaults[key], key
 
 
 def test_storage_has_the_options_that_it_is_given_and_one_yaml_says_them():
     assert yaml.safe_load((FOLDER / f"{SHARED}.yaml").read_text()) == vars(Storage())
     assert vars(Storage()).keys() == StorageOptions.__annotations__.keys()
+    added = yaml.safe_load((FOLDER / f"{PIXELS}.yaml").read_text()).keys()
+    assert vars(PictureStorage()).keys() == vars(Storage()).keys() | added
+    assert PictureOptions.__annotations__.keys() >= added
 
 
-@pytest.mark.parametrize("path", [*CONFIGS, FOLDER / f"{SHARED}.yaml"], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*CONFIGS, FOLDER / f"{SHARED}.yaml", FOLDER / f"{PIXELS}.yaml"], ids=lambda path: path.stem
+)
 def test_each_file_and_each_key_is_explained(path):
     first, *keys = path.read_text().splitlines()
     assert first.startswith("# ")

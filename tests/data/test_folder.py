@@ -110,7 +110,7 @@ def test_a_limit_is_drawn_before_decoding_and_keeps_several_classes(tree):
     [
         ({"resize": "stretch"}, r"dataset\.resize=stretch must be one of crop, squash, pad"),
         ({"broken": "mend"}, r"dataset\.broken=mend must be skip or refuse"),
-        ({"channels": 2}, r"dataset\.channels=2"),
+        ({"channels": 5000}, r"dataset\.channels=5000"),
         ({"limit": 0}, r"dataset\.limit=0"),
         ({"split": "train"}, r"dataset\.split=train: no such folder"),
     ],

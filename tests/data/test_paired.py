@@ -137,7 +137,7 @@ def test_one_colour_side_makes_both_colour_and_the_targets_give_the_size(tree, t
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "a.png").write_bytes(encoded(noise(0, (4, 4), 1)))
     folders = roots(tmp_path / "source", target)
-    assert find_pair_facts(**folders) == {"channels": 3, "image_size": 8, "kimg": 1000}
+    assert find_pair_facts(**folders) == {"channels": 3, "image_size": 8, "depth": 8, "kimg": 1000}
     assert find_pair_facts(**folders, swap=True)["image_size"] == 4
 
 

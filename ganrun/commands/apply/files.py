@@ -48,7 +48,7 @@ def read_picture(data: bytes, channels: int, span: Span | None = None) -> Read:
     elif given != channels and (given not in (1, 3) or channels not in (1, 3)):
         raise ValueError(f"it has {given} channel{'s' * (given > 1)}, and the model was trained on {channels}")
     pixels = recoloured(pixels, channels)
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    tensor = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))[None]  # a copy that torch may write
     return Read(tensor, given == 3 and channels in (1, 3), alpha, whole.about, span)
 
 
@@ -82,10 +82,13 @@ def write_picture(pixels: Tensor, path: Path, about: Mapping[str, object], insid
 
 
 def write_strip(panels: Sequence[Tensor], path: Path, about: Mapping[str, object], inside: Path | None) -> None:
-    """Pictures (1, C, h, w) of any type side by side in 8 bits, as large as the largest. Raises OSError."""
+    """Pictures (1, C, h, w) of any type side by side in 8 bits, as large as the largest, as a .png.
+
+    Raises OSError.
+    """
     large = max(panels, key=lambda panel: panel.shape[3])
     shown = [images.shown(images.enlarged_to(panel, large)) for panel in panels]
-    images.save_png(torch.cat(shown, dim=3)[0], path, about, inside)
+    images.save_png(torch.cat(shown, dim=3)[0], path.with_suffix(".png"), about, inside)
 
 
 def in_span(values: np.ndarray, like: Read) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Protocol, TypedDict
 import torch
 from torch import Tensor
 
+from ganrun.common.images import HALF
 from ganrun.common.seeding import Purpose, generator, mix
 from ganrun.data.loading.prefetch import Batch, decoded, pinned
 
@@ -129,18 +130,22 @@ class Stream:
 
 
 def prepare(batch: Batch, device: torch.device, flip: bool = False, turns: bool = False) -> Batch:
-    """Moves a batch to the device. Its (N, C, H, W) uint8 images become float32 in [-1, 1], in channels-last layout.
+    """Moves a batch to the device. Its (N, C, H, W) images become float32 in [-1, 1], in channels-last layout.
+
+    uint8 and uint16 are divided by half of their white; float32 images are in [-1, 1] already.
 
     flip: each item is mirrored with probability 1/2. turns: each item, which is square, is turned by 0 to 3 quarter
     turns. All images of an item are mirrored and turned together, so that pairs still match.
     """
     moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-    images = {name: tensor for name, tensor in moved.items() if tensor.dtype == torch.uint8}
+    images = {name: tensor for name, tensor in moved.items() if tensor.ndim == 4}
     count = len(next(iter(images.values()))) if images else 0
     mirrored = torch.rand(count, device=device) < 0.5 if flip and images else None
     quarters = torch.randint(4, (count,), device=device) if turns and images else None
     for name, image in images.items():
-        image = image.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
+        half = HALF.get(image.dtype)
+        image = image.to(torch.float32, memory_format=torch.channels_last)
+        image = image if half is None else image.mul_(1 / half).sub_(1)
         if mirrored is not None:
             image = torch.where(mirrored[:, None, None, None], image.flip(3), image)
         moved[name] = image if quarters is None else turned(image, quarters)

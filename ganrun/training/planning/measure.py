@@ -23,6 +23,7 @@ from ganrun.training.planning.passes import Passes, is_out_of_memory
 from ganrun.training.planning.systems import Systems
 
 BF16_GAIN = 1.15  # bf16 must be at least so many times as fast as float32: a smaller gain is not worth its rounding
+DEEP = "these pictures have more than 8 bits, and bf16 has 8"
 POINTS = "bf16 has two to three digits, and a point needs more"
 # Twice the threads must be at least so many times as fast: on a busy machine threads wait for each other.
 THREADS_GAIN = 1.3
@@ -126,7 +127,8 @@ def difference_from_earlier(choice: Choice, jobs: Sequence[Choice]) -> str | Non
 def _choose(config: Config, trust: Sequence[str] | None, pixels: bool, systems: Systems) -> Choice:
     device, dataset = pick_device(config["device"]), load_dataset(config, trust, pixels)
     minutes = suggested_minutes(config, dataset)
-    if config["precision"] not in (AUTO, "bf16", "bf16_all") and config["threads"] is not None and minutes is None:
+    exact = config["precision"] == "fp32" or (config["precision"] == "tf32" and not dataset.is_deep)
+    if exact and config["threads"] is not None and minutes is None:
         return Choice()
     threads = torch.get_num_threads()
     with settings_kept(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -214,8 +216,11 @@ def choose_precision(asked: str, passes: Passes, choice: Choice) -> str:
     """The precision of the run. `auto` becomes fp32 or bf16. bf16 that the user asked for stays; if it is slower than
     fp32, there is a note.
     """
-    if asked in ("fp32", "tf32"):
+    if asked == "fp32" or (asked == "tf32" and not passes.dataset.is_deep):
         return asked
+    if passes.dataset.is_deep:
+        choice.add("precision", "fp32", DEEP)
+        return "fp32"
     refusal = bf16_units(passes.device) or (POINTS if passes.dataset.image_size == (1, 1) else None)
     if asked == AUTO and refusal:
         choice.add("precision", "fp32", refusal)
