@@ -16,7 +16,7 @@ from ganrun.losses.patch_nce import patch_nce
 from ganrun.systems.gan import never_moving, once, refuse_batchnorm
 from ganrun.systems.packing import logit_of_each
 from ganrun.systems.system import ALWAYS, Batch, Turn
-from ganrun.systems.translation import PictureToPicture, take
+from ganrun.systems.translation import Compared, PictureToPicture, take
 
 
 class Translated(NamedTuple):
@@ -143,6 +143,9 @@ class CUT(PictureToPicture):
     def render(self, examples: Batch) -> Tensor:
         """Translates the examples of domain a: (N, C, H, W) -> (N, C, H, W) images of domain b."""
         return self.generator(examples["a"])
+
+    def compared(self, examples: Batch) -> list[Compared]:
+        return [(examples["a"], self.render(examples), examples["b"])]
 
     def panels(self, examples: Batch) -> list[Tensor]:
         """Four batches: images of a, their translations to b, images of b, and what the generator makes of these."""
