@@ -160,7 +160,9 @@ def read_command_line(page: str, words: list[str]) -> Request:
         return Request(page, [], flags, config_dir, False, only_shows)  # nobody reads the words beside it
     if arguments.shell_completion:
         return request
-    request.overrides = [as_meant(word, arguments.multirun) for word in with_keys(BY_PAGE[page], arguments.overrides)]
+    request.overrides = [
+        as_meant(word, arguments.multirun, page) for word in with_keys(BY_PAGE[page], arguments.overrides)
+    ]
     resumes = request.given("resume")
     check_words(request)
     request.overrides = [allow_absent(word, resumes) for word in request.overrides]

@@ -20,11 +20,17 @@ def is_path(key: str) -> bool:
     return key in PATHS or is_place(key)
 
 
-def as_meant(word: str, sweeps: bool) -> str:
+LISTS = {"labels": r"\d+(,\d+)+", "device": r"[a-z]+(:\d+)?(,[a-z]+(:\d+)?)+"}  # without -m, a,b means [a,b]
+SHORT = {("apply", "model"): "model.name"}  # Hydra takes a word for a choice where it has a group of that name
+
+
+def as_meant(word: str, sweeps: bool, page: str = "train") -> str:
     """epoch=3.pt, x(1).pt and 数据 are fine names, but grammar errors for Hydra; labels=3,7 would be a sweep."""
     key, equals, value = word.partition("=")
-    if key == "labels" and re.fullmatch(r"\d+(,\d+)+", value) and not sweeps:
-        return f"labels=[{value}]"
+    if not sweeps and re.fullmatch(LISTS.get(key, "(?!)"), value) and (key != "device" or page == "apply"):
+        return f"{key}=[{value}]"
+    if (page, key) in SHORT:
+        return f"{SHORT[page, key]}{equals}{value}"
     if is_path(key.lstrip("+")):
         return f"{key}{equals}{quoted_path(value)}"
     foreign = BEYOND_ASCII.search(value) and value[:1] not in "'\"["

@@ -62,6 +62,9 @@ usage: ganrun apply ckpt=FILE|RUN|last input=FILE|FOLDER|ZIP out=FOLDER|x.png [k
   ganrun apply ckpt=RUN input=PICTURES out=DONE strips=true    a folder or .zip; names and sub-folders stay
   ganrun apply ckpt=RUN input=NOISY target=CLEAN out=DONE      PSNR and SSIM of each in DONE/results.csv
   ganrun apply ckpt=CYCLEGAN input=B out=A direction=ba        from domain b to domain a
+  ganrun apply ckpt=RUN input=PICTURES out=DONE resume=true    go on where it stopped
+  ganrun apply ckpt=RUN input=PICTURES out=DONE page=true      before and after with a slider, in DONE/index.html
+  ganrun apply model=bicubic input=SMALL target=LARGE out=DONE    the baseline, for the same table
 """,
     ),
     Command(

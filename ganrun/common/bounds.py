@@ -103,6 +103,10 @@ Decay = Annotated[float, At(0, below=1)]
 Steps = Annotated[int, At(1, STEPS)]
 Threads = Annotated[int, At(1, THREADS)]
 Device = Annotated[str, Matching(r"auto|cpu|mps|cuda(:\d+)?"), "auto | cpu | cuda | cuda:1 | mps"]
+Devices = (
+    Annotated[str, Matching(r"all|auto|cpu|mps|cuda(:\d+)?"), "auto | cpu | cuda | cuda:1 | mps | all"]
+    | Annotated[Sequence[Device], NotEmpty(), "several: cuda:0,cuda:1"]
+)
 PathText = Annotated[str, AsPath()]
 Package = Annotated[str, Matching(r"[^\W\d]\w*(\.[^\W\d]\w*)*")]
 Group = Mapping  # a group of settings, each with a check of its own elsewhere

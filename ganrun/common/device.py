@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
 
@@ -33,6 +34,17 @@ def pick_device(name: str) -> torch.device:
     if device.type == "mps" and not mps:
         raise UserError(f"device={name}: no such device on this machine; device=auto takes what is there")
     return device
+
+
+def pick_devices(asked: str | Sequence[str]) -> list[torch.device]:
+    """One device as `pick_device` takes it, a list of them, or all: every CUDA device, else what auto is.
+
+    A device that is named twice is there twice. Raises UserError for one that is not there.
+    """
+    if asked == "all":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return [torch.device(f"cuda:{number}") for number in range(count)] or [pick_device("auto")]
+    return [pick_device(name) for name in ([asked] if isinstance(asked, str) else asked)]
 
 
 def threads_for(asked: int | None, state: Config) -> int | None:

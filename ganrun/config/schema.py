@@ -13,6 +13,7 @@ from ganrun.common.bounds import (
     Count,
     Decay,
     Device,
+    Devices,
     Group,
     Natural,
     NotEmpty,
@@ -30,7 +31,7 @@ from ganrun.common.bounds import (
     shown,
 )
 from ganrun.common.errors import UserError
-from ganrun.common.limits import INTEGER, SIDE
+from ganrun.common.limits import INTEGER, SIDE, THREADS
 from ganrun.common.types import Config
 from ganrun.common.untrusted import first_wrong, printable
 
@@ -124,15 +125,23 @@ KEYS: dict[str, dict[str, Any]] = {
     },
     "apply": {
         **DRAWING,
+        "ckpt": PathText | None,
+        "model.name": Literal["bicubic", "lanczos", "nearest"] | None,
+        "scale": Annotated[int, At(1, 16)] | None,
         "input": PathText,
         "target": PathText | None,
         "direction": Literal["ab", "ba"] | None,
         "border": Border,
         "lpips.weights": Paths | None,
         "strips": bool,
+        "page": bool,
+        "resume": bool,
         "format": Literal["png", "tiff", "keep"],
-        "tile": Annotated[int, At(16, INTEGER)] | None,
+        "tile": Annotated[int, At(16, INTEGER)] | None | Literal["auto"],
         "overlap": Natural,
+        "batch_size": Count | Literal["auto"],
+        "workers": Annotated[int, At(1, THREADS)] | Literal["auto"],
+        "device": Devices,
     },
     "augment_study": {
         **DRAWING,
@@ -255,7 +264,15 @@ def refuse_several_lengths(given: Mapping[str, Any]) -> None:
 
 
 def _check_apply(config: Config) -> None:
-    if config["tile"] is not None and config["overlap"] > config["tile"] // 2:
+    name = config["model"]["name"]
+    if (config["ckpt"] is None) == (name is None):
+        given = "" if name is None else f"ckpt={config['ckpt']} and model={name}: "
+        raise UserError(f"{given or 'ckpt is needed: '}give a checkpoint with ckpt=RUN, or a filter with model=bicubic")
+    if config["scale"] is not None and name is None:
+        raise UserError(f"scale={config['scale']} goes with model=bicubic|lanczos|nearest: a checkpoint has its own")
+    if config["resume"] and config["overwrite"]:
+        raise UserError("resume=true keeps what is done, overwrite=true does it again: give one of them")
+    if isinstance(config["tile"], int) and config["overlap"] > config["tile"] // 2:
         raise UserError(f"overlap={config['overlap']} must be at most half of tile={config['tile']}")
 
 

@@ -46,6 +46,8 @@ class CUT(PictureToPicture):
     the discriminator.
     """
 
+    panel_count = 4
+
     def __init__(
         self,
         generator: nn.Module,
@@ -147,9 +149,10 @@ class CUT(PictureToPicture):
     def compared(self, examples: Batch) -> list[Compared]:
         return [(examples["a"], self.render(examples), examples["b"])]
 
-    def panels(self, examples: Batch) -> list[Tensor]:
+    def panels(self, examples: Batch) -> dict[str, Tensor]:
         """Four batches: images of a, their translations to b, images of b, and what the generator makes of these."""
-        return [examples["a"], self.render(examples), examples["b"], self.generator(examples["b"])]
+        b = examples["b"]
+        return {"input a": examples["a"], "output b": self.render(examples), "input b": b, "same b": self.generator(b)}
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
         return logit_of_each(self.discriminator, images)

@@ -71,7 +71,7 @@ def test_a_tree_keeps_its_names_and_folders_whatever_sizes_and_modes(
     (tmp_path / "in/notes.txt").write_text("no picture")
     assert main(["apply", "ckpt=restoration", "input=in", "out=out"]) == 0
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert found == {"a.png", "deep/er/b.png", "deep/c.png"}
+    assert found == {"a.png", "deep/er/b.png", "deep/c.png", ".apply.json"}
     assert shape(tmp_path / "out/a.png") == ("L", (33, 17))
     assert shape(tmp_path / "out/deep/c.png") == ("L", (300, 40))
     lines = said(capsys)
@@ -226,8 +226,8 @@ def test_a_zip_is_read_in_place_and_its_names_lead_nowhere_else(
         (["input=in/x.png", "out=y.png", "strips=true"], "out= must be a folder"),
         (["input=in", "out=y", "target=broken"], "has the name of one of input="),
         (["input=in", "out=y", "target=nowhere"], "target=nowhere: there is no such"),
-        (["input=in", "out=y", "overlap=200"], "at most half of tile=256"),
-        (["input=in", "out=y", "tile=3"], "tile=3 must be a whole number from 16 up, or null"),
+        (["input=in", "out=y", "tile=256", "overlap=200"], "at most half of tile=256"),
+        (["input=in", "out=y", "tile=3"], "tile=3 must be a whole number from 16 up, or null, or auto"),
         (["input=in", "out=full/plain", "overwrite=true"], "is a file: choose a folder"),
         (["input=in", "out=full/plain/y"], "cannot be written"),
         (["out=y"], "input is needed"),
@@ -256,7 +256,7 @@ def test_overwriting_writes_beside_what_is_there_when_asked(tmp_path: Path) -> N
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
     assert main(["apply", "ckpt=restoration", "input=in", "out=full", "overwrite=true"]) == 0
-    assert {path.name for path in (tmp_path / "full").iterdir()} == {"mine.txt", "x.png"}
+    assert {path.name for path in (tmp_path / "full").iterdir()} == {"mine.txt", "x.png", ".apply.json"}
 
 
 def test_what_is_read_is_never_written_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

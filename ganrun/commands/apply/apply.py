@@ -2,57 +2,77 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-import torch
-
-from ganrun.checkpoints.find import find_checkpoint
 from ganrun.checkpoints.load import load_checkpoint
-from ganrun.checkpoints.restore import load_system
-from ganrun.commands.apply.album import find_pictures
+from ganrun.commands.apply.album import find_pictures, is_file, output_names
+from ganrun.commands.apply.fidelity import RESULTS, judge_of, table
+from ganrun.commands.apply.files import suffix_for
+from ganrun.commands.apply.model import find_model
+from ganrun.commands.apply.network import Network
+from ganrun.commands.apply.page import FILE as PAGE
+from ganrun.commands.apply.page import write_page
 from ganrun.commands.apply.places import check_places
-from ganrun.commands.apply.work import Work
-from ganrun.common.device import pick_device, set_threads, threads_for
+from ganrun.commands.apply.record import Record
+from ganrun.commands.apply.report import Report
+from ganrun.commands.apply.resume import go_on, settings_of
+from ganrun.commands.apply.work import Album, Work, workers_for
+from ganrun.common.atomic import write_text
+from ganrun.common.device import pick_devices
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
-from ganrun.data.channels import span_of
-from ganrun.systems.drawing import device_of
-from ganrun.systems.translation import PictureToPicture
+from ganrun.common.untrusted import printable
 
 
 def check(config: Config) -> Path:
-    """Check the device, the checkpoint, the pictures and the output place. Returns the place. Raises UserError."""
-    pick_device(config["device"])
-    load_checkpoint(str(config["ckpt"]), "ckpt")
+    """Check the devices, the checkpoint, the pictures and the output place. Returns the place. Raises UserError."""
+    pick_devices(config["device"])
+    if config["ckpt"] is not None:
+        load_checkpoint(str(config["ckpt"]), "ckpt")
     return check_places(config)
 
 
 def apply(config: Config) -> str:
     """Translate every picture of `input`. Returns lines for the user. Raises UserError if no picture could be done."""
-    path = find_checkpoint(str(config["ckpt"]), "ckpt")
-    state = load_checkpoint(str(path), "ckpt")
-    set_threads(threads_for(config["threads"], state))
-    system = load_system(state, config["weights"], config["trust"]).to(pick_device(config["device"]))
-    if not isinstance(system, PictureToPicture):
-        raise UserError(f"ckpt={path}: this model draws pictures from noise: use ganrun sample")
-    data = state["config"].get("dataset", {})
-    channels = data.get("channels")
-    check_direction(system, channels, config["direction"])
     given = find_pictures(config["input"], "input")
     found = None if config["target"] is None else find_pictures(config["target"], "target")
-    work = Work(system, channels, config, given, found, {"step": state["progress"]["step"]}, span_of(data))
+    model, devices = find_model(config, given, found), pick_devices(config["device"])
+    plan = model.plan(devices)
+    names = output_names(
+        [picture.name for picture in given.listed],
+        lambda name: suffix_for(name, config["format"], model.channels, model.span),
+    )
+    out = Path(str(config["out"])).expanduser()
+    album = Album(given, found, names, out, model.channels, model.span, config["strips"], model.about)
+    judge = judge_of(config, model.channels, devices[0])
+    record: Record | None = None
+    notes: list[str] = []
+    if not is_file(out):
+        settings = settings_of(config, model.identity, model.settings, judge.files)
+        record, notes = go_on(album, settings, plan) if config["resume"] else (Record(out, settings, plan.side), [])
+    networks = [
+        Network(model.build().to(device), device, plan, config["overlap"], config["direction"], config["batch_size"])
+        for device in devices
+    ]
+    work = Work(album, networks, judge, workers_for(config["workers"]), record)
+    begun = time.monotonic()
     report = work.do()
+    report.seconds = time.monotonic() - begun
     if not report.done:
         raise UserError(f"input={config['input']}: no picture could be done; the first problem: {report.left_out[0]}")
-    return "\n".join(report.lines(channels, work.out))
+    report.notes = [*notes, *plan.lines()]
+    write_results(report, album)
+    if config["page"]:
+        write_page(album, report.rows, workers_for(config["workers"]), f"{out.absolute().name}: before and after")
+        report.notes.append(f"before and after: {printable(str(out / PAGE))}")
+    return "\n".join(report.lines(model.channels, out))
 
 
-def check_direction(system: PictureToPicture, channels: int, direction: str | None) -> None:
-    """Raises UserError for a direction that the model does not have."""
-    if direction is None:
-        return
-    try:
-        with torch.inference_mode():
-            system.translate(torch.zeros(1, channels, 32, 32, device=device_of(system)), direction)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+def write_results(report: Report, album: Album) -> None:
+    """results.csv, where there are targets. Raises UserError."""
+    if album.found is not None and report.results:
+        try:
+            write_text(album.out / RESULTS, table(report.results))
+        except OSError as error:
+            raise UserError(f"out={album.out / RESULTS} cannot be written: {error.strerror}") from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganrun.commands.apply.fidelity import RESULTS, Row, means
+from ganrun.commands.apply.record import Entry
 from ganrun.common.plurals import plural
 from ganrun.common.untrusted import printable
 from ganrun.data.sources import IN_FULL
@@ -20,11 +21,33 @@ class Report:
     left_out: list[str] = field(default_factory=list)
     unmeasured: list[str] = field(default_factory=list)
     converted: int = 0  # grey pictures for a colour model, colour ones for a grey model
-    results: list[Row] = field(default_factory=list)
+    rows: dict[str, Row | None] = field(default_factory=dict)  # of the pictures that are done: {input: its numbers}
+    kept: int = 0  # of those done: by an earlier command
+    notes: list[str] = field(default_factory=list)  # what was done again, and smaller tiles
+    pixels: int = 0  # of the inputs that were translated now
+    seconds: float = 0.0
+
+    def add(self, name: str, output: str, entry: Entry) -> None:
+        """A picture that is done, now or earlier."""
+        self.done += 1
+        self.converted += entry.converted
+        self.rows[name] = None if entry.row is None else {**entry.row, "file": output}
+        if entry.note is not None:
+            self.unmeasured.append(f"{printable(name)}: {printable(entry.note)}")
+
+    @property
+    def results(self) -> list[Row]:
+        """The rows of results.csv."""
+        return [row for row in self.rows.values() if row is not None]
 
     def lines(self, channels: int, out: Path) -> Iterator[str]:
         """The lines at the end."""
-        yield f"{self.done} {plural('picture', self.done)} in {printable(str(out))}"
+        earlier = f", {self.kept} of them by an earlier command" if self.kept else ""
+        yield f"{self.done} {plural('picture', self.done)} in {printable(str(out))}{earlier}"
+        if new := self.done - self.kept:
+            rate = f"{new / max(self.seconds, 1e-9):.3g} images/s"
+            yield f"{new} {plural('picture', new)}, {self.pixels / 1e6:.3g} megapixels in {self.seconds:.1f} s: {rate}"
+        yield from self.notes
         if self.converted:
             was, now = ("grey", "colour") if channels == 3 else ("colour", "grey")
             yield f"{self.converted} {was}, converted to {now}, because the model was trained on {now} pictures"

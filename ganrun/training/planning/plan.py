@@ -67,9 +67,10 @@ class Plan:
         ranks = torchrun.size()
         count = self.config["threads"] or torch.get_num_threads()
         threads = f", {count} {plural('thread', count)}" if self.device.type == "cpu" else ""
+        bits = f"{self.dataset.bits} bits, " if self.dataset.is_deep else ""
         return [
             f"data        {epoch:,} {plural('image', epoch)} {size}, {channels} {plural('channel', channels)}, "
-            f"{classes or 'no'} {plural('class', classes)}",
+            f"{bits}{classes or 'no'} {plural('class', classes)}",
             f"parameters  {weights}",
             *self.size(),
             f"memory      {self.memory.line(self.device)}",
