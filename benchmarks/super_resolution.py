@@ -3,8 +3,9 @@
 python benchmarks/super_resolution.py OUT --data ../shared/data/cifar10.zip [--photos FOLDER] [--scales 2,4] [WORDS ...]
 
 DATA: a folder or .zip of train/… and test/…, such as CIFAR-10's pictures. For each scale, model=real_sr learns on
-train/ (a run that is there already is not repeated), and both of its phases are judged on 1,000 pictures of test/ and
-on the photographs of --photos. WORDS are further words of ganrun train. Prints, beside the CPU seconds:
+train/ (a run that is there already is not repeated), and its phases are judged on 1,000 pictures of test/ and on the
+photographs of --photos, which it has not seen either. WORDS are further words of ganrun train. Prints the CPU seconds,
+and a table:
 
 PSNR-Y   dB of the luma of BT.601 (16 to 235), without a border of `scale` pixels; the mean over the pictures
 gain     the mean of its paired differences to bicubic, with half of its 95 % interval
@@ -12,7 +13,7 @@ energy   the mean squared difference of neighbouring luma pixels, as a share of 
 
 The small pictures are means of blocks of scale × scale pixels, which is what dataset=low_res makes. Papers use MATLAB's
 imresize with its bicubic filter, so their numbers do not compare with these. "bicubic" is the better of the two usual
-kernels, a = -0.5 and a = -0.75. OUT/x2.png and OUT/x4.png show input, bicubic, content, adversarial and target.
+kernels, a = -0.5 and a = -0.75. OUT/x2_test.png, OUT/x2_photos.png … show input, bicubic, content, adversarial, target.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system
 from ganrun.common.images import grid, save_png, to_uint8
 from ganrun.data.folder import Folder
+from ganrun.evaluation.metrics.fidelity import cropped, luma, psnr
 from ganrun.evaluation.metrics.intervals import gain, interval
 
-STEPS = {2: (4000, 800), 4: (4000, 800)}  # of the content phase, and of the adversarial one
-LUMA = torch.tensor([65.481, 128.553, 24.966]).view(3, 1, 1) / 255  # of BT.601, for RGB in [0, 255]
-SHOWN = (3, 11, 17, 20, 41, 60)  # test pictures in the grid
+STEPS = {2: (4000, 800), 4: (1500, 0)}  # of the content phase, and of the adversarial one
+SHOWN = 6  # pictures in a grid
 CROP = 128  # pixels of a photograph in the grid, of its middle
 
 Results = Mapping[str, list[Tensor]]  # {method: pictures, (1, C, H, W) in [-1, 1] each}
@@ -78,11 +79,18 @@ def trained(run: Path, scale: int, data: str, words: Sequence[str]) -> float:
         seconds = cost(
             "train", "model=real_sr", "dataset.source=folder", f"dataset.root={data}", "dataset.split=train",
             f"dataset.damages.low_res.factor={scale}", "dataset.flip=true", "batch_size=32", "average.half_life=5",
-            f"steps={content + adversarial}", f"model.pretrain_steps={content}", f"checkpoint.every={adversarial}",
-            "checkpoint.keep=9", "device=cpu", "threads=1", "precision=fp32", f"out={run}", *words,
+            f"steps={content + adversarial}", f"model.pretrain_steps={content}", "checkpoint.every=500",
+            "checkpoint.keep=20", *([] if adversarial else ["model.perceptual=none"]),
+            "device=cpu", "threads=1", "precision=fp32", f"out={run}", *words,
         )  # fmt: skip
         done.write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
     return float(json.loads(done.read_text(encoding="utf-8"))["seconds"])
+
+
+def phases(scale: int) -> dict[str, int]:
+    """{phase: its last step}; ×4 has no adversarial phase here."""
+    content, adversarial = STEPS[scale]
+    return {"content": content, **({"adversarial": content + adversarial} if adversarial else {})}
 
 
 def read_photos(folder: Path) -> list[Tensor]:
@@ -105,8 +113,7 @@ def enlarged(run: Path, scale: int, targets: list[Tensor]) -> Results:
         for sharp in (True, False)  # enlarging, antialias= only chooses a = -0.5 instead of -0.75
     ]
     results["bicubic"] = max(kernels, key=lambda made: interval(luma_psnrs(made, targets, scale)).mean)
-    content, adversarial = STEPS[scale]
-    for name, step in (("content", content), ("adversarial", content + adversarial)):
+    for name, step in phases(scale).items():
         state = load_checkpoint(str(run / "checkpoints" / f"step_{step:06d}.pt"), "ckpt")
         system = load_system(state, "ema")
         results[name] = [system.translate(it) for it in sources]  # type: ignore[operator]
@@ -120,7 +127,7 @@ def judged(name: str, results: Results, scale: int) -> list[list[object]]:
     targets, rows = results["target"], []
     base = luma_psnrs(results["bicubic"], targets, scale)
     sharp = [energy(target) for target in targets]
-    for method in ("bicubic", "content", "adversarial"):
+    for method in ("bicubic", *phases(scale)):
         found = luma_psnrs(results[method], targets, scale)
         over = gain(found, base)
         share = sum(energy(image) for image in results[method]) / sum(sharp)
@@ -129,17 +136,9 @@ def judged(name: str, results: Results, scale: int) -> list[list[object]]:
     return rows
 
 
-def luma(images: Tensor) -> Tensor:
-    """(N, 3, H, W) in [-1, 1] -> (N, 1, H, W) in [16, 235]"""
-    return 16 + ((images.double() + 1) * 127.5 * LUMA).sum(1, keepdim=True)
-
-
 def luma_psnrs(images: Sequence[Tensor], targets: Sequence[Tensor], border: int) -> list[float]:
-    inside = (..., slice(border, -border), slice(border, -border))
-    errors = [
-        (luma(one)[inside] - luma(other)[inside]).square().mean() for one, other in zip(images, targets, strict=True)
-    ]
-    return [float(10 * torch.log10(255**2 / error.clamp_min(1e-6))) for error in errors]
+    pairs = zip(images, targets, strict=True)
+    return [psnr(*(cropped(luma(picture), border) for picture in pair)).item() for pair in pairs]
 
 
 def energy(images: Tensor) -> float:
@@ -150,7 +149,7 @@ def energy(images: Tensor) -> float:
 def picture(path: Path, results: Results, scale: int) -> None:
     """A row for each picture: input, bicubic, content, adversarial, target."""
     count = len(results["target"])
-    chosen = [number for number in SHOWN if number < count] if count > len(SHOWN) * 3 else range(min(count, 6))
+    chosen = range(0, count, -(-count // SHOWN)) if count > 2 * SHOWN else range(min(count, SHOWN))
     cells = [middle(images[number]) for number in chosen for images in results.values()]
     side = min(min(cell.shape[2:]) for cell in cells)
     large = to_uint8(torch.cat([cell[..., :side, :side] for cell in cells]))

@@ -116,7 +116,7 @@ ALIKE = {  # these ask their loss in the turns of a model that plays all losses:
     "r3gan": "dcgan",
     "srgan_vgg": "srgan",
 }
-FEW = ("vae", "real_sr")  # vae has no loss; real_sr asks it in the turns of srgan
+FEW = ("vae", "real_sr", "cut")  # vae has no loss; real_sr asks it in the turns of srgan, cut as pix2pix does
 
 
 @pytest.mark.parametrize(("model", "loss"), [
@@ -190,6 +190,11 @@ def test_the_few_shot_game_reconstructs_by_the_documented_perceptual_distance(vg
     words = (f"+{word}".replace("perceptual", "reconstruction") for word in vgg19)
     target = "model.reconstruction._target_=ganrun.networks.perceptual.VGGDistance"
     plays(["model=fewshot", target, *words], tiny, tmp_path)
+
+
+@pytest.mark.parametrize("words", [["model=fastcut", "precision=bf16"], ["model=pix2pix"], ["model=cut"]], ids=str)
+def test_translators_play_with_the_resize_way_back(words: list[str], tiny, tmp_path: Path) -> None:
+    plays([*words, "model.generator.upsample=resize"], tiny, tmp_path)
 
 
 @pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv", "pacgan_mlp"])

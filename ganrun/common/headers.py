@@ -41,7 +41,9 @@ def header_of(data: bytes) -> Header:
         check_size(form.height, form.width, form.bands, form.kind.itemsize)
         turned = orientation_of(pages[0]) in TURNED
         size = (form.height, form.width) if turned else (form.width, form.height)
-        return Header(form.bands - form.alpha, size, bits_of(form.kind.name))
+        channels = form.bands - form.alpha
+        profile = profiles.name_of_profile(pages[0].tags.valueof(34675)) if channels == 3 else None
+        return Header(channels, size, bits_of(form.kind.name), profile)
     with open_picture(data) as image:
         width, height = image.size
         bits = 32 if image.mode == "F" else 16 if image.mode.startswith("I") or is_deep_png(data) else 8

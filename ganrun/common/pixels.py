@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from ganrun.common import arrays, png16, profiles, tiffs
+from ganrun.common import arrays, deep_profiles, png16, profiles, tiffs
 from ganrun.common.headers import (
     ORIENTATION,
     check_size,
@@ -64,11 +64,24 @@ def read_whole(data: bytes, to_srgb: bool = False) -> Whole:
         values = arrays.read(data)
         return Whole(values, None, About("NPY", values.dtype, values.shape[2]))
     if needs_library(data):
-        return read_tiff(data)
+        return in_srgb(read_tiff(data)) if to_srgb else read_tiff(data)
     with open_picture(data) as image:
-        if is_deep_png(data):
-            return read_png16(image, data)
-        return read_pillow(image, to_srgb)
+        if not is_deep_png(data):
+            return read_pillow(image, to_srgb)
+        whole = read_png16(image, data)
+    return in_srgb(whole) if to_srgb else whole
+
+
+def in_srgb(whole: Whole) -> Whole:
+    """Colours of 16 bits in sRGB, where they have another profile that is a matrix with curves; a note says so."""
+    name, about = profiles.name_of_profile(whole.about.icc), whole.about
+    if name is None or about.icc is None or about.channels != 3 or whole.values.dtype != np.uint16:
+        return whole
+    try:
+        values = deep_profiles.to_srgb(whole.values, about.icc)
+    except ValueError as error:
+        return whole._replace(about=replace(about, notes=[f"its profile {name} cannot be used: {error}"]))
+    return whole._replace(values=values, about=replace(about, icc=None, notes=[f"converted from {name} to sRGB"]))
 
 
 def read_tiff(data: bytes) -> Whole:

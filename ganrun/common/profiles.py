@@ -20,10 +20,12 @@ def srgb() -> Any:
 
 def name_of(image: Image.Image) -> str | None:
     """The name of an image's profile; None without one, for grey pictures, and for sRGB itself."""
-    icc = image.info.get("icc_profile")
-    if not icc or image.mode.startswith(("1", "L", "I", "F")) or len(icc) > MAX_PROFILE:
-        return None
-    return _name(bytes(icc))
+    return None if image.mode.startswith(("1", "L", "I", "F")) else name_of_profile(image.info.get("icc_profile"))
+
+
+def name_of_profile(icc: object) -> str | None:
+    """The name of a profile; None for none, for a damaged one and for sRGB."""
+    return _name(icc) if isinstance(icc, bytes) and 0 < len(icc) <= MAX_PROFILE else None
 
 
 @functools.lru_cache(64)

@@ -148,10 +148,10 @@ SYNONYMS: dict[str, Meaning] = {
             more="hooks=quiet prints none"),
         "val_split validation_split test_size holdout val_ratio val_fraction": _meaning(
             "the share of the pictures that a run does not learn from", "test_share"),
-        "psnr ssim lpips": _meaning("scores of pictures that have an answer", "scores", "hooks.scores.scores", "hooks",
+        "psnr ssim lpips": _meaning("scores of pictures that have an answer", "scores", "hooks",
             more="hooks=scores, ganrun eval, ganrun apply target="),
         "shave crop_border": _meaning("pixels cut off before a picture is compared with its target", "border",
-            "hooks.scores.border"),
+            more="hooks.scores.border= with hooks=scores"),
         "fid score metric metrics": _meaning("scores of the samples while it trains", "hooks", more="hooks=scores"),
     }.items()
     for word in words.split()

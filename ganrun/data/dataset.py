@@ -112,9 +112,14 @@ class Dataset:
         return self.images.shape[2], self.images.shape[3]
 
     @property
+    def bits(self) -> int:
+        """Of a value of its deepest pictures, as they are kept: 8, 16 or 32."""
+        return max(8 * images.dtype.itemsize for images in self.image_stores)
+
+    @property
     def is_deep(self) -> bool:
-        """Whether any of its pictures have more than 8 bits, which bf16 would not hold. Points are no pictures."""
-        return self.image_size != (1, 1) and any(images.dtype != torch.uint8 for images in self.image_stores)
+        """Whether its pictures have more than 8 bits, which bf16 would not hold. Points are no pictures."""
+        return self.image_size != (1, 1) and self.bits > 8
 
     @property
     def classes(self) -> int:

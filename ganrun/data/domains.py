@@ -12,7 +12,7 @@ from ganrun.data.memoize import memoized
 from ganrun.data.pairing import DIGITS, KIMG, speaking_of
 from ganrun.data.rows import named_rows
 
-Names = Annotated[Name | Sequence[Name], "a name or a list of names"]
+Names = Annotated[str | Sequence[str], "a name or a list of names"]
 
 
 class Domain(NamedTuple):

@@ -145,7 +145,7 @@ def signed(images: Tensor) -> Tensor:
 def at_depth(images: Tensor, dtype: torch.dtype) -> Tensor:
     """Images in [-1, 1] -> float64 in [-1, 1], clipped and rounded to the levels that a file of `dtype` can store."""
     if dtype.is_floating_point:
-        return images.double()
+        return images.double().clamp(-1, 1)
     half = torch.iinfo(dtype).max / 2
     return ((images.double() + 1) * half).round().clamp(0, 2 * half) / half - 1
 

@@ -90,9 +90,11 @@ def json_number(value: float | None) -> float | None:
 
 
 def said(value: Interval, sign: str = "") -> str:
-    """27.31 ± 0.12, or 27.31 where no interval is known."""
-    half = "" if value.half is None else f" ± {value.half:.2g}"
-    return f"{value.mean:{sign}.4g}{half}"
+    """27.31 ± 0.12, with the digits that the interval leaves; 27.31 where none is known."""
+    if not value.half or not math.isfinite(value.half):
+        return f"{value.mean:{sign}.4g}" + (" ± 0" if value.half == 0 else "")
+    digits = min(8, max(0, 1 - math.floor(math.log10(value.half))))
+    return f"{value.mean:{sign}.{digits}f} ± {value.half:.{digits}f}"
 
 
 def thousands(count: int) -> str:

@@ -17,7 +17,7 @@ import torch
 
 from ganrun.checkpoints.find import newest, step_of
 from ganrun.checkpoints.load import load_checkpoint
-from ganrun.checkpoints.restore import load_weights
+from ganrun.checkpoints.start import load_weights
 from ganrun.checkpoints.stored_facts import check_optimizer
 from ganrun.common.atomic import make_folder
 from ganrun.common.device import pick_device, set_threads
@@ -161,7 +161,7 @@ def train(
         load_trainer_state(trainer, state)
         state.clear()
     elif config["init_from"] is not None:
-        load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
+        load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"), config)
         trainer.average = average_of(config, trainer.system.ema_module())
     try:
         with finishing_on_signals(trainer):

@@ -13,8 +13,9 @@ import tifffile
 from PIL import Image
 
 from ganrun.common import png16
+from ganrun.common.deep_profiles import curve_of
 from ganrun.common.headers import header_of
-from ganrun.common.pixels import Whole, read_whole
+from ganrun.common.pixels import About, Whole, in_srgb, read_whole
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
@@ -171,6 +172,34 @@ def test_colours_are_converted_by_their_profile_or_keep_it() -> None:
     assert made.values[0, 0].tolist() == pytest.approx([188, 188, 188], abs=1)
     assert made.about.icc is None
     assert made.about.notes == ["converted from Linear RGB to sRGB"]
+
+
+def test_16_bits_are_converted_with_all_of_them() -> None:
+    """As littlecms converts 8 bits, but in between too."""
+    levels = np.arange(0, 65536, 16, dtype=np.uint16)
+    ramp = np.dstack([levels, levels[::-1], np.roll(levels, 1000)])
+    deep = read_whole(png16.encoded(ramp, [(b"iCCP", b"x\0\0" + zlib.compress(linear_profile()))]), to_srgb=True)
+    assert deep.about.notes == ["converted from Linear RGB to sRGB"]
+    assert len(np.unique(deep.values[..., 0])) > 4000
+    eight = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2)
+    by_littlecms = read_whole(saved(Image.fromarray(eight), icc_profile=linear_profile()), to_srgb=True).values
+    ours = in_srgb(Whole(eight.astype(np.uint16) * 257, None, About("TIFF", np.dtype("u2"), 3, icc=linear_profile())))
+    assert np.abs(ours.values / 257 - by_littlecms).max() < 1
+
+
+def test_curves_of_profiles() -> None:
+    half = np.array([0.0, 0.5, 1.0])
+    gamma = struct.pack(">4sIIH", b"curv", 0, 1, 2 * 256)
+    table = struct.pack(">4sII3H", b"curv", 0, 3, 0, 65535 // 4, 65535)
+    power = struct.pack(">4sIHHi", b"para", 0, 0, 0, 2 * 65536)
+    srgb = struct.pack(
+        ">4sIHH5i", b"para", 0, 3, 0, *(round(x * 65536) for x in (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
+    )
+    for curve, middle in ((gamma, 0.25), (table, 0.25), (power, 0.25), (srgb, 0.2140)):
+        assert curve_of(curve)(half).tolist() == pytest.approx([0, middle, 1], abs=1e-3)
+    for damaged in (b"", b"curv" + bytes(4) + b"\xff" * 4, b"para" + bytes(8), b"mft2" + bytes(40)):
+        with pytest.raises(ValueError, match="damaged"):
+            curve_of(damaged)
 
 
 def test_cmyk_becomes_rgb() -> None:

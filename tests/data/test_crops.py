@@ -307,3 +307,18 @@ def test_without_a_crop_there_are_none(folder):
     assert make_crops(None) is None
     assert Folder(folder).crops is None
     assert Decoder(3, (8, 8), crop).whole(encoded(painted(9, 7))).shape == (3, 9, 7)
+
+
+@pytest.mark.parametrize("mode", ["memory", "stream"])
+def test_crops_keep_sixteen_bits(tmp_path, mode):
+    deep = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) * 32
+    Image.fromarray(deep).save(tmp_path / "0.png")
+    options = {"root": str(tmp_path), "crop": 16, "depth": 16, "mode": mode}
+    image = Folder(**options).take(torch.tensor([0]))["image"]
+    assert image.dtype == torch.uint16
+    assert np.array_equal(image[0, 0].numpy(), deep[12:28, 17:33])
+    (reduced,) = Folder(**options, crop_scale=0.5).take(torch.tensor([0]))["image"]
+    assert abs(float(reduced.float().mean()) - deep[4:36, 9:41].mean()) < 40
+    ranged = Folder(**{**options, "depth": 32, "crop": 48, "small": "pad"}, range=[0, 65535])
+    black = ranged.take(torch.tensor([0]))["image"][0, 0]
+    assert (black[:4] == -1).all()

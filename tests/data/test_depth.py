@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ganrun.data.folder import Folder
 from ganrun.data.listing import find_facts, list_images
 from ganrun.data.loading.stream import prepare
 from ganrun.data.paired import Paired
+from ganrun.training.planning.measure import Choice, choose_precision
 from tests.common.test_pixels import RAMP, linear_profile, noise, saved, tiff
 
 
@@ -137,3 +139,11 @@ def test_a_pair_of_unlike_depth_is_named(deep: Path, tmp_path: Path, caplog: pyt
 def test_what_cannot_be_is_one_line(deep: Path, options: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Folder(str(deep), image_size=12, **{"channels": 3, **options})
+
+
+@pytest.mark.parametrize("asked", ["auto", "bf16", "tf32"])
+def test_more_than_8_bits_are_trained_on_in_float32(deep: Path, asked: str) -> None:
+    passes = SimpleNamespace(dataset=Folder(str(deep), image_size=12, channels=3, depth=16), device=torch.device("cpu"))
+    choice = Choice()
+    assert choose_precision(asked, passes, choice) == "fp32"
+    assert choice.settings == {"precision": "fp32"}

@@ -12,6 +12,8 @@ from torch import Tensor
 from ganrun.common.errors import UserError
 from ganrun.evaluation.fidelity import Fidelity, at_depth, gain_of, mean_of
 from ganrun.evaluation.metrics.fidelity import cropped, l1, luma, psnr, ssim
+from ganrun.evaluation.metrics.intervals import Interval
+from ganrun.evaluation.results import said
 from ganrun.networks.lpips import KINDS, empty, linear_names
 
 
@@ -78,6 +80,8 @@ def test_means_have_intervals_and_gains_are_paired() -> None:
     assert mean_of([2.0, 3.0, 4.0, math.inf]) == (3, pytest.approx(4.303 / math.sqrt(3)))
     assert gain_of([2.0, 3.0, math.inf], [1.0, 2.0, 3.0]) == (1, 0)
     assert mean_of([math.inf]) == (math.inf, None)
+    shown = [said(Interval(26.8471, half)) for half in (0.0312, 1.24, 12.0, None, 0.0)]
+    assert shown == ["26.847 ± 0.031", "26.8 ± 1.2", "27 ± 12", "26.85", "26.85 ± 0"]
 
 
 # -- LPIPS ----------------------------------------------------------------------------------------------------------
@@ -127,7 +131,7 @@ def test_files_that_do_not_go_together_are_refused_in_one_line(alex: tuple[str, 
     vgg, other = str(tmp_path / "vgg.pth"), str(tmp_path / "other.pth")
     torch.save({name: torch.ones(1, count, 1, 1) for name, count in rows.items()}, vgg)
     torch.save({"features.0.weight": torch.ones(2)}, other)
-    for files, said in (
+    for files, why in (
         ([alex[0], vgg], r"the network is alex, but the linear weights are those for vgg"),
         ([alex[0], other], r"other.pth is neither torchvision's alexnet or vgg16 nor the linear weights of LPIPS"),
         ([alex[0], alex[0]], r"neither file has the linear weights of LPIPS"),
@@ -135,7 +139,7 @@ def test_files_that_do_not_go_together_are_refused_in_one_line(alex: tuple[str, 
         ([alex[0], "gone.pth"], r"gone.pth: there is no such file"),
         ([alex[0], __file__], r"cannot be opened as weights"),
     ):
-        with pytest.raises(UserError, match=f"^lpips.weights: .*{said}") as raised:
+        with pytest.raises(UserError, match=f"^lpips.weights: .*{why}") as raised:
             Fidelity(None, 3, weights=files)
         assert "\n" not in str(raised.value)
     with pytest.raises(UserError, match=r"scores=lpips needs its files: give lpips.weights="):

@@ -59,3 +59,9 @@ def test_a_plan_counts_the_picture_that_each_worker_decodes(tiny) -> None:
     made = plan(tiny(*words, "dataset.workers=3", "model=mlp", "dataset.limit=null"))
     assert made.memory.workers == 3 * (WORKER + 4 * 32 * 40)
     assert "crops of 16×16" in made.lines()[0]
+
+
+def test_a_network_that_cannot_make_the_size_names_the_crop(tiny) -> None:
+    config = tiny("dataset=folder", "dataset.root=pictures", "dataset.crop=19", "model=dcgan", "dataset.limit=null")
+    with pytest.raises(UserError, match=r"nearest: 16 or 20 \(dataset.crop=\d+\)"):
+        plan(config)

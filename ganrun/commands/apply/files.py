@@ -48,7 +48,7 @@ def read_picture(data: bytes, channels: int, span: Span | None = None) -> Read:
     elif given != channels and (given not in (1, 3) or channels not in (1, 3)):
         raise ValueError(f"it has {given} channel{'s' * (given > 1)}, and the model was trained on {channels}")
     pixels = recoloured(pixels, channels)
-    tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
+    tensor = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))[None]  # a copy that torch may write
     return Read(tensor, given == 3 and channels in (1, 3), alpha, whole.about, span)
 
 

@@ -37,6 +37,11 @@ def test_grey_beside_colour_becomes_colour() -> None:
     assert cell.shape == (2, 3, 64, 128)
 
 
+def test_five_bands_are_shown_by_the_first_three() -> None:
+    cell = side_by_side({"input": torch.zeros(2, 5, 64, 64), "output": torch.ones(2, 5, 64, 64)})
+    assert cell.shape == (2, 3, 12 + 64, 128)
+
+
 def test_one_panel_is_left_alone() -> None:
     images = torch.rand(2, 1, 16, 16) * 2 - 1
     assert torch.equal(side_by_side({"": images}), to_uint8(images))
