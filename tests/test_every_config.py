@@ -192,6 +192,11 @@ def test_the_few_shot_game_reconstructs_by_the_documented_perceptual_distance(vg
     plays(["model=fewshot", target, *words], tiny, tmp_path)
 
 
+@pytest.mark.parametrize("words", [["model=fastcut", "precision=bf16"], ["model=pix2pix"], ["model=cut"]], ids=str)
+def test_translators_play_with_the_resize_way_back(words: list[str], tiny, tmp_path: Path) -> None:
+    plays([*words, "model.generator.upsample=resize"], tiny, tmp_path)
+
+
 @pytest.mark.parametrize("model", ["mlp", "deconv", "dcgan_course", "small_conv", "pacgan_mlp"])
 def test_every_pair_of_networks_has_features_to_match(model: str, tiny, tmp_path: Path) -> None:
     plays([f"model={model}", "model.feature_matching=1"], tiny, tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,17 +88,3 @@ def class_names(state: Config, system: System) -> list[str]:
     """The class names of the run's data; class numbers where names are missing or their number differs."""
     known, classes = state.get("data", {}).get("class_names", []), getattr(system, "classes", 0)
     return known if len(known) == classes else [str(label) for label in range(classes)]
-
-
-def load_weights(system: System, state: Mapping[str, Any]) -> None:
-    """Start from another run's averaged weights; the loss stays fresh. Raises UserError for other networks."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on the meta device only shapes are compared
-            networks = {name: tensor for name, tensor in state["system"].items() if not name.startswith("loss.")}
-            fresh = {name: tensor for name, tensor in system.state_dict().items() if name.startswith("loss.")}
-            system.load_state_dict({**networks, **fresh})
-            system.ema_module().load_state_dict(state["average"])
-    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"init_from: its networks differ from this run's: {reason}") from None

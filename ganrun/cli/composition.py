@@ -42,7 +42,7 @@ def _dataset_page(source: str, *, _parent_: DictConfig) -> DictConfig:
 
 # they follow the image size, and model.size
 SIZES = ("size_for", "by_size", "unet_levels", "latents_for_each_map", "biggan_attention")
-CHOICES = ("steps_of_share", "unless_given", "chosen")  # they follow the length of a run, what it begins with, a table
+CHOICES = ("steps_of_share", "unless_given", "from_start", "chosen")  # of a run's length, its start, a table
 
 
 def register_resolvers() -> None:

@@ -113,6 +113,14 @@ def chosen(key: str, name: Any, choices: Any) -> Any:
     return choices[name]
 
 
+def from_start(key: str, start: Any, otherwise: Any) -> Any:
+    """${from_start:model.network,${init_from},light}: what the run of `init_from` has at a key, if it has it."""
+    from ganrun.checkpoints.start import setting_of
+
+    found = setting_of(str(start), key) if start is not None else None
+    return otherwise if found is None else found
+
+
 def unless_given(value: Any, given: Any, otherwise: Any) -> Any:
     """${unless_given:${init_from},0,0.5}: the first number where `init_from` is set, or the second one."""
     return otherwise if value is None else given

@@ -140,7 +140,8 @@ usage: ganrun doctor [key=value | group=choice of ganrun train]...
 
 It checks the pictures and the labels. Then it trains only the discriminator, against an untrained generator. Then each
 other player makes one step, and its loss must fall. Each line begins with ok, warn or FAIL; if a check fails, the exit
-code is 1. No file is written. All keys of ganrun train can be used, except resume= and init_from=, and these:
+code is 1. No file is written, but for damaged pictures one: doctor.sheet= shows what the damage does to them. All keys
+of ganrun train can be used, except resume= and init_from=, and these:
 """,
     ),
     Command(

@@ -17,7 +17,9 @@ from ganrun.common.images import HALF, eight_bits, to_unit
 from ganrun.common.log_capture import captured_log
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
+from ganrun.data.damaged import Damaged
 from ganrun.data.dataset import Dataset
+from ganrun.evaluation.damage_sheet import check_place, save_sheet
 from ganrun.systems.roles import Role
 from ganrun.systems.system import Batch, Turn
 from ganrun.training import runs
@@ -56,6 +58,8 @@ def check(config: Config) -> None:
     for key in FOR_TRAINING:
         if config[key] is not None:
             raise UserError(f"{key}={config[key]}: doctor checks a run before it starts: leave this key out")
+    if config["doctor"]["sheet"] is not None:
+        check_place(Path(config["doctor"]["sheet"]))
     plan(config)
 
 
@@ -90,6 +94,8 @@ def lines_of(trainer: Trainer, config: Config) -> Iterator[Line]:
     if data.labels is not None:
         yield balance(data.labels.cpu(), data.class_names)
         yield visible(batch)
+    if isinstance(data, Damaged) and config["doctor"]["sheet"] is not None:
+        yield damage(data, Path(config["doctor"]["sheet"]), config["seed"])
     yield from drawing(trainer)
     system = trainer.system
     judge = next((name for name in system.players() if system.role(name) is Role.DISCRIMINATOR), None)
@@ -214,6 +220,18 @@ def visible(batch: Batch) -> Line:
     text = f"the most similar of {len(images)} pictures has the same label in {seen.share:.0%} of cases"
     hint = "; does dataset.labels belong to these pictures?" if state == WARN else ""
     return Line(state, "labels", f"{text}, by chance {seen.chance:.0%}{hint}")
+
+
+def damage(data: Damaged, path: Path, seed: int) -> Line:
+    """What the damage does, in decibels and as a picture."""
+    try:
+        values = save_sheet(data, path, seed)
+    except OSError as error:
+        raise UserError(f"doctor.sheet={path}: {error.strerror or error}") from error
+    low, high = min(values), max(values)
+    state = WARN if low == float("inf") else OK
+    hint = "; it changes nothing: check its settings" if state == WARN else ""
+    return Line(state, "damage", f"{data.name}: sources of {low:.1f} to {high:.1f} dB{hint}; pictures in {path}")
 
 
 # -- the networks -------------------------------------------------------------------------------------------------

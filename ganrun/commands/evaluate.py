@@ -130,6 +130,9 @@ def of_run(config: Config, path: Path, world: World | None = None) -> Result | N
         if config["out"] is not None:
             write_csv(each, pictures_csv(config, path))
         return result
+    for name in config["scores"] or ():
+        if name in NAMES:
+            raise UserError(f"scores={name} needs {WITH_TARGETS}")
     if "image" not in reals.take(torch.tensor([0])):
         raise UserError(f"ckpt={path}: this model draws single pictures, but its data set has none")
     labels = labels_like(system, picked(reals, config["n_real"], config["seed"]), path)

@@ -77,4 +77,10 @@ def build_system(config: Config, trust: Sequence[str] | None = None, loss: Adver
     """
     reseed(config["seed"], Purpose.FIRST_WEIGHTS)
     loss = loss or build(config["loss"], AdversarialLoss, "loss", trust)
-    return build(config["model"], System, "model", trust, loss=loss)
+    try:
+        return build(config["model"], System, "model", trust, loss=loss)
+    except UserError as error:
+        if not (config.get("dataset") or {}).get("crop"):
+            raise
+        # a network knows the size of its pictures, and not which key of the data set decides it
+        raise UserError(str(error).replace("dataset.image_size=", "dataset.crop=")) from None

@@ -210,6 +210,7 @@ KEYS["bench"] = {  # a run, and how to measure it
 }
 KEYS["doctor"] = {
     **KEYS["train"], "doctor": Group, "doctor.steps": Count, "doctor.images": Annotated[int, At(16, INTEGER)],
+    "doctor.sheet": PathText | None,
 }  # fmt: skip
 PLAYERS = {"lr": Positive}  # of a setting of one player: optimizer.players.<player>.lr
 

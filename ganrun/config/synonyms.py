@@ -146,6 +146,12 @@ SYNONYMS: dict[str, Meaning] = {
         "temperature truncation truncation_psi psi": _meaning("a truncated latent"),
         "verbose quiet": _meaning("seconds between two lines on the screen", "hooks.console.seconds",
             more="hooks=quiet prints none"),
+        "val_split validation_split test_size holdout val_ratio val_fraction": _meaning(
+            "the share of the pictures that a run does not learn from", "test_share"),
+        "psnr ssim lpips": _meaning("scores of pictures that have an answer", "scores", "hooks",
+            more="hooks=scores, ganrun eval, ganrun apply target="),
+        "shave crop_border": _meaning("pixels cut off before a picture is compared with its target", "border",
+            more="hooks.scores.border= with hooks=scores"),
         "fid score metric metrics": _meaning("scores of the samples while it trains", "hooks", more="hooks=scores"),
     }.items()
     for word in words.split()

@@ -66,7 +66,8 @@ def padded(pixels: np.ndarray, window: Window, inside: Window) -> np.ndarray:
         return pixels
     above, before = inside.top - window.top, inside.left - window.left
     below, after = window.height - inside.height - above, window.width - inside.width - before
-    return np.pad(pixels, ((0, 0), (above, below), (before, after)))
+    black = -1 if pixels.dtype.kind == "f" else 0  # floats are in [-1, 1] already
+    return np.pad(pixels, ((0, 0), (above, below), (before, after)), constant_values=black)
 
 
 def in_size(pixels: np.ndarray, size: Sides) -> np.ndarray:
@@ -97,6 +98,11 @@ class CroppedStore:
         self.shape = (len(files[0]), files[0].channels, *cut.size(cut.views[0]))
         self.dtype = torch.from_numpy(np.zeros(1, files[0].flat.dtype)).dtype
         self.nbytes = sum(file.nbytes for file in self.files)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the pictures lie in memory-mapped files, of which only what is used is read."""
+        return all(isinstance(file.flat, np.memmap) for file in self.files)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -98,7 +98,8 @@ def large_enough(listing: Listing, sizes: np.ndarray, crops: Crops, view: View) 
     small = {i for i in known if crops.is_small(sides[i])}
     if not small:
         return list(range(len(sides)))
-    what = f"{len(small):,} of {len(known):,} pictures are smaller than dataset.crop={height_by_width(crops.size)}"
+    where, size = listing.source.root, height_by_width(crops.size)
+    what = f"{len(small):,} of {len(known):,} pictures in {where} are smaller than dataset.crop={size}"
     if crops.small == "skip":
         if len(small) == len(known):
             biggest = height_by_width(max((sides[i] for i in known), key=min))

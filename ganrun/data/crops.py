@@ -123,7 +123,10 @@ def checked_size(crops: Crops, image_size: Crop | None) -> Sides:
 
 def with_crop(facts: Mapping[str, Any], crop: Crop | None) -> dict[str, Any]:
     """The facts of a data set; the pictures that its networks see have the size of the crop, if there is one."""
-    return dict(facts) if crop is None else {**facts, "image_size": crop if isinstance(crop, int) else list(crop)}
+    if crop is None:
+        return dict(facts)
+    sides = [crop] if isinstance(crop, int) else list(crop)
+    return {**facts, "image_size": sides[0] if len(set(sides)) == 1 else sides}
 
 
 def shown(value: object) -> str:

@@ -42,6 +42,11 @@ class Damage(nn.Module):
         """
         return None if share is None else share / self.scale
 
+    def fits(self, channels: int, size: tuple[int, int]) -> bool:
+        """Whether pictures with so many channels and these sides, (height, width) in pixels, can have this damage."""
+        limited = any(isinstance(part, Damage) and part.photographs_only for part in self.modules())
+        return (channels in (1, 3) or not limited) and not any(side % self.scale for side in size)
+
     def added(self, images: Tensor) -> dict[str, Tensor]:
         """(N, C, H, W) clean images -> the entries that are added to their batch: {"source": the damaged images}."""
         return {"source": self(images)}

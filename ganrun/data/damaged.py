@@ -62,7 +62,7 @@ class Damaged(Dataset):
         super().__init__(clean.images, clean.labels, clean.class_names, flip, kimg=kimg, classes=classes)
         self.sided = clean.sided
         self.resident, self.names = clean.resident, clean.names
-        self.clean, self.damage = clean, damages[damage]
+        self.clean, self.name, self.damage, self.damages = clean, damage, damages[damage], damages
         self.set_crops(clean.crops, turns)
         check_channels(damage, self.damage, clean.channels)
         self.scale = self.damage.scale
@@ -70,9 +70,10 @@ class Damaged(Dataset):
             raise ValueError(f"dataset.scale={scale}, but the scale of {damage} is {self.scale}: leave the key out")
         if any(side % self.scale for side in self.image_size):
             near = [max(1, side // self.scale) * self.scale for side in self.image_size]
+            key = "image_size" if self.crops is None else "crop"
             raise ValueError(
-                f"dataset.image_size={list(self.image_size)} is not divisible by {self.scale}, as dataset.damage="
-                f"{damage} needs; try dataset.image_size={near}"
+                f"dataset.{key}={list(self.image_size)} is not divisible by {self.scale}, as dataset.damage="
+                f"{damage} needs; try dataset.{key}={near}"
             )
 
     def to(self, device: torch.device) -> Self:

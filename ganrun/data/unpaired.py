@@ -15,7 +15,7 @@ from ganrun.data.cropping import load_cropped
 from ganrun.data.crops import Crop, CropScale, Small, checked_size, make_crops
 from ganrun.data.dataset import Dataset, Images, Size, as_size, chosen
 from ganrun.data.digits import Digits
-from ganrun.data.domains import find_domain_facts, list_domains
+from ganrun.data.domains import Names, as_domains, find_domain_facts, list_domains
 from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import say_size
 from ganrun.data.parts import Part, rows_of_parts
@@ -26,10 +26,11 @@ from ganrun.data.streamed import picked
 class Unpaired(Dataset):
     """Batches of "a" and "b", as long as the larger domain; the order of b has nothing to do with that of a.
 
-    root_a, root_b: folders or .zips; class_a, class_b: only this class folder of each, and root_b of None is root_a.
-    No root at all: half of the digits inside the package, and the other half inverted. limit: at most so many of each
-    domain, a fixed random subset. channels and image_size of None are found out. crop: parts of pictures that keep
-    their own size (`Crops`), of a and b independently. turns: quarter turns in training.
+    root_a, root_b: folders or .zips, and root_b of None is root_a. class_a, class_b: only this class folder of each, or
+    these. list_a, list_b: only the pictures that this .txt or .csv names (`named_rows`). Neither a root nor a list:
+    half of the digits inside the package, and the other half inverted. limit: at most so many of each domain, a fixed
+    random subset. channels and image_size of None are found out. crop: parts of pictures that keep their own size
+    (`Crops`), of a and b independently. turns: quarter turns in training.
     Raises ValueError or FileNotFoundError, in one line that names the key.
     """
 
@@ -40,8 +41,8 @@ class Unpaired(Dataset):
         root_a: str | None = None,
         root_b: str | None = None,
         split: str | None = None,
-        class_a: str | None = None,
-        class_b: str | None = None,
+        class_a: Names | None = None,
+        class_b: Names | None = None,
         image_size: Size | None = None,
         channels: int | None = None,
         classes: Whole | None = None,
@@ -54,20 +55,23 @@ class Unpaired(Dataset):
         crop_scale: CropScale = 1,
         small: Small = "enlarge",
         turns: bool = False,
+        list_a: str | None = None,
+        list_b: str | None = None,
         **options: Unpack[PictureOptions],
     ) -> None:
         storage = PictureStorage(**options)
         if image_size is None or channels is None:
-            facts = find_domain_facts(root_a, root_b, split, class_a, class_b, crop)
+            facts = find_domain_facts(root_a, root_b, split, class_a, class_b, list_a, list_b, crop)
             image_size, channels = image_size or facts["image_size"], channels or facts["channels"]
-        crops = make_crops(crop, crop_scale, small, resize, bool(root_a or root_b))
+        domains = as_domains(root_a, root_b, split, class_a, class_b, list_a, list_b)
+        crops = make_crops(crop, crop_scale, small, resize, domains is not None)
         a: Images
         b: Images
-        if root_a or root_b:
+        if domains:
             decoder = make_decoder(checked_size(crops, image_size) if crops else image_size, channels, resize, storage)
             if not crops:
-                say_size(decoder.size, root_a, root_b, split, class_a, class_b)
-            one, other = list_domains(root_a, root_b, split, class_a, class_b)
+                say_size(decoder.size, *domains)
+            one, other = list_domains(domains)
             rows, others = limited([len(one), len(other)], limit)
             a, b = (
                 load_cropped([part], decoder, crops, broken, storage)[0]
@@ -79,7 +83,7 @@ class Unpaired(Dataset):
             a, b = inverted_halves(image_size, channels, limit)
         super().__init__(a, flip=flip, kimg=kimg, classes=classes, resident=storage.resident)
         self.set_crops(crops, turns)
-        self.sided = not (root_a or root_b)  # the digits
+        self.sided = domains is None  # the digits
         self.others, self.order = b, mixed(len(b), max(len(a), len(b)))
 
     def __len__(self) -> int:

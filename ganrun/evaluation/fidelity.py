@@ -84,7 +84,7 @@ class Fidelity:
 
     def settings(self) -> dict[str, Config]:
         """{score: what it alone depends on}, for the protocol."""
-        return {LPIPS_NAME: {"network": self.lpips.kind, "weights": self.files}} if self.lpips is not None else {}
+        return {LPIPS_NAME: {"network": self.lpips.kind, "lpips_weights": self.files}} if self.lpips is not None else {}
 
     def refuse_wide_border(self, size: tuple[int, int], scale: int) -> None:
         """Raises UserError where the border leaves nothing of targets of `size`, (height, width)."""
@@ -145,7 +145,7 @@ def signed(images: Tensor) -> Tensor:
 def at_depth(images: Tensor, dtype: torch.dtype) -> Tensor:
     """Images in [-1, 1] -> float64 in [-1, 1], clipped and rounded to the levels that a file of `dtype` can store."""
     if dtype.is_floating_point:
-        return images.double()
+        return images.double().clamp(-1, 1)
     half = torch.iinfo(dtype).max / 2
     return ((images.double() + 1) * half).round().clamp(0, 2 * half) / half - 1
 

@@ -17,7 +17,7 @@ from ganrun.common.errors import UserError
 from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
-from ganrun.data.dataset import Dataset
+from ganrun.data.dataset import Dataset, chosen
 from ganrun.data.loading.stream import Batch, prepare
 from ganrun.evaluation.fidelity import at_depth, enlarged, fidelity_of, gain_of, mean_of, scale_of
 from ganrun.evaluation.results import Result
@@ -33,7 +33,7 @@ Table = dict[str, list[float]]  # {score: the value of each picture}
 
 
 class PairedScorer:
-    """Scores a model on the first `n` pairs of `data`; the scores of the inputs are computed once.
+    """Scores a model on `n` pairs of `data`, a fixed random subset; the scores of the inputs are computed once.
 
     config: n, seed, scores, border and lpips.weights, as in conf/eval.yaml. origin: entries of the protocol. key: a
     prefix for messages, such as "hooks.scores.".
@@ -43,10 +43,12 @@ class PairedScorer:
     def __init__(self, config: Config, data: Dataset, origin: Config, device: torch.device, key: str = "") -> None:
         require_pairs(data, config["scores"], key)
         self.measure = fidelity_of(config, data, device, key)
-        self.data, self.seed, self.count = data, config["seed"], min(config["n"], len(data))
+        self.data, self.seed = data, config["seed"]
+        self.chosen = chosen(len(data), config["n"])  # a sorted folder begins with pictures of one class
         self.notes = self.measure.without() if config["scores"] is None else []
         self.scale = scale_of(data)
-        about = {"n_real": self.count, "n_fake": self.count, "network": None, "seed": self.seed}
+        count = len(self.chosen)
+        about = {"n_real": count, "n_fake": count, "network": None, "seed": self.seed}
         self.protocol = {**origin, **about, "border": self.measure.pixels_cut(self.scale), "ganrun": __version__}
         self.inputs: Table = {}
 
@@ -57,7 +59,7 @@ class PairedScorer:
         """
         found: Table = {}
         known, device = bool(self.inputs), device_of(system)
-        for number, indices in enumerate(torch.arange(self.count).split(BATCH)):
+        for number, indices in enumerate(self.chosen.split(BATCH)):
             reseed(mix(self.seed, Purpose.DAMAGE), number)
             batch, dtype = paired_batch(self.data, indices, device)
             source, target, made = (
@@ -86,7 +88,7 @@ class PairedScorer:
             {name: value.half for name, value in own.items() if value.half is not None},
             {name: gain_of(values, inputs[name]) for name, values in found.items()},
         )
-        return result, as_csv(found, inputs, names_of(self.data, self.count))
+        return result, as_csv(found, inputs, names_of(self.data, self.chosen))
 
 
 def picture_scores(
@@ -99,13 +101,17 @@ def picture_scores(
 
 def require_pairs(data: Dataset, scores: Sequence[str] | None, key: str = "") -> None:
     """Raises UserError for data without targets."""
-    if "target" in data.take(torch.tensor([0])):
+    if has_pairs(data):
         return
-    asked = "ckpt" if scores is None else f"{key}scores={scores[0]}"
+    asked = f"{key}scores={scores[0]}" if scores else key.rstrip(".") or "ckpt"
     raise UserError(
         f"{asked}: its data are unpaired, so there are no targets to compare with: use ganrun apply, then "
         "ganrun eval real=PICTURES fake=WHAT_IT_MADE"
     )
+
+
+def has_pairs(data: Dataset) -> bool:
+    return "target" in data.take(torch.tensor([0], device=data.device))
 
 
 def paired_batch(data: Dataset, indices: Tensor, device: torch.device) -> tuple[Batch, torch.dtype]:
@@ -127,10 +133,10 @@ def add(found: Table, measured: Mapping[str, Tensor]) -> None:
         found.setdefault(name, []).extend(values.tolist())
 
 
-def names_of(data: Dataset, count: int) -> list[str]:
-    """The pictures' files where they are known, else their numbers in the data."""
+def names_of(data: Dataset, rows: Tensor) -> list[str]:
+    """The files of the pictures at (n,) `rows` where they are known, else their numbers in the data."""
     names = data.names
-    return [names[number] if len(names) == len(data) else str(number) for number in range(count)]
+    return [names[number] if len(names) == len(data) else str(number) for number in rows.tolist()]
 
 
 def as_csv(found: Table, inputs: Table, names: Sequence[str]) -> str:

@@ -78,9 +78,9 @@ class Result:
 
     def spread(self, score: str) -> Config:
         """The entries of a score that is a mean over pictures; {} for any other."""
-        found: Config = {"half": self.halves[score]} if score in self.halves else {}
+        found: Config = {"half_width": self.halves[score]} if score in self.halves else {}
         if score in self.gains:
-            found |= dict(zip(("gain", "gain_half"), map(json_number, self.gains[score]), strict=True))
+            found |= dict(zip(("gain", "gain_half_width"), map(json_number, self.gains[score]), strict=True))
         return found
 
 
@@ -90,9 +90,11 @@ def json_number(value: float | None) -> float | None:
 
 
 def said(value: Interval, sign: str = "") -> str:
-    """27.31 ± 0.12, or 27.31 where no interval is known."""
-    half = "" if value.half is None else f" ± {value.half:.2g}"
-    return f"{value.mean:{sign}.4g}{half}"
+    """27.31 ± 0.12, with the digits that the interval leaves; 27.31 where none is known."""
+    if not value.half or not math.isfinite(value.half):
+        return f"{value.mean:{sign}.4g}" + (" ± 0" if value.half == 0 else "")
+    digits = min(8, max(0, 1 - math.floor(math.log10(value.half))))
+    return f"{value.mean:{sign}.{digits}f} ± {value.half:.{digits}f}"
 
 
 def thousands(count: int) -> str:
@@ -161,14 +163,14 @@ def result_of(node: Config, path: Path) -> Result:
     counts = [protocol["n_fake"], *(about[name] for name in ("step", "images") if name in about)]
     if not isinstance(about, dict) or not all(map(is_count, counts)):
         raise TypeError("about is not an object, or a count is not a whole number")
-    halves = {named(score): number(score["half"]) for score in scores if score.get("half") is not None}
+    halves = {named(score): number(score["half_width"]) for score in scores if score.get("half_width") is not None}
     gains = {named(score): gain_in(score) for score in scores if "gain" in score}
     return Result({"from": str(path), **about}, values, references, reference, protocol, settings, halves, gains)
 
 
 def gain_in(score: Config) -> Interval:
     """The mean and the half width that `spread` wrote. Raises ValueError, KeyError or TypeError for anything else."""
-    half = score["gain_half"]
+    half = score["gain_half_width"]
     return Interval(number(score["gain"]), None if half is None else number(half))
 
 

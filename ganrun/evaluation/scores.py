@@ -17,7 +17,6 @@ from ganrun.data.dataset import Dataset
 from ganrun.evaluation.classifier import ALONE, tested, trained
 from ganrun.evaluation.features.coordinates import COORDINATES
 from ganrun.evaluation.features.extractor import Extractor, Seen
-from ganrun.evaluation.fidelity import NAMES
 from ganrun.evaluation.metrics.copying import authentic, copied
 from ganrun.evaluation.metrics.frechet import Gaussian, frechet, gaussian
 from ganrun.evaluation.metrics.inception_score import inception_score
@@ -314,8 +313,6 @@ def wanted(names: Iterable[str] | None, has: set[str]) -> list[str]:
     if chosen == ["all"]:
         return [name for name, score in SCORES.items() if has.issuperset(score.needs)]
     for name in chosen:
-        if name not in SCORES:
-            raise UserError(f"scores={name} needs {WITH_TARGETS}" if name in NAMES else f"scores={name} is unknown")
         if missing := [need for need in SCORES[name].needs if need not in has]:
             raise UserError(f"scores={name} needs {NEEDS[missing[0]]}")
     return chosen

@@ -16,7 +16,7 @@ from ganrun.losses.patch_nce import patch_nce
 from ganrun.systems.gan import never_moving, once, refuse_batchnorm
 from ganrun.systems.packing import logit_of_each
 from ganrun.systems.system import ALWAYS, Batch, Turn
-from ganrun.systems.translation import PictureToPicture, take
+from ganrun.systems.translation import Compared, PictureToPicture, take
 
 
 class Translated(NamedTuple):
@@ -45,6 +45,8 @@ class CUT(PictureToPicture):
     Raises ValueError for a generator without features, and when a penalty of the loss cannot be used with BatchNorm in
     the discriminator.
     """
+
+    panel_count = 4
 
     def __init__(
         self,
@@ -144,9 +146,13 @@ class CUT(PictureToPicture):
         """Translates the examples of domain a: (N, C, H, W) -> (N, C, H, W) images of domain b."""
         return self.generator(examples["a"])
 
-    def panels(self, examples: Batch) -> list[Tensor]:
+    def compared(self, examples: Batch) -> list[Compared]:
+        return [(examples["a"], self.render(examples), examples["b"])]
+
+    def panels(self, examples: Batch) -> dict[str, Tensor]:
         """Four batches: images of a, their translations to b, images of b, and what the generator makes of these."""
-        return [examples["a"], self.render(examples), examples["b"], self.generator(examples["b"])]
+        b = examples["b"]
+        return {"input a": examples["a"], "output b": self.render(examples), "input b": b, "same b": self.generator(b)}
 
     def verdicts(self, images: Tensor, examples: Batch) -> Tensor:
         return logit_of_each(self.discriminator, images)

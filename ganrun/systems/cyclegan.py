@@ -18,7 +18,7 @@ from ganrun.systems.gan import once, refuse_batchnorm
 from ganrun.systems.packing import logit_of_each
 from ganrun.systems.pool import ImagePool
 from ganrun.systems.system import ALWAYS, Batch, Turn
-from ganrun.systems.translation import PictureToPicture, take
+from ganrun.systems.translation import Compared, PictureToPicture, take
 
 Pair = tuple[Tensor, Tensor]  # fakes of domain a, translated from b, and fakes of domain b, translated from a
 
@@ -116,6 +116,10 @@ class CycleGAN(PictureToPicture):
     def render(self, examples: Batch) -> Tensor:
         """Translates the examples of domain a: (N, C, H, W) -> (N, C, H, W) images of domain b."""
         return self.generators["ab"](examples["a"])
+
+    def compared(self, examples: Batch) -> list[Compared]:
+        a, b = examples["a"], examples["b"]
+        return [(a, self.generators["ab"](a), b), (b, self.generators["ba"](b), a)]
 
     def panels(self, examples: Batch) -> dict[str, Tensor]:
         """Eight batches: images of a, G(a), the reconstruction F(G(a)) and the identity F(a); the same for b."""

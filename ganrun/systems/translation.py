@@ -17,6 +17,8 @@ from ganrun.systems.gan import Fakes, never_moving, once, refuse_batchnorm
 from ganrun.systems.packing import logit_of_each
 from ganrun.systems.system import ALWAYS, Batch, System, Turn
 
+Compared = tuple[Tensor, Tensor, Tensor]  # sources, translations, targets: (N, C, H, W) in [-1, 1] each
+
 
 class PictureToPicture(System):
     """Base class of image-to-image translation: the inputs are images of any size, not noise."""
@@ -32,6 +34,14 @@ class PictureToPicture(System):
         The caller chooses eval mode and no gradients. Raises ValueError for an unknown direction.
         """
         raise NotImplementedError
+
+    def compared(self, examples: Batch) -> list[Compared]:
+        """Examples -> for each direction (sources, their translations, pictures that these should be like).
+
+        The watchdog compares their mean colours. Sources and targets need not be pairs. []: nothing to compare.
+        The caller chooses eval mode and no gradients.
+        """
+        return []
 
 
 class Translation(PictureToPicture):
@@ -117,6 +127,9 @@ class Translation(PictureToPicture):
 
     def render(self, examples: Batch) -> Tensor:
         return self.generator(examples["source"])
+
+    def compared(self, examples: Batch) -> list[Compared]:
+        return [(examples["source"], self.render(examples), examples["target"])]
 
     def panels(self, examples: Batch) -> dict[str, Tensor]:
         """Three batches: the sources, enlarged to the targets' size, their translations, and the targets."""

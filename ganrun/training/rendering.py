@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.data.loading.stream import Batch, Stream, cut, prepare
+from ganrun.systems.translation import Compared, PictureToPicture
 
 if TYPE_CHECKING:
     from ganrun.training.trainer import Trainer
@@ -34,10 +35,29 @@ def examples(trainer: Trainer, count: int) -> Batch:
     return {name: tensor.to(trainer.device) for name, tensor in found.items()}
 
 
+def many_examples(trainer: Trainer, count: int) -> Batch:
+    """As `examples`, from as many batches as it takes: `count` of them, or as many as the data have."""
+    size = trainer.stream.batch_size
+    batches = -(-min(count, len(trainer.stream.data)) // size)
+    with torch.random.fork_rng(devices=[trainer.device] if trainer.device.type == "cuda" else []):
+        reseed(trainer.settings.seed, Purpose.EXAMPLES)
+        found = [trainer.system.examples(load_batch(trainer, number), size) for number in range(max(1, batches))]
+    return {name: torch.cat([part[name] for part in found])[:count].to(trainer.device) for name in found[0]}
+
+
 def render(trainer: Trainer, inputs: Batch) -> Tensor:
     """Examples -> (N, C, H, W) images in [-1, 1], drawn with the averaged weights in eval mode."""
     with averaged_weights(trainer):
         return torch.cat([trainer.system.render(part).float() for part in _parts(trainer, inputs)])
+
+
+def compared(trainer: Trainer, inputs: Batch) -> list[Compared]:
+    """Examples of a system that gets pictures -> for each direction sources, translations and targets."""
+    system = trainer.system
+    assert isinstance(system, PictureToPicture)
+    with averaged_weights(trainer):
+        drawn = [system.compared(part) for part in _parts(trainer, inputs)]
+    return [tuple(map(torch.cat, zip(*parts, strict=True))) for parts in zip(*drawn, strict=True)]  # type: ignore[misc]
 
 
 def panels(trainer: Trainer, inputs: Batch) -> dict[str, Tensor]:

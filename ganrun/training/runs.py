@@ -17,7 +17,7 @@ import torch
 
 from ganrun.checkpoints.find import newest, step_of
 from ganrun.checkpoints.load import load_checkpoint
-from ganrun.checkpoints.restore import load_weights
+from ganrun.checkpoints.start import load_weights
 from ganrun.checkpoints.stored_facts import check_optimizer
 from ganrun.common.atomic import make_folder
 from ganrun.common.device import pick_device, set_threads
@@ -47,10 +47,11 @@ from ganrun.training.trainer import StepRunner, Trainer
 
 log = logging.getLogger("ganrun")
 
-# Keys of a model that are newer than some runs, and the values with which a command means such a run, which goes on
-# as it was: what it was trained with, and a default that is newer. (): any value.
+# Keys of a model or of data that are newer than some runs, and the values with which a command means such a run, which
+# goes on as it was: what it was trained with, and a default that is newer. (): any value.
 ADDED: dict[str, tuple[Any, ...]] = {
     ".max_channels": (), ".pack": (1,), ".growth_share": (), ".head_widths": ([], [128]),
+    ".crop_scale": (1,), ".small": ("enlarge",), ".turns": (False,),
 }  # fmt: skip
 STOP = {"policy": "stop", "limit": 0}  # for runs that were saved before `non_finite` existed
 
@@ -160,7 +161,7 @@ def train(
         load_trainer_state(trainer, state)
         state.clear()
     elif config["init_from"] is not None:
-        load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"))
+        load_weights(trainer.system, load_checkpoint(str(config["init_from"]), "init_from"), config)
         trainer.average = average_of(config, trainer.system.ema_module())
     try:
         with finishing_on_signals(trainer):

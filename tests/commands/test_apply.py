@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import sys
 import zipfile
@@ -160,6 +161,11 @@ def test_targets_give_a_table_means_and_strips_of_three(tmp_path: Path, capsys: 
     lines = said(capsys)
     assert "dB, SSIM" in lines
     assert "over 3 (of the inputs: 48.13 dB" in lines
+    assert re.search(r"^PSNR [\d.]+ ± [\d.]+ dB, SSIM .*, L1 ", lines, re.MULTILINE), "means with their 95 % intervals"
+    assert re.search(r"^gain: PSNR [+-][\d.]+ ± [\d.]+ dB, SSIM [+-]", lines, re.MULTILINE)
+    assert float(rows["tiny.png"]["input_l1"]) == pytest.approx(1 / 255, rel=1e-4)
+    assert main(["apply", "ckpt=restoration", "input=in", "target=want", "out=cut", "border=4"]) == 0
+    assert "tiny.png: border=4 leaves nothing of a picture of 8×8 pixels" in said(capsys)
     assert "alone.png: no target of this name" in lines
     assert "20x20 pixels, but its target has 20x10" in lines
 

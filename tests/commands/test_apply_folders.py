@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ganrun.cli.main import main
 from ganrun.commands.apply import network, work
+from ganrun.commands.apply.progress import Progress
 from ganrun.commands.apply.tile_plan import TilePlan, largest_side, peak_of, plan_tiles
 from ganrun.common.errors import UserError
 from ganrun.losses.loss import AdversarialLoss
@@ -154,6 +155,17 @@ def test_the_estimate_of_memory_is_that_of_the_largest_tile() -> None:
     plan = plan_tiles("auto", 32, 8, lambda: found)
     assert plan.tile_for(found // 2, found) is None
     assert plan.tile_for(found, 2 * found) == found // 32 * 32
+
+
+def test_tiles_of_a_network_with_instance_norms_are_said_and_so_is_the_time_left() -> None:
+    plan = TilePlan(64, norms=True)
+    plan.tile_for(64, 64)
+    assert not plan.lines()
+    plan.tile_for(65, 64)
+    assert ["instance norms" in line for line in plan.lines()] == [True]
+    progress = Progress(1000, 100)
+    progress.update(300)
+    assert progress.line(150.0) == "400 of 1000 pictures, 2 images/s, about 5 min left"
 
 
 # -- going on ------------------------------------------------------------------------------------------------------

@@ -132,3 +132,12 @@ def test_pictures_of_a_folder_are_decoded_again_each_time(tmp_path: Path) -> Non
     os.remove(tmp_path / "in/b/1.png")
     with pytest.raises(FileNotFoundError):
         files[1]
+
+
+def test_the_naive_loop_fills_a_batch_with_crops_of_a_few_pictures(tiny, tmp_path: Path) -> None:
+    for i in range(3):
+        Image.new("RGB", (40, 30 + i), (i, 9, 9)).save(tmp_path / f"{i}.png")
+    config = tiny("dataset=folder", f"dataset.root={tmp_path}", "dataset.crop=16", "model=mlp", "dataset.limit=null")
+    loop = baseline.NaiveLoop(config, builders.load_dataset(config), torch.device("cpu"))
+    assert next(loop.batches)["image"].shape == (8, 3, 16, 16)
+    loop.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ganrun.cli.main import main
 from ganrun.commands import doctor
 from ganrun.commands.doctor import FAIL, OK, WARN, Line
 from ganrun.config.schema import check
+from ganrun.data.damaged import Damaged
 from ganrun.training import runs
 from ganrun.training.trainer import Trainer
 from tests.conftest import shrink
@@ -24,7 +26,7 @@ MLP = ["model=mlp", *QUICK, "model.discriminator.widths=[16]"]
 
 
 def config(*words: str) -> dict:
-    made = compose_plain("doctor", ["dataset.limit=256", "device=cpu", "batch_size=32", *words])
+    made = compose_plain("doctor", ["dataset.limit=256", "device=cpu", "batch_size=32", "doctor.sheet=null", *words])
     check("doctor", made)
     return {**made, "model": shrink(made["model"])}
 
@@ -206,3 +208,35 @@ def test_gradients_that_are_no_numbers_fail(tmp_path: Path) -> None:
     (line,) = doctor.gradients(trainer, made)
     assert state(line) == FAIL
     assert "generator nan; try a lower optimizer.lr" in line.seen
+
+
+@pytest.mark.parametrize("kind", ["noise", "real_world"])
+def test_damaged_pictures_get_a_sheet_of_draws_and_of_every_kind(kind: str, tmp_path: Path) -> None:
+    sheet = tmp_path / "seen" / "x.png"
+    words = ["model=restoration", "dataset=damaged", f"dataset.damage={kind}", "dataset.image_size=16"]
+    trainer, _ = patient(tmp_path / "run", *words, "doctor.images=16")
+    data = trainer.stream.data
+    assert isinstance(data, Damaged)
+    line = doctor.damage(data, sheet, 0)
+    assert (line.state, line.about) == (OK, "damage")
+    assert re.fullmatch(rf"{kind}: sources of \d+\.\d to \d+\.\d dB; pictures in .*x\.png", line.seen)
+    with Image.open(sheet) as picture:
+        assert picture.info["damage"] == kind
+        assert (picture.info["columns"], picture.info["rows"]) == ("6", "6")  # 4 pictures, then 9 kinds in two rows
+        first = np.asarray(picture)
+    doctor.damage(data, sheet, 0)  # the same again, in place of it
+    with Image.open(sheet) as picture:
+        assert np.array_equal(np.asarray(picture), first)
+
+
+def test_damage_that_changes_nothing_is_a_warning_and_no_other_file_is_replaced(tmp_path: Path, capsys) -> None:
+    words = ["model=restoration", "dataset=damaged", "dataset.damages.noise.sigma=0", "dataset.image_size=16"]
+    trainer, _ = patient(tmp_path / "run", *words)
+    assert doctor.damage(trainer.stream.data, tmp_path / "x.png", 0).state == WARN
+    Image.new("L", (2, 2)).save(tmp_path / "mine.png")
+    for name, why in {
+        "mine.png": "exists, and doctor did not make it",
+        "x.jpg": "must be a file that ends in .png",
+    }.items():
+        assert main(["doctor", *words, "device=cpu", f"doctor.sheet={tmp_path / name}"]) == 2
+        assert why in capsys.readouterr().err

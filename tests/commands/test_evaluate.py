@@ -17,7 +17,9 @@ from ganrun.commands import evaluate
 from ganrun.common.errors import UserError
 from ganrun.data.dataset import Dataset
 from ganrun.data.digits import Digits
+from ganrun.data.unpaired import Unpaired
 from ganrun.evaluation import scorer as scoring
+from ganrun.evaluation.paired_scores import PairedScorer
 from ganrun.evaluation.picture_sets import read_set
 from ganrun.evaluation.results import Result, refuse_unlike, table, thousands
 from ganrun.evaluation.scorer import Scorer
@@ -135,6 +137,27 @@ def test_a_restoration_run_is_measured_against_the_right_answers(capsys: pytest.
     )
     assert main(["eval", "ckpt=wider", *QUICK, "batch_size=7", "out=wider.json"]) == 0
     assert scored("wider.json")["psnr"]["reference"] == kept["psnr"]["reference"], "every model meets the same damage"
+
+
+def test_scores_of_a_target_need_one(capsys: pytest.CaptureFixture[str]) -> None:
+    run("mlp", "run")
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+    for words, said in (
+        (["ckpt=run"], "scores=psnr_y needs pictures that have a target: ckpt=RUN of an image-to-image model"),
+        (["real=a", "fake=b"], "scores=psnr_y needs pictures that have a target: ckpt=RUN of an image-to-image model"),
+        (["ckpt=run", "border=-2"], "border=-2 must be a number of pixels, or auto"),
+    ):
+        assert main(["eval", *words, *QUICK, "scores=[psnr_y]"]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert len(error.splitlines()) == 1
+
+
+def test_domains_without_pairs_have_no_targets() -> None:
+    config = {"scores": ["psnr_y"], "n": 4, "seed": 0}
+    with pytest.raises(UserError, match=r"^scores=psnr_y: its data are unpaired, so there are no targets to compare"):
+        PairedScorer(config, Unpaired(image_size=16, channels=1), {}, torch.device("cpu"))
 
 
 def test_a_run_of_all_the_data_has_no_training_pictures_apart_from_the_reals() -> None:

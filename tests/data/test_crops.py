@@ -191,11 +191,10 @@ def test_small_pictures_are_counted_and_enlarged_padded_or_left_out(folder, capl
     found = {}
     for small in ("enlarge", "pad", "skip"):
         found[small] = Folder(folder, crop=40, small=small)
-    assert caplog.messages == [
-        "2 of 4 pictures are smaller than dataset.crop=40×40 and are enlarged (dataset.small=enlarge)",
-        "2 of 4 pictures are smaller than dataset.crop=40×40 and are padded with black (dataset.small=pad)",
-        "2 of 4 pictures are smaller than dataset.crop=40×40 and are left out (dataset.small=skip)",
-    ]
+    ends = ["are enlarged (dataset.small=enlarge)", "are padded with black (dataset.small=pad)"]
+    ends += ["are left out (dataset.small=skip)"]
+    head = f"2 of 4 pictures in {folder} are smaller than dataset.crop=40×40 and"
+    assert caplog.messages == [f"{head} {end}" for end in ends]
     assert [*found["skip"].names] == ["0.png", "3.png"]
     padded = found["pad"].take(torch.tensor([1]), [0])["image"][0]
     assert padded[:, :3].max() == padded[:, 36:].max() == 0
@@ -277,7 +276,10 @@ def test_turns_are_quarters_alike_for_a_pair():
         ({"crop": 8, "resize": "pad"}, "dataset.resize=pad has no effect with dataset.crop"),
         ({"crop": 8, "image_size": 16}, r"dataset.image_size=16, but with dataset.crop=8×8"),
         ({"crop": [8, 16], "turns": True}, "dataset.turns=true turns by quarters, but pictures of 8×16"),
-        ({"crop": 100, "small": "skip"}, "4 of 4 pictures are smaller than dataset.crop=100×100, the largest is 50×70"),
+        (
+            {"crop": 100, "small": "skip"},
+            r"4 of 4 pictures in \S+ are smaller than dataset.crop=100×100, the largest is 50×70",
+        ),
         ({"crop": [8, 8, 8]}, r"dataset.crop=\[8,8,8\] must be a whole number of pixels or \[height, width\]"),
     ],
 )
@@ -305,3 +307,18 @@ def test_without_a_crop_there_are_none(folder):
     assert make_crops(None) is None
     assert Folder(folder).crops is None
     assert Decoder(3, (8, 8), crop).whole(encoded(painted(9, 7))).shape == (3, 9, 7)
+
+
+@pytest.mark.parametrize("mode", ["memory", "stream"])
+def test_crops_keep_sixteen_bits(tmp_path, mode):
+    deep = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) * 32
+    Image.fromarray(deep).save(tmp_path / "0.png")
+    options = {"root": str(tmp_path), "crop": 16, "depth": 16, "mode": mode}
+    image = Folder(**options).take(torch.tensor([0]))["image"]
+    assert image.dtype == torch.uint16
+    assert np.array_equal(image[0, 0].numpy(), deep[12:28, 17:33])
+    (reduced,) = Folder(**options, crop_scale=0.5).take(torch.tensor([0]))["image"]
+    assert abs(float(reduced.float().mean()) - deep[4:36, 9:41].mean()) < 40
+    ranged = Folder(**{**options, "depth": 32, "crop": 48, "small": "pad"}, range=[0, 65535])
+    black = ranged.take(torch.tensor([0]))["image"][0, 0]
+    assert (black[:4] == -1).all()

@@ -79,6 +79,53 @@ def test_two_classes_of_one_zip_are_two_domains(tree, zipped):
     assert rows_of(dataset.others, [pixels(i) for i in range(4)]) == [2]
 
 
+def test_a_domain_may_be_several_classes(tree):
+    root = tree("cat/0.png", "dog/1.png", "cow/2.png", "fox/3.png")
+    dataset = Unpaired(str(root), class_a=["cat", "cow"], class_b="fox")
+    among = [pixels(i) for i in range(4)]
+    assert sorted(rows_of(dataset.images, among)) == [0, 2]
+    assert rows_of(dataset.others, among) == [3]
+
+
+def test_a_domain_may_be_a_list(tree):
+    """Names by path or by file name, of the list's own folder where no root is given."""
+    root = tree("x/0.png", "x/1.png", "y/2.png", "y/3.png")
+    (root / "a.txt").write_text("x/0.png\n\n2.png\n", encoding="utf-8")
+    (root / "b.csv").write_text('file,season\n"y/3.png",winter\n', encoding="utf-8")
+    among = [pixels(i) for i in range(4)]
+    by_folder = Unpaired(list_a=str(root / "a.txt"), list_b=str(root / "b.csv"))
+    by_root = Unpaired(str(root), list_a="a.txt", list_b="b.csv")
+    for dataset in (by_folder, by_root):
+        assert rows_of(dataset.images, among) == [0, 2]
+        assert rows_of(dataset.others, among) == [3]
+    assert find_domain_facts(str(root), list_a="a.txt", list_b="b.csv") == find_domain_facts(str(root), str(root))
+    one_class = Unpaired(str(root), class_a="y", list_a="a.txt", list_b="b.csv")
+    assert rows_of(one_class.images, among) == [2], "what both keys ask for"
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"list_a": "no.txt", "list_b": "b.txt"}, r"^dataset\.list_a=no\.txt: there is no such file"),
+        ({"list_a": "b.txt", "list_b": "b.txt"}, r"list_a and dataset\.list_b are both b\.txt"),
+        ({"list_a": "a.txt"}, r"dataset\.root_b is needed, or two classes .* or two lists"),
+        ({"list_a": "bad.txt", "list_b": "b.txt"}, r"list_a=bad\.txt: 1 of 2 names are of no picture in .*'9\.png'"),
+        ({"list_a": "empty.txt", "list_b": "b.txt"}, r"list_a=empty\.txt: it is empty"),
+        ({"list_a": "other.txt", "list_b": "b.txt"}, r"list_a=other\.txt: no line names a picture of .* '7\.png'"),
+        ({"class_a": ["cat", "cow"], "class_b": "dog"}, r"class_a=cow: no such class in .*; its classes: cat, dog"),
+        ({"class_a": ["cat", "dog"], "class_b": "dog"}, r"dataset\.root_b is needed, .*; dog is in both"),
+    ],
+)
+def test_a_domain_that_cannot_be_is_named_in_one_line(tree, lists, message):
+    root = tree("cat/0.png", "dog/1.png")
+    texts = {"a": "0.png", "b": "1.png", "bad": "0.png\n9.png", "empty": "\n", "other": "7.png"}
+    for name, content in texts.items():
+        (root / f"{name}.txt").write_text(content, encoding="utf-8")
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as raised:
+        Unpaired(str(root), **lists)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

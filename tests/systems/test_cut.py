@@ -160,7 +160,7 @@ def test_clipping_reaches_the_discriminator_alone() -> None:
 def test_a_grid_shows_a_its_translation_b_and_what_becomes_of_b() -> None:
     system = make(2.0)
     panels = system.panels(system.examples(BATCH, 1))
-    assert [panel.mean().item() for panel in panels] == pytest.approx([0.5, 1.0, 0.2, 0.4])
+    assert [panel.mean().item() for panel in panels.values()] == pytest.approx([0.5, 1.0, 0.2, 0.4])
 
 
 def test_there_is_one_direction() -> None:

@@ -12,7 +12,7 @@ from ganrun.training.compile import Proved
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["biggan", "r3gan", "stylegan2"])
+@pytest.mark.parametrize("model", ["biggan", "cut", "r3gan", "stylegan2"])
 def test_the_networks_of_large_models_compile(model: str, tiny, tmp_path: Path, monkeypatch) -> None:
     """By torch's tracer and its autograd, without the C++ that inductor would make of it, which takes a minute."""
     compiled = torch.nn.Module.compile

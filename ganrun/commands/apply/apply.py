@@ -65,7 +65,7 @@ def apply(config: Config) -> str:
     report.seconds = time.monotonic() - begun
     if not report.done:
         raise UserError(f"input={config['input']}: no picture could be done; the first problem: {report.left_out[0]}")
-    report.notes = [*notes, *plan.notes]
+    report.notes = [*notes, *plan.lines()]
     write_results(report, album)
     if config["page"]:
         write_page(album, report.rows, workers_for(config["workers"]), f"{out.absolute().name}: before and after")

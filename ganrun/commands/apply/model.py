@@ -16,7 +16,7 @@ from ganrun.checkpoints.restore import load_system, sha256_of
 from ganrun.commands.apply.album import Pictures, partners
 from ganrun.commands.apply.baseline import Baseline
 from ganrun.commands.apply.files import read_picture
-from ganrun.commands.apply.tile_plan import TilePlan, largest_side, plan_tiles, stride_of
+from ganrun.commands.apply.tile_plan import TilePlan, has_instance_norms, largest_side, plan_tiles, stride_of
 from ganrun.common.device import set_threads, threads_for
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
@@ -67,7 +67,9 @@ def checkpoint_model(config: Config) -> Model:
             free = min(free_on(device) // devices.count(device) for device in devices)
             return largest_side(on_meta, channels, config["direction"], free)
 
-        return plan_tiles(config["tile"], config["overlap"], stride_of(first), largest)
+        made = plan_tiles(config["tile"], config["overlap"], stride_of(first), largest)
+        made.norms = has_instance_norms(first)
+        return made
 
     spare = [first]
 

@@ -24,6 +24,7 @@ log = logging.getLogger("ganrun")
 AUTO = "auto"
 SHARE = 0.5  # of the memory that is free: the pictures that are read and written need some, and so do other programs
 LARGEST = 8192  # pixels of a side: pictures of more are refused when they are opened
+NORMS = "pictures were cut into tiles, and each tile has its own statistics for the instance norms of this network"
 UNKNOWN = 256  # pixels of a side, where the memory of the network cannot be counted
 
 
@@ -39,6 +40,8 @@ class TilePlan:
     side: int | None
     by_area: bool = False
     least: int = ALIGNED
+    norms: bool = False  # whether the network normalises by statistics of the picture, as instance norm does
+    cut: bool = False  # whether a picture was cut
     notes: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -46,7 +49,14 @@ class TilePlan:
         """The side of the tiles for a picture of this size; None: it is not cut."""
         if self.side is None or self.longest(height, width) <= self.side:
             return None
+        self.cut = True
         return self.side
+
+    def lines(self) -> list[str]:
+        """What the user should know at the end."""
+        if self.cut and self.norms:
+            return [*self.notes, NORMS]
+        return self.notes
 
     def longest(self, height: int, width: int) -> int:
         return math.isqrt(height * width - 1) + 1 if self.by_area else max(height, width)
@@ -88,6 +98,12 @@ def plan_tiles(asked: int | str | None, overlap: int, stride: int, largest: Call
     step = math.lcm(ALIGNED, stride)
     side = (largest() or UNKNOWN) // step * step
     return TilePlan(max(least, min(side, LARGEST)), by_area=True, least=least)
+
+
+def has_instance_norms(system: nn.Module) -> bool:
+    """Whether a layer normalises by the mean and the variance of the picture itself."""
+    layers = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.GroupNorm)
+    return any(isinstance(part, layers) for part in system.modules())
 
 
 def stride_of(system: nn.Module) -> int:

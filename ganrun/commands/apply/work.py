@@ -19,9 +19,9 @@ from ganrun.commands.apply.files import Read, read_picture, write_picture, write
 from ganrun.commands.apply.lanes import Feed, Item, Loaded, lane
 from ganrun.commands.apply.network import Network
 from ganrun.commands.apply.places import STRIPS
+from ganrun.commands.apply.progress import Progress
 from ganrun.commands.apply.record import Entry, Record, stamp
 from ganrun.commands.apply.report import Report, in_one_line
-from ganrun.common.terminal import bar
 from ganrun.common.untrusted import printable
 from ganrun.data.channels import Span
 from ganrun.data.sources import Picture, Tree
@@ -102,7 +102,7 @@ class Work:
         known = {} if self.record is None else dict(self.record.done)
         left = iter(listed)
         pending: deque[Item] = deque()
-        with bar(total=len(listed), initial=len(known), unit="picture", disable=None, leave=False) as progress:
+        with Progress(len(listed), len(known)) as progress:
             while True:
                 while self.has_room(pending) and (picture := next(left, None)) is not None:
                     pending.append(self.start(picture, known.get(picture.name)))
@@ -158,13 +158,15 @@ class Work:
 
     def finish(self, item: Item, output: Tensor | BaseException) -> None:
         """By the thread of a network: hands an output to a worker, who writes it."""
-        if self.stopped:
-            return
         if isinstance(output, BaseException):
             item.outcome.set_exception(output)
             self.tell(item.outcome)
-        else:
+            return
+        try:
             self.hands.submit(self.write, item, output)
+        except RuntimeError:  # the workers have ended, because the command ends early
+            if not self.stopped:
+                raise
 
     def write(self, item: Item, after: Tensor) -> None:
         """By a worker: writes the output, its strip and its row of numbers."""

@@ -64,8 +64,11 @@ class Files(Pictures):
         listing = list_images(node["root"], node.get("split"), node.get("labelled", "auto"), node.get("labels"))
         self.listing = listing.pick(chosen(len(listing), node.get("limit")).tolist())
         self.mode = "L" if source.channels == 1 else "RGB"
-        short = min(source.image_size)
-        self.cut = transforms.Compose([transforms.Resize(short), transforms.CenterCrop(source.image_size)])
+        self.cut = transforms.Compose(
+            [transforms.RandomCrop(source.image_size, pad_if_needed=True)]
+            if source.crops
+            else [transforms.Resize(min(source.image_size)), transforms.CenterCrop(source.image_size)]
+        )
 
     def __getitem__(self, index: int) -> Item:
         with open_picture(self.listing.source.read(self.listing.pictures[index])) as image:
@@ -103,8 +106,11 @@ class NaiveLoop:
             for group in optimizer.param_groups:
                 if group.get("fused"):
                     group["fused"] = None  # torch's default; fused=True is ganrun's choice
+        drawn = pictures(source, config["dataset"])
+        # crops of a few pictures may fill a batch, and with drop_last a shorter epoch would have none
+        several = max(1, -(-self.batch_size // len(drawn)))
         self.loader = data.DataLoader(
-            pictures(source, config["dataset"]),
+            data.ConcatDataset([drawn] * several) if several > 1 else drawn,
             self.batch_size,
             shuffle=True,
             drop_last=True,

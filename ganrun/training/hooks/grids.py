@@ -117,6 +117,7 @@ def side_by_side(panels: Mapping[str, Tensor]) -> Tensor:
     if len(drawn) == 1 and not headed:
         return drawn[0]
     scale = max(1, images.SMALLEST_CELL // max(drawn[0].shape[2:]))
+    drawn = [images.shown(panel) for panel in drawn]  # of any channels, such as five bands
     channels = max(panel.shape[1] for panel in drawn)
     columns = []
     for name, panel in zip(names, drawn, strict=True):

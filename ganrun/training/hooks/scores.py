@@ -20,12 +20,13 @@ from ganrun.common.precision import ieee_float32
 from ganrun.evaluation import reals as reals_
 from ganrun.evaluation.features.extractor import Features
 from ganrun.evaluation.fidelity import NAMES, fidelity_of
-from ganrun.evaluation.paired_scores import PairedScorer, require_pairs
+from ganrun.evaluation.paired_scores import PairedScorer, has_pairs, require_pairs
 from ganrun.evaluation.results import Result, read, write
 from ganrun.evaluation.scorer import Scorer
 from ganrun.evaluation.scores import SCORES, WITH_TARGETS
 from ganrun.systems import drawing
 from ganrun.systems.translation import PictureToPicture
+from ganrun.training.hooks.best import AUTO, kind
 from ganrun.training.hooks.hook import Hook, Stage
 from ganrun.training.rendering import averaged_weights
 
@@ -49,7 +50,7 @@ class Scores(Hook):
     has each score with its protocol. The scores equal those of `ganrun eval ckpt=RUN n=N seed=SEED`. If a score cannot
     be computed, a line says why, and the run continues.
 
-    An image-to-image system is scored on the first `n` held-out pairs by PSNR, SSIM, L1 and LPIPS instead, beside its
+    An image-to-image system is scored on `n` held-out pairs by PSNR, SSIM, L1 and LPIPS instead, beside its
     inputs; results.csv has a row for each picture of the latest scoring. `border` and `lpips` are as in conf/eval.yaml.
     """
 
@@ -90,6 +91,7 @@ class Scores(Hook):
         if isinstance(system, PictureToPicture):
             if names or (self.asked["lpips"] or {}).get("weights"):
                 require_pairs(data, names or ["lpips"], KEY)
+            if has_pairs(data):
                 fidelity_of(self.asked, data, key=KEY)
             return
         for name in names:
@@ -135,10 +137,17 @@ class Scores(Hook):
     def score(self, trainer: Trainer, record: StepRecord) -> None:
         with averaged_weights(trainer):
             result = self.of_samples(trainer) if self.paired is None else self.of_pairs(self.paired, trainer)
+        self.warn_of_best(result)
         record.scores.update(named(result))
         self.results.append(result)
         write(self.results, self.path)
         log.info(f"scores     step {trainer.step}  {line(result)}")
+
+    def warn_of_best(self, result: Result) -> None:
+        """Say once that the score that checkpoint.best names is none of this run's."""
+        best = (self.config.get("checkpoint") or {}).get("best")
+        if best not in (None, AUTO, *map(kind, named(result))):
+            self.tell([f"no best.pt: checkpoint.best={best}, but the scores are {', '.join(result.values)}"])
 
     def of_samples(self, trainer: Trainer) -> Result:
         assert self.scorer is not None

@@ -15,10 +15,11 @@ from torch import nn
 
 from ganrun.common.bounds import Count, Pictures
 from ganrun.common.errors import UserError
+from ganrun.systems.translation import PictureToPicture
 from ganrun.training.hooks.hook import Hook, Stage
 from ganrun.training.metrics_rows import rows_of
-from ganrun.training.rendering import examples, load_batch, render, verdicts
-from ganrun.training.watch.measures import preference, sight, spread
+from ganrun.training.rendering import compared, examples, load_batch, many_examples, render, verdicts
+from ganrun.training.watch.measures import colour_shift, preference, sight, spread
 from ganrun.training.watch.symptom import Finding, Row, Symptom
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ class Watchdog(Hook):
     """Gives each logged row to its `symptoms` and warns of their findings. A symptom that lasts is reported once.
 
     The watchdog adds further numbers to the row, also for metrics.jsonl and TensorBoard: weight norms, learning rates,
-    the diversity of samples and `alarm/...`. At every `looks`-th log it draws `count` samples of fixed noise. `action`
-    is warn, stop or rollback. stop ends the run with a checkpoint and exit code 1. rollback loads a checkpoint from
+    the diversity of samples and `alarm/...`. At every `looks`-th log it draws `count` samples of fixed noise; where
+    pictures are the inputs, it translates `count` fixed pictures and measures the colours (`colour/...`). `action` is
+    warn, stop or rollback. stop ends the run with a checkpoint and exit code 1. rollback loads a checkpoint from
     before the symptom and halves the learning rates.
     """
 
@@ -60,7 +62,7 @@ class Watchdog(Hook):
         self.given, self.action, self.looks, self.count = dict(symptoms), action, looks, count
 
     def on_start(self, trainer: Trainer) -> None:
-        self.samples = Samples.of(trainer, self.count)
+        self.samples, self.colours = Samples.of(trainer, self.count), Colours.of(trainer, self.count)
         fresh = {k: v for k, v in self.given.items() if self.samples is not None or not v.of_samples_from_noise}
         # new copies, because after a rollback the symptoms must forget the rows that were undone
         self.symptoms = copy.deepcopy(fresh)
@@ -128,8 +130,9 @@ class Watchdog(Hook):
         }
         if norms:
             numbers |= zip(norms, torch.stack([norm.detach() for norm in norms.values()]).tolist(), strict=True)
-        if self.samples is not None and trainer.step % (trainer.settings.log_every * self.looks) == 0:
-            numbers |= self.samples.look(trainer)
+        for part in (self.samples, self.colours):
+            if part is not None and trainer.step % (trainer.settings.log_every * self.looks) == 0:
+                numbers |= part.look(trainer)
         return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
@@ -180,6 +183,26 @@ class Samples:
         if right is None or wrong is None or torch.equal(right, wrong):  # the discriminator does not use labels
             return {}
         return {"samples/label_gap": preference(right, wrong)}
+
+
+class Colours:
+    """Translates fixed pictures, and compares their mean colours with those of their targets."""
+
+    def __init__(self, examples: dict[str, torch.Tensor]) -> None:
+        self.examples = examples
+
+    @classmethod
+    def of(cls, trainer: Trainer, count: int) -> Colours | None:
+        """None if the system draws from noise."""
+        return cls(many_examples(trainer, count)) if isinstance(trainer.system, PictureToPicture) else None
+
+    def look(self, trainer: Trainer) -> dict[str, float]:
+        """`colour/shift`, of the direction in which it is largest, and `colour/source`, without any translation."""
+        found = [
+            (colour_shift(made, targets), colour_shift(sources, targets))
+            for sources, made, targets in compared(trainer, self.examples)
+        ]
+        return dict(zip(("colour/shift", "colour/source"), max(found), strict=True)) if found else {}
 
 
 def told(step: int, finding: Finding) -> str:

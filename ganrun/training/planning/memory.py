@@ -17,6 +17,7 @@ from torch import Tensor
 from ganrun.common import torchrun
 from ganrun.common.precision import bf16_units
 from ganrun.common.types import Config
+from ganrun.data.cropped import CroppedStore
 from ganrun.data.dataset import Dataset, free_on
 from ganrun.data.storage import free_memory
 from ganrun.training.planning.equal_parts import parts_of, smallest_share
@@ -140,9 +141,10 @@ def overrides_for_less_memory(config: Config, larger: bool, bf16: bool = True) -
     lower = ["precision=bf16"] if bf16 and config["precision"] in ("fp32", "tf32") else []
     batch = [*smaller_batch(config), *lower]
     networks = list(halved_channels("model", config["model"]))[:2]
-    size = config["dataset"].get("image_size")
+    key = "crop" if config["dataset"].get("crop") else "image_size"
+    size = config["dataset"].get(key)
     sides = size if isinstance(size, list) else [size]
-    pictures = ["a smaller dataset.image_size"] if all(isinstance(side, int) and side >= 64 for side in sides) else []
+    pictures = [f"a smaller dataset.{key}"] if all(isinstance(side, int) and side >= 64 for side in sides) else []
     return [*batch, *pictures, *networks] if larger else [*networks, *pictures, *batch]
 
 
@@ -173,15 +175,17 @@ def data_in_memory(dataset: Dataset, images: int | None) -> tuple[int, bool]:
 
     `images` None: all of them. Of a mapped file, only what was read is in memory.
     """
-    tensors = [kept for kept in dataset.image_stores if isinstance(kept, Tensor)]
-    if not tensors or not all(is_memory_mapped(tensor) for tensor in tensors):
+    stores = [kept for kept in dataset.image_stores if isinstance(kept, (Tensor, CroppedStore))]
+    if not stores or not all(is_memory_mapped(store) for store in stores):
         return dataset.nbytes, False
-    each = dataset.nbytes // len(dataset) + len(tensors) * AROUND
+    each = dataset.nbytes // len(dataset) + len(stores) * AROUND
     return dataset.nbytes if images is None else min(dataset.nbytes, images * each), True
 
 
-def is_memory_mapped(tensor: Tensor) -> bool:
+def is_memory_mapped(tensor: Tensor | CroppedStore) -> bool:
     """Whether a tensor lies in a memory-mapped file. Only Linux says so; False on other systems."""
+    if isinstance(tensor, CroppedStore):
+        return tensor.mapped
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
             place, *_, name = line.split(maxsplit=5)

@@ -12,7 +12,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from ganrun.checkpoints.load import load_checkpoint
-from ganrun.checkpoints.restore import load_weights
+from ganrun.checkpoints.start import load_weights
 from ganrun.common import torchrun
 from ganrun.common.device import pick_device, set_threads
 from ganrun.common.errors import UserError
@@ -54,6 +54,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         size = "×".join(map(str, self.dataset.image_size))
+        size = f"of {size}" if self.dataset.crops is None else f"in crops of {size}"
         epoch, channels, classes = len(self.dataset), self.dataset.channels, self.dataset.classes or 0
         steps = self.length.steps
         total = (
@@ -68,7 +69,7 @@ class Plan:
         threads = f", {count} {plural('thread', count)}" if self.device.type == "cpu" else ""
         bits = f"{self.dataset.bits} bits, " if self.dataset.is_deep else ""
         return [
-            f"data        {epoch:,} {plural('image', epoch)} of {size}, {channels} {plural('channel', channels)}, "
+            f"data        {epoch:,} {plural('image', epoch)} {size}, {channels} {plural('channel', channels)}, "
             f"{bits}{classes or 'no'} {plural('class', classes)}",
             f"parameters  {weights}",
             *self.size(),
@@ -129,8 +130,8 @@ def plan(
     length = length_of(config, dataset)
     following = followers(config, system, schedules)
     require_end(length, following)
-    if config["init_from"] is not None:
-        load_weights(system, load_checkpoint(str(config["init_from"]), "init_from"))
+    start = config["init_from"]
+    fresh = [] if start is None else load_weights(system, load_checkpoint(str(start), "init_from"), config)
     held, stored = estimates.state_sizes(system, system.ema_module(), optimizers)
     require_short_list(estimates.list_size(system, system.ema_module(), optimizers))
     images = None if length.steps is None else length.steps * config["batch_size"]
@@ -141,7 +142,7 @@ def plan(
     needs = memory.estimate(dataset, images, held, activations, largest, drawing, copy, read + systems.nbytes)
     picture = dataset.channels * math.prod(dataset.image_size) * system.panel_count
     disk = estimates.disk_size(hooks, stored, length.steps, config["batch_size"], picture)
-    said = remarks(config, dataset, system, optimizers, hooks, device, length.steps)
+    said = fresh + remarks(config, dataset, system, optimizers, hooks, device, length.steps)
     said += of_schedules(config, following, schedules, device)
     return Plan(config, dataset, length, counts, device, needs, disk, choice or Choice(), said, systems)
 

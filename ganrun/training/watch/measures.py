@@ -32,6 +32,16 @@ def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
     return distances[pairs.triu(1)].mean()
 
 
+def colour_shift(images: Tensor, targets: Tensor) -> float:
+    """(N, C, H, W) and (M, C, H', W') in [-1, 1] -> how far their mean colours are apart, as a share of the range.
+
+    The root of the mean square over the channels: 0.01 is 2.55 grey levels of 255. Only the sizes of the pictures and
+    their number may differ, so unpaired pictures can be compared, too.
+    """
+    one, other = (pictures.detach().double().mean((0, 2, 3)) for pictures in (images, targets))
+    return ((one - other) / 2).square().mean().sqrt().item()
+
+
 class Sight(NamedTuple):
     """Whether pictures that look alike have the same label."""
 

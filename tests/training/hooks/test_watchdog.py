@@ -17,7 +17,7 @@ from ganrun.training.hooks.watchdog import Samples, Watchdog
 from ganrun.training.record import StepRecord
 from ganrun.training.rendering import load_batch
 from ganrun.training.trainer import Trainer
-from ganrun.training.watch.measures import preference, sight, spread
+from ganrun.training.watch.measures import colour_shift, preference, sight, spread
 
 QUICK = ("model=mlp", "log.every=5", "hooks.tensorboard=null", "hooks.grids=null", "hooks.console=null")
 
@@ -36,6 +36,16 @@ class Fault(Hook):
 
 class Jump(Fault):
     player, factor, at = "discriminator", 1e4, 20
+
+
+class Tint(Hook):
+    """From step 20 on, each step adds a little to the colour of what the generator draws."""
+
+    def on_step(self, trainer: Trainer, record: StepRecord) -> None:
+        if trainer.step >= 20:
+            *_, last = (part for part in trainer.system.ema_module().modules() if isinstance(part, torch.nn.Conv2d))
+            with torch.no_grad():
+                last.bias.add_(0.02)
 
 
 class Scores(Hook):
@@ -141,6 +151,29 @@ def test_where_pictures_are_the_input_the_symptoms_of_noise_are_left_out(tiny, t
     assert watchdog.samples is None
     assert "rate_too_high" in watchdog.symptoms
     assert not {"discriminator_wins", "mode_collapse"} & watchdog.symptoms.keys()
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_colours_that_drift_are_named_and_a_healthy_run_is_not(planted: bool, tiny, tmp_path, caplog) -> None:
+    words = ("model=real_sr", "steps=60", "average.half_life=0", "batch_size=4")
+    config = tiny(*QUICK[1:], *words)
+    config["hooks"]["watchdog"]["symptoms"]["colour_drifts"] |= {"steps": 20, "wait": 10}
+    if planted:
+        config["hooks"] = {"fault": {"_target_": f"{__name__}.Tint"}, **config["hooks"]}
+    with caplog.at_level(logging.WARNING):
+        runs.train(config, tmp_path)
+    named = [line.getMessage() for line in caplog.records if "colours drift" in line.getMessage()]
+    assert len(named) == planted
+    assert all("; try model.adversarial_weight=0.01 or optimizer.players.generator.lr=5e-05" in line for line in named)
+    assert {"colour/shift", "colour/source"} <= rows(tmp_path)[2].keys()
+
+
+def test_a_colour_shift_is_a_share_of_the_range_and_needs_no_pairs() -> None:
+    """Red differs by 1 of 2, green and blue not at all: √((0.5² + 0 + 0) / 3)."""
+    red = torch.zeros(2, 3, 4, 4)
+    red[:, 0] = 1
+    assert colour_shift(red, torch.zeros(5, 3, 8, 8)) == pytest.approx((0.25 / 3) ** 0.5)
+    assert colour_shift(red, red[:, :, :2, :2]) == 0
 
 
 def test_looking_changes_no_weight_and_no_randomness_of_training(tiny, tmp_path) -> None:

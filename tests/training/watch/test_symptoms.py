@@ -8,6 +8,7 @@ import pytest
 
 from ganrun.systems.roles import Role
 from ganrun.training.watch.advice import tamer_game, with_rate
+from ganrun.training.watch.colours import ColourDrifts
 from ganrun.training.watch.game import DiscriminatorWins, Oscillation
 from ganrun.training.watch.gradients import GradientExplodes, GradientVanishes
 from ganrun.training.watch.samples import LabelsTellNothing, ModeCollapse
@@ -227,3 +228,48 @@ def test_advice_is_in_the_words_of_the_runs_own_config() -> None:
     assert with_rate(CONFIG, "generator", 0.25) == "optimizer.players.generator.lr=5e-05"
     own = {"loss": {"penalties": {"r1": {"gamma": 1}, "r2": {"gamma": 0.5}}}}
     assert tamer_game(own) == "loss.penalties.r1.gamma=10 loss.penalties.r2.gamma=5"
+
+
+# -- colours of translated pictures ---------------------------------------------------------------------------------
+
+
+def colours(*shifts: float, source: float = 0.0) -> list[dict[str, float]]:
+    return [{"colour/shift": shift, "colour/source": source} for shift in shifts]
+
+
+def test_colours_that_leave_their_targets_are_told_in_grey_levels_with_the_players_rate() -> None:
+    step, finding = found(ColourDrifts(), colours(*[0.01] * 5, 0.02, 0.04, 0.05, 0.06), every=100)
+    assert (step, finding.since) == (900, 600)
+    assert finding.saw == (
+        "colours drift: the mean colour of translated pictures is 15 of 255 levels away from that of their targets "
+        "(at best 3), for 300 steps"
+    )
+    assert finding.advice == "optimizer.players.generator.lr=5e-05"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        colours(*[0.2 / k for k in range(1, 20)]),  # on its way to its targets
+        colours(*[0.01, 0.029] * 10),  # it wavers by a few grey levels
+        colours(*[0.01] * 5, *[0.08] * 5, source=0.4),  # two domains of unlike colours
+        colours(0.5, 0.1, 0.01),  # the first steps
+        [{"generator/psnr": 20.0}] * 20,
+    ],
+)
+def test_other_colours_are_healthy(rows: list[dict[str, float]]) -> None:
+    assert shown(ColourDrifts(), rows, every=100) is None
+
+
+def test_a_game_with_weights_is_told_which_of_them_to_change() -> None:
+    symptom = ColourDrifts()
+    symptom.begin(ROLES)
+    told = {}
+    for name, model in {"paired": {"adversarial_weight": 0.1}, "unpaired": {"identity_weight": 0}}.items():
+        for number, row in enumerate(colours(*[0.0] * 4, *[0.1] * 3), 1):
+            finding = symptom.look({"step": 100 * number, **row}, {**CONFIG, "model": model})
+        told[name] = finding.advice if finding else None
+    assert told == {
+        "paired": "model.adversarial_weight=0.01 or optimizer.players.generator.lr=5e-05",
+        "unpaired": "model.identity_weight=5 or optimizer.players.generator.lr=5e-05",
+    }
