@@ -136,7 +136,6 @@ def test_profile_exif_resolution_palette_and_turn_are_carried_over() -> None:
     assert np.array_equal(read("made/deep.png"), deep)
     assert applied("input=in", "out=kept", "format=keep") == 0
     assert sorted(path.name for path in Path("kept").glob("[!.]*")) == ["all.png", "deep.png", "palette.png"]
-<<<<<<< HEAD
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -161,5 +160,3 @@ def test_what_a_kind_of_file_cannot_hold_is_named() -> None:
     before = read_picture(png16.encoded(five[:, :, :3]), 3)
     with pytest.raises(ValueError, match="cannot hold 16 bits"):
         write_picture(before.pixels, Path("x.jpg"), {}, None, before)
-=======
->>>>>>> main
