@@ -34,10 +34,10 @@ from ganrun.checkpoints.load import load_checkpoint
 from ganrun.checkpoints.restore import load_system
 from ganrun.common.images import grid, save_png, to_uint8
 from ganrun.data.folder import Folder
+from ganrun.evaluation.metrics.fidelity import cropped, luma, psnr
 from ganrun.evaluation.metrics.intervals import gain, interval
 
 STEPS = {2: (4000, 800), 4: (1500, 0)}  # of the content phase, and of the adversarial one
-LUMA = torch.tensor([65.481, 128.553, 24.966]).view(3, 1, 1) / 255  # of BT.601, for RGB in [0, 255]
 SHOWN = 6  # pictures in a grid
 CROP = 128  # pixels of a photograph in the grid, of its middle
 
@@ -136,17 +136,9 @@ def judged(name: str, results: Results, scale: int) -> list[list[object]]:
     return rows
 
 
-def luma(images: Tensor) -> Tensor:
-    """(N, 3, H, W) in [-1, 1] -> (N, 1, H, W) in [16, 235]"""
-    return 16 + ((images.double() + 1) * 127.5 * LUMA).sum(1, keepdim=True)
-
-
 def luma_psnrs(images: Sequence[Tensor], targets: Sequence[Tensor], border: int) -> list[float]:
-    inside = (..., slice(border, -border), slice(border, -border))
-    errors = [
-        (luma(one)[inside] - luma(other)[inside]).square().mean() for one, other in zip(images, targets, strict=True)
-    ]
-    return [float(10 * torch.log10(255**2 / error.clamp_min(1e-6))) for error in errors]
+    pairs = zip(images, targets, strict=True)
+    return [psnr(*(cropped(luma(picture), border) for picture in pair)).item() for pair in pairs]
 
 
 def energy(images: Tensor) -> float:

@@ -85,8 +85,8 @@ COUNTS = [
         OF_A_COPY,
     ),
     Count(f"model=r3gan {CIFAR} model.classes=0", PAIR, (20_732_160, 20_683_776), (20_732_160, 20_683_776)),
-    Count(f"{REAL_SR} dataset.damages.low_res.factor=4", PAIR, (16_697_987, 4_376_897), (16_697_987, 4_376_897)),
-    Count(REAL_SR, PAIR, (16_703_171, 4_376_897), (16_703_171, 4_376_897)),
+    Count(f"{REAL_SR} dataset.damages.low_res.factor=4", ("generator",), (16_697_987,), (16_697_987,)),
+    Count(REAL_SR, ("generator",), (16_703_171,), (16_703_171,)),
     Count(f"model=r3gan {CIFAR}", PAIR, (20_781_952, 21_280_512), (20_781_952, 21_280_512)),
 ]
 

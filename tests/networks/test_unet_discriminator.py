@@ -31,3 +31,11 @@ def test_a_gradient_penalty_reaches_the_weights() -> None:
     (gradient,) = torch.autograd.grad(network(images).sum(), images, create_graph=True)
     gradient.square().sum().backward()
     assert network.first.weight.grad.any()
+
+
+def test_the_papers_widths_have_so_many_parameters() -> None:
+    """3×3 to 64; 4×4 to 128, 256, 512; 3×3 to 256, 128, 64, 64, 64 without biases; 3×3 to 1."""
+    down = 16 * (64 * 128 + 128 * 256 + 256 * 512)
+    up = 9 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 64 + 64 * 64)
+    expected = (9 * 3 + 1) * 64 + down + up + 9 * 64 + 1
+    assert sum(weight.numel() for weight in UNetDiscriminator(3).parameters()) == expected == 4_376_897
