@@ -116,7 +116,7 @@ ALIKE = {  # these ask their loss in the turns of a model that plays all losses:
     "r3gan": "dcgan",
     "srgan_vgg": "srgan",
 }
-FEW = ("vae", "real_sr")  # vae has no loss; real_sr asks it in the turns of srgan
+FEW = ("vae", "real_sr", "cut")  # vae has no loss; real_sr asks it in the turns of srgan, cut as pix2pix does
 
 
 @pytest.mark.parametrize(("model", "loss"), [

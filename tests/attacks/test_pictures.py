@@ -20,6 +20,7 @@ from PIL import Image
 
 from ganrun.checkpoints import checkpoint
 from ganrun.cli.main import main
+from tests.common.test_pixels import HOSTILE, noise, tiff
 
 TRAIN = ["train", "model=mlp", *QUICK, *SMALL, "dataset=folder", "dataset.root=in", "dataset.image_size=8"]
 
@@ -51,6 +52,7 @@ def fine() -> dict[str, bytes]:
         "fine/plain.png": encoded(colour(0), "PNG"),
         "fine/animated.gif": encoded(colour(1), "GIF", save_all=True, append_images=[colour(2)] * 50),
         "fine/cmyk.jpg": encoded(colour(3, mode="CMYK"), "JPEG"),
+        "fine/deep.tif": tiff(noise(8, 8, 3)),
         "fine/sixteen.png": encoded(Image.fromarray(np.full((8, 8), 40_000, np.uint16)), "PNG"),
     }
 
@@ -69,6 +71,7 @@ def hostile() -> dict[str, bytes]:
         "bad/pickle.png": b"cos\nsystem\n(S'touch canary'\ntR.",
         "bad/svg.gif": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
         "bad/\x1b[31m\nred.png": b"",
+        **{f"bad/{name[2:].replace('.', '')}.{name.split()[1][1:]}": made() for name, made in HOSTILE.items()},
     }
 
 
@@ -89,7 +92,7 @@ def tree(here: Path) -> Path:
 def test_training_takes_the_good_pictures_and_names_the_others(tree: Path) -> None:
     assert main([*TRAIN, "dataset.channels=3", "dataset.labelled=false", "out=run"]) == 0
     log = (tree / "run/train.log").read_text()
-    assert "4 images of 8×8" in log
+    assert "5 images of 8×8" in log
     for name in ("bomb.png", "lies.png", "lies_a_little.png", "cut.png", "zero.png", "page.jpg", "passwd", "pipe"):
         assert name in log or "... and" in log, name
     assert "\x1b" not in log
@@ -109,11 +112,11 @@ def test_apply_does_the_good_pictures_and_names_the_others(tree: Path, capsys: p
     capsys.readouterr()
     assert main(["apply", "ckpt=run", "input=in", "out=made", "device=cpu"]) == 0
     said = capsys.readouterr().out
-    assert "4 pictures in made" in said
+    assert "5 pictures in made" in said
     assert "left out" in said
     assert all(line.isprintable() for line in said.splitlines())
     made = sorted(str(path.relative_to(tree / "made")) for path in (tree / "made").rglob("*.png"))
-    assert made == ["fine/animated.png", "fine/cmyk.png", "fine/plain.png", "fine/sixteen.png"]
+    assert made == ["fine/animated.png", "fine/cmyk.png", "fine/deep.png", "fine/plain.png", "fine/sixteen.png"]
     assert not (tree / "canary").exists()
 
 

@@ -21,6 +21,7 @@ from ganrun.commands.apply.work import Album, Work, workers_for
 from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_devices
 from ganrun.common.errors import UserError
+from ganrun.common.precision import set_precision
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 
@@ -38,6 +39,9 @@ def apply(config: Config) -> str:
     given = find_pictures(config["input"], "input")
     found = None if config["target"] is None else find_pictures(config["target"], "target")
     model, devices = find_model(config, given, found), pick_devices(config["device"])
+    if model.deep:
+        for device in devices:
+            set_precision("fp32", device)
     plan = model.plan(devices)
     names = output_names(
         [picture.name for picture in given.listed],

@@ -39,6 +39,7 @@ class Model:
     about: Mapping[str, object]  # for the headers of the outputs
     plan: Callable[[list[torch.device]], TilePlan]
     settings: Mapping[str, Any] = field(default_factory=dict)  # of its own, for the record
+    deep: bool = False  # it was trained on more than 8 bits, which TF32 would not hold
 
 
 def find_model(config: Config, given: Pictures, found: Pictures | None) -> Model:
@@ -76,7 +77,10 @@ def checkpoint_model(config: Config) -> Model:
         return spare.pop() if spare else load_system(state, config["weights"], config["trust"])  # type: ignore[return-value]
 
     about = {"step": state["progress"]["step"], "weights": config["weights"]}
-    return Model(build, channels, span_of(data), sha256_of(path), about, plan)
+    span = span_of(data)
+    depth = data.get("depth") or (data.get("clean") or {}).get("depth") or 8  # dataset=damaged has it from its source
+    deep = span is not None or depth > 8
+    return Model(build, channels, span, sha256_of(path), about, plan, deep=deep)
 
 
 def filter_model(config: Config, given: Pictures, found: Pictures | None) -> Model:

@@ -63,6 +63,8 @@ class Network:
 
     def together(self, pictures: Sequence[Read]) -> list[Tensor] | None:
         """The outputs of one batch; None if it does not give what its pictures give alone, or needs too much memory."""
+        if len({picture.pixels.dtype for picture in pictures}) > 1:
+            return None
         batch = torch.cat([picture.pixels for picture in pictures])
         shape = tuple(batch.shape)
         if self.plan.tile_for(*shape[2:]) is not None or not self.same.get(shape, True):

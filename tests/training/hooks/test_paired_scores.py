@@ -15,6 +15,7 @@ from ganrun.cli.main import main
 from ganrun.common.errors import UserError
 from ganrun.config.builders import build_system, load_dataset
 from ganrun.data.dataset import chosen
+from ganrun.evaluation.paired_scores import PairedScorer
 from ganrun.evaluation.reals import data_of
 from ganrun.evaluation.results import read
 from ganrun.training import runs
@@ -90,6 +91,15 @@ def test_scores_that_a_run_cannot_have_are_refused_before_it_starts(tiny, words:
         hook.refuse(system, data)
     assert str(raised.value).startswith(said)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "border"), [([], 2), (["dataset.damages.low_res.factor=4"], 4), (["dataset.damage=noise"], 0)]
+)
+def test_the_border_is_the_scale_of_the_data(tiny, words: list[str], border: int) -> None:
+    data = load_dataset(tiny("model=srgan", *words))
+    scorer = PairedScorer({"scores": None, "n": 4, "seed": 0}, data, {}, torch.device("cpu"))
+    assert scorer.protocol["border"] == border
 
 
 def test_a_plan_asks_the_hooks(tiny) -> None:
