@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +187,8 @@ class Work:
             raise ValueError("its output would overwrite a picture of input= or target=")
         if self.record is not None:
             self.record.begin()
-        write_picture(after, file, album.about, None if file == album.out else album.out, before)
+        with refusing():
+            write_picture(after, file, album.about, None if file == album.out else album.out, before)
         row = None
         if target is not None:
             try:
@@ -196,7 +198,8 @@ class Work:
         if album.strips:
             place = inside(album.out / STRIPS, item.name)
             panels = [before.pixels, after, *([] if target is None else [target.pixels])]
-            write_strip(panels, place, album.about, album.out)
+            with refusing():
+                write_strip(panels, place, album.about, album.out)
         source, wanted = stamp(item.picture), stamp(self.targets.get(item.picture.name))
         assert source is not None
         return Entry(source, wanted, file.stat().st_size, before.colour != (album.channels == 3), row, note)
@@ -223,6 +226,20 @@ class Work:
             return 1
         self.record.add(name, entry, self.networks[0].plan.side)
         return 1
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """What a library raises for a picture that it cannot write becomes a ValueError: the others are done all the same.
+
+    A header of the input may hold anything, and the writers of files answer with errors of many kinds.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (ValueError, OSError)) or is_out_of_memory(error):
+            raise
+        raise ValueError(f"it cannot be written: {in_one_line(error)}") from error
 
 
 def workers_for(asked: int | str) -> int:
