@@ -306,3 +306,18 @@ def test_a_model_that_draws_from_noise_says_what_to_use(tmp_path: Path, capfd: p
 def test_names_that_would_become_one_keep_their_suffixes() -> None:
     names = output_names(["a.jpg", "a.bmp", "b.v2.jpg", "c/a.jpg"])
     assert names == {"a.jpg": "a.jpg.png", "a.bmp": "a.bmp.png", "b.v2.jpg": "b.v2.png", "c/a.jpg": "c/a.png"}
+
+
+@pytest.mark.parametrize(
+    ("names", "suffix", "made"),
+    [
+        ("b.jpg b.bmp b.jpg.gif", ".png", "b.jpg.png b.bmp.png b.jpg.gif.png"),
+        ("A.jpg a.bmp", ".png", "A.jpg.png a.bmp.png"),
+        ("A.jpg a.jpg a.jpg.2", ".png", "A.jpg.png a.jpg.3.png a.jpg.2.png"),
+        ("a.jpg a.png", "", "a.jpg a.png"),  # format=keep
+        ("A.jpg a.jpg", "", "A.jpg.jpg a.jpg.2.jpg"),
+    ],
+)
+def test_no_two_outputs_have_one_name(names: str, suffix: str, made: str) -> None:
+    found = output_names(names.split(), lambda name: suffix or Path(name).suffix)
+    assert [*found.values()] == made.split()

@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from ganrun.cli.main import main
-from ganrun.commands.apply import work
+from ganrun.commands.apply import memory, tiling, work
+from ganrun.commands.apply.baseline import Baseline
+from ganrun.commands.apply.files import read_picture
+from ganrun.commands.apply.network import Network
+from ganrun.commands.apply.tile_plan import TilePlan
 from ganrun.common.pixels import read_whole, usable_dpi
 from tests.commands.test_apply import draw, said
 from tests.common.test_pixels import tiff
@@ -55,3 +61,59 @@ def test_whatever_a_writer_raises_leaves_one_picture_out(
     lines = said(capsys)
     assert "1 picture in out" in lines
     assert "a.png: it cannot be written: too large for a header" in lines
+
+
+def test_an_output_of_too_many_values_is_left_out_before_it_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("in/large.png"), (50, 40))
+    draw(Path("in/small.png"), (20, 14))
+    monkeypatch.setattr(memory, "MOST", 300 * 280 * 4)
+    monkeypatch.setattr(work, "read_picture", lambda *parts: seen.append(1) or read_picture(*parts))
+    seen: list[int] = []
+    assert bicubic("scale=8") == 0
+    lines = said(capsys)
+    assert "1 picture in out" in lines
+    assert "large.png: its output would have 400x320 pixels, more than" in lines
+    assert len(seen) == 1
+
+
+def test_memory_is_counted_with_the_outputs_and_the_targets() -> None:
+    """A grey picture may become colour, and it may have alpha: four values of a pixel."""
+    draw(Path("a.png"), (20, 14))
+    data = Path("a.png").read_bytes()
+    assert memory.needed(data, None, 1) == (280, len(data) + 4 * 280 * (12 + 16))
+    assert memory.needed(data, data, 3) == (280, 2 * len(data) + 4 * 280 * (12 + 9 * (16 + 100)))
+
+
+def test_pictures_are_decoded_only_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        draw(Path(f"in/{number:02}.png"), (20, 14))
+    most = 0
+
+    class Counted(work.Work):
+        def decode(self, item: Any) -> None:
+            nonlocal most
+            most = max(most, sum(each.admitted and not each.outcome.done() for each in [*self.pending]))
+            super().decode(item)
+
+    monkeypatch.setattr("ganrun.commands.apply.apply.Work", Counted)
+    monkeypatch.setattr(memory, "room", lambda: 1)
+    assert bicubic("workers=4") == 0
+    assert most == 1
+
+
+def test_tiles_stay_as_large_as_they_are_where_the_output_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*shape: int) -> Tensor:
+        raise tiling.NoCanvas
+
+    plan = TilePlan(64)
+    made = Network(Baseline("bicubic", 2), torch.device("cpu"), plan, 8, None, 1, 3)
+    assert made.scale == 2
+    draw(Path("a.png"), (100, 90), "RGB")
+    picture = read_picture(Path("a.png").read_bytes(), 3)
+    assert made.alone("a", picture).shape == (1, 3, 180, 200)
+    monkeypatch.setattr(tiling, "blank", no_room)
+    with pytest.raises(MemoryError):
+        made.alone("a", picture)
+    assert plan.side == 64

@@ -56,7 +56,15 @@ def apply(config: Config) -> str:
         settings = settings_of(config, model.identity, model.settings, judge.files)
         record, notes = go_on(album, settings, plan) if config["resume"] else (Record(out, settings, plan.side), [])
     networks = [
-        Network(model.build().to(device), device, plan, config["overlap"], config["direction"], config["batch_size"])
+        Network(
+            model.build().to(device),
+            device,
+            plan,
+            config["overlap"],
+            config["direction"],
+            config["batch_size"],
+            model.channels,
+        )
         for device in devices
     ]
     work = Work(album, networks, judge, workers_for(config["workers"]), record)

@@ -56,7 +56,7 @@ def write_page(album: Album, done: Mapping[str, Mapping[str, float | None] | Non
 
     def seen(name: str) -> Shown | None:
         try:
-            before = album.opened(album.given, by_name[name])
+            before = album.opened(album.given.source.read(by_name[name]))
             content = read_regular(album.place(album.names[name]), MAX_BYTES)
             after = read_picture(content, album.channels, album.span)
         except Exception:  # it was damaged, changed or removed meanwhile
