@@ -16,7 +16,8 @@ from PIL import Image
 from ganrun.checkpoints.checkpoint import load
 from ganrun.cli.main import main
 from ganrun.commands.apply.album import output_names
-from ganrun.commands.apply.fidelity import mean
+from ganrun.commands.apply.fidelity import numbers
+from ganrun.evaluation.fidelity import mean_of
 from tests import trained as kept_runs
 
 QUICK = ["dataset.limit=16", "batch_size=4", "grids.count=2", "device=cpu", "steps=1", "hooks.console.seconds=0"]
@@ -172,7 +173,7 @@ def test_targets_give_a_table_means_and_strips_of_three(tmp_path: Path, capsys: 
 
 def test_a_picture_that_equals_its_target_does_not_make_the_mean_infinite() -> None:
     results = [{"psnr": float("inf")}, {"psnr": 20.0}, {"psnr": 30.0}, {"psnr": None}]
-    assert mean(results, "psnr") == 25
+    assert mean_of(*numbers(results, "psnr")).mean == 25
 
 
 def test_cyclegan_knows_two_directions_and_the_others_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,24 @@ def test_tiles_stay_as_large_as_they_are_where_the_output_has_no_room(monkeypatc
     with pytest.raises(MemoryError):
         made.alone("a", picture)
     assert plan.side == 64
+
+
+def test_a_filter_keeps_each_picture_grey_or_in_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(21):
+        draw(Path(f"in/{number:02}.png"), (20, 14))
+    draw(Path("in/last.png"), (20, 14), "RGB")
+    assert bicubic("target=in", "scale=1") == 0
+    assert [read_whole(Path(f"out/{name}.png").read_bytes()).values.shape[2] for name in ("00", "last")] == [1, 3]
+    assert "converted" not in said(capsys)
+
+
+def test_grey_pictures_beside_others_have_the_scores_of_a_table_of_colours() -> None:
+    draw(Path("in/a.png"), (20, 14), "RGB")
+    draw(Path("in/b.png"), (20, 14))
+    draw(Path("want/a.png"), (40, 28), "RGB")
+    draw(Path("want/b.png"), (40, 28))
+    assert bicubic("target=want") == 0
+    with open("out/results.csv", encoding="utf-8") as file:
+        grey = next(row for row in csv.DictReader(file) if row["file"] == "b.png")
+    # grey in colour has a Y of 219 levels of 255
+    assert float(grey["psnr_y"]) - float(grey["psnr"]) == pytest.approx(20 * np.log10(255 / 219), abs=1e-3)

@@ -38,6 +38,7 @@ class Item:
     note: str | None = None  # why there is no target where one is wanted
     pixels: int = 0  # of the input; 0 until its header is read, and for what an earlier command has done
     held: int = 0  # bytes that it needs on its way; 0 until its header is read
+    srgb: bool = False  # its colours were converted from another profile
     admitted: bool = False  # there is room for it, so it is decoded
 
     @property

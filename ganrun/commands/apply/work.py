@@ -44,8 +44,9 @@ class Album:
     found: Pictures | None
     names: Mapping[str, str]  # {input: output}
     out: Path
-    channels: int
+    channels: int | None  # None: each picture keeps its own
     span: Span | None
+    to_srgb: bool  # as the pictures in training
     strips: bool
     about: Mapping[str, object]  # for the headers of the outputs
 
@@ -57,8 +58,13 @@ class Album:
     def targets(self) -> dict[str, Picture]:
         return {} if self.found is None else partners(self.given, self.found)
 
-    def opened(self, data: bytes) -> Read:
-        return read_picture(data, self.channels, self.span)
+    def opened(self, data: bytes, channels: int | None = None) -> Read:
+        """An input or, with the channels of its input, a target."""
+        return read_picture(data, channels or self.channels, self.span, self.to_srgb)
+
+    def converts(self, read: Read) -> bool:
+        """Whether a grey picture is given to the network in colour, or the other way."""
+        return self.channels is not None and read.colour != (self.channels == 3)
 
     def place(self, name: str) -> Path:
         """The file of an output. Raises ValueError for a name that leads out of the folder."""
@@ -185,9 +191,10 @@ class Work:
             read, target, note = self.album.opened(data), None, item.note
             if wanted is not None:
                 try:
-                    target = self.album.opened(wanted)
+                    target = self.album.opened(wanted, read.pixels.shape[1])
                 except Exception as error:  # a damaged or hostile file
                     note = f"its target: {in_one_line(error)}"
+            item.srgb = self.album.to_srgb and any("to sRGB" in note for note in read.about.notes)
             item.succeed(Loaded(read, target, note))
         except BaseException as error:  # `collect` decides
             item.fail(error)
@@ -236,7 +243,7 @@ class Work:
                 write_strip(panels, place, album.about, album.out)
         source, wanted = stamp(item.picture), stamp(self.targets.get(item.picture.name))
         assert source is not None
-        return Entry(source, wanted, file.stat().st_size, before.colour != (album.channels == 3), row, note)
+        return Entry(source, wanted, file.stat().st_size, album.converts(before), row, note)
 
     def collect(self, item: Item) -> int:
         """Enter the outcome of a picture into the report. Returns 1 if it was done now, for the progress bar."""
@@ -256,6 +263,7 @@ class Work:
             report.kept += 1
             return 0
         report.pixels += item.pixels
+        report.srgb += item.srgb
         if self.record is None:
             return 1
         self.record.add(name, entry, self.networks[0].plan.side)
