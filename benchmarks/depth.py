@@ -48,9 +48,8 @@ def main() -> None:
     }
     megapixels = HEIGHT * WIDTH / 1e6
     for name, data in files.items():
-        print(
-            f"read {name:22} {len(data) / 2**20:6.1f} MiB {seconds(lambda d=data: read_whole(d)) / megapixels:.3f} s/MP"
-        )
+        taken = seconds(lambda d=data: read_whole(d)) / megapixels
+        print(f"read {name:22} {len(data) / 2**20:6.1f} MiB {taken:.3f} s/MP")
     print(f"write 16-bit .png {seconds(lambda: png16.encoded(deep), 2) / megapixels:.3f} s/MP")
     for kind in (np.uint8, np.uint16):
         batch = {"image": torch.from_numpy(np.random.default_rng(0).integers(0, 255, (64, 3, 64, 64)).astype(kind))}

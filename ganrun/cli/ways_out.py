@@ -11,7 +11,7 @@ from ganrun.common.errors import nearest
 from ganrun.common.quoting import shell_word
 from ganrun.config.comments import choices_with, page_entries
 from ganrun.config.schema import KEYS
-from ganrun.config.synonyms import meant, meant_elsewhere, renamed
+from ganrun.config.synonyms import meaning_of, meant, meant_elsewhere, renamed
 from ganrun.config.tree import groups_of
 
 NEEDED = {  # an example for each key that a command cannot do without
@@ -34,6 +34,8 @@ def instead(page: str, key: str, has: Callable[[str], bool]) -> str | None:
         return f"there is one with {there}"
     if any(name.rpartition(".")[2] == last for name in KEYS[page]) or key.split(".")[0] in groups_of(page):
         return meant_elsewhere(last)  # it is nearer to a key of this command than to one of another
+    if (meaning := meaning_of(last)) and meaning.keys and meaning.keys[0].split(".")[0] in groups_of(page):
+        return meant_elsewhere(last)  # a group of this command has it, with another choice
     others = [other.replace("_", "-") for other in KEYS if _belongs_to(other, key)]
     return f"it is a key of ganrun {' and '.join(others[:3])}" if others else meant_elsewhere(last)
 

@@ -222,9 +222,10 @@ def save_nearest(scorer: Scorer, samples: Tensor, out: Path) -> None:
 
 
 def learnt_at(train: Dataset, places: Tensor) -> Tensor:
-    """(n,) -> (n, C, H, W) the training pictures there; from len(train) on, these are the mirrored ones."""
-    images = train.take(places % len(train))["image"]
-    return torch.where((places >= len(train))[:, None, None, None], images.flip(-1), images)
+    """(n,) -> (n, C, H, W) the training pictures there, in 8 bits; from len(train) on, these are the mirrored ones."""
+    learnt = train.take(places % len(train))["image"]
+    learnt = images.eight_bits(learnt) if train.is_deep else learnt
+    return torch.where((places >= len(train))[:, None, None, None], learnt.flip(-1), learnt)
 
 
 # -- two sets of pictures -------------------------------------------------------------------------------------------

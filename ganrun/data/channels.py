@@ -77,7 +77,8 @@ def recoloured(values: np.ndarray, channels: int) -> np.ndarray:
         return np.repeat(values, 3, axis=2)
     if given == 3 and channels == 1:
         if values.dtype.kind == "f":
-            return (values @ (LUMA / 65536).astype(np.float32))[:, :, None]
+            red, green, blue = np.moveaxis(values * (LUMA / 65536).astype(np.float32), 2, 0)
+            return (red + green + blue)[:, :, None]  # not by @, whose last bit depends on the size of the picture
         return ((values.astype(np.uint64) @ LUMA.astype(np.uint64) + 0x8000) >> 16).astype(values.dtype)[:, :, None]
     raise ValueError(f"it has {given} channel{'s' * (given > 1)}, and {channels} are wanted: dataset.channels={given}")
 

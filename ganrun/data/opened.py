@@ -8,8 +8,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from ganrun.common import profiles
 from ganrun.common.headers import ORIENTATION, TURNED, lies_on_its_side
 from ganrun.common.pictures import open_picture
+from ganrun.common.pixels import read_whole
+from ganrun.data.channels import arranged
 from ganrun.data.crops import Window
 from ganrun.data.decode import Decoder, to_grey_or_rgb
 from ganrun.data.inferred_size import Sides
@@ -64,8 +67,8 @@ class Opened:
     picture is made. Raises any exception of Pillow for damaged data.
     """
 
-    def __init__(self, data: bytes, channels: int, draft: Draft | None = None) -> None:
-        self.image, self.channels, self.reduced = open_picture(data), channels, 1
+    def __init__(self, data: bytes, channels: int, draft: Draft | None = None, to_srgb: bool = False) -> None:
+        self.image, self.channels, self.to_srgb, self.reduced = open_picture(data), channels, to_srgb, 1
         if draft is not None and self.image.format == "JPEG":
             own = self.image.size
             factor = draft(own if lies_on_its_side(self.image) else (own[1], own[0]))
@@ -85,15 +88,38 @@ class Opened:
         cut = self.image.crop(box_before(self.turn, window, self.image.size))
         if self.turn in METHODS:
             cut = cut.transpose(METHODS[self.turn])
+        if self.to_srgb:
+            cut, _ = profiles.converted(cut)
         pixels = np.asarray(to_grey_or_rgb(cut, "L" if self.channels == 1 else "RGB"))
         return pixels.reshape(window.height, window.width, self.channels).transpose(2, 0, 1)
 
 
+class Deep:
+    """A decoded picture of any depth and channels; only the part is brought to those of the data set."""
+
+    reduced = 1
+
+    def __init__(self, data: bytes, decoder: Decoder) -> None:
+        self.whole, self.decoder = read_whole(data, decoder.to_srgb), decoder
+
+    @property
+    def sides(self) -> Sides:
+        return self.whole.values.shape[0], self.whole.values.shape[1]
+
+    def part(self, window: Window) -> np.ndarray:
+        """(C, h, w) of the decoder's type."""
+        rows, columns = slice(window.top, window.top + window.height), slice(window.left, window.left + window.width)
+        alpha = None if self.whole.alpha is None else self.whole.alpha[rows, columns]
+        cut = self.whole._replace(values=self.whole.values[rows, columns], alpha=alpha)
+        arranged_cut = arranged(cut, self.decoder.channels, self.decoder.dtype, self.decoder.span)
+        return arranged_cut.transpose(2, 0, 1)
+
+
 def opened(data: bytes, decoder: Decoder, draft: Draft | None = None) -> Whole:
     """The picture of an encoded file. draft: the factor by which a JPEG of (height, width) may be decoded smaller."""
-    if decoder.is_plain(data) and not decoder.to_srgb:
-        return Opened(data, decoder.channels, draft)
-    return Pixels(decoder.whole(data))
+    if decoder.is_plain(data):
+        return Opened(data, decoder.channels, draft, decoder.to_srgb)
+    return Deep(data, decoder)
 
 
 def box_before(turn: int, window: Window, size: tuple[int, int]) -> Box:

@@ -16,6 +16,8 @@ from ganrun.data.decode import Decoder, decode_all, shared
 from ganrun.data.listing import Listing
 from ganrun.data.opened import Pixels, Whole, opened, whole_window
 
+DEEP = 10  # copies of a picture of 16 bits while its file is read: measured, .png and .tif of 3,000×3,000 pixels
+
 
 class Ragged:
     """Decoded pictures (C, H, W), one after another in `flat`.
@@ -85,8 +87,10 @@ class WholeDecoder:
         return self.starts(sizes)[1] * int(self.dtype.itemsize)
 
     def largest(self, sizes: np.ndarray) -> int:
-        """Bytes that Pillow takes for the largest picture while a worker decodes it: four for a pixel of colour."""
-        each = self.dtype.itemsize * (4 if self.decoder.channels == 3 else self.decoder.channels)
+        """Bytes that a worker takes for the largest picture while it decodes it."""
+        channels = self.decoder.channels
+        plain = self.dtype == np.uint8 and channels in (1, 3)  # Pillow has four bytes for a pixel of colour
+        each = (1 if channels == 1 else 4) if plain else DEEP * self.dtype.itemsize * channels
         return int(self.sides(sizes).prod(1).max(initial=0)) * int(each)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ganrun.checkpoints.checkpoint import load, save
 from ganrun.cli.main import main
+from ganrun.commands.apply.files import read_picture, write_picture
 from ganrun.common import png16
 from ganrun.common.pixels import read_whole
 from tests.common.test_pixels import RAMP, linear_profile, noise, tiff
@@ -135,3 +136,27 @@ def test_profile_exif_resolution_palette_and_turn_are_carried_over() -> None:
     assert np.array_equal(read("made/deep.png"), deep)
     assert applied("input=in", "out=kept", "format=keep") == 0
     assert sorted(path.name for path in Path("kept").glob("[!.]*")) == ["all.png", "deep.png", "palette.png"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_alpha_grows_with_a_picture_that_is_enlarged(suffix: str) -> None:
+    pixels = np.full((4, 6, 2), 30_000, np.uint16)
+    pixels[:, 3:, 1] = 65535
+    before = read_picture(png16.encoded(pixels), 1)
+    after = before.pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    write_picture(after, Path(f"large{suffix}"), {}, None, before)
+    made = read(f"large{suffix}")
+    assert made.shape == (8, 12, 2)
+    assert (made[:, :, 0] == 30_000).all()
+    assert (made[:, [0, -1], 1] == [30_000, 65535]).all()
+
+
+def test_what_a_kind_of_file_cannot_hold_is_named() -> None:
+    five = np.zeros((2, 2, 5), np.uint16)
+    for name, said in (("x.png", "a .png cannot hold 5 channels"), ("x.jpg", "a .jpg cannot hold 5 channels")):
+        before = read_picture(tiff(five, photometric="minisblack", planarconfig="contig"), 5)
+        with pytest.raises(ValueError, match=said):
+            write_picture(before.pixels, Path(name), {}, None, before)
+    before = read_picture(png16.encoded(five[:, :, :3]), 3)
+    with pytest.raises(ValueError, match="cannot hold 16 bits"):
+        write_picture(before.pixels, Path("x.jpg"), {}, None, before)

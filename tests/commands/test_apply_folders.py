@@ -133,6 +133,25 @@ def test_tiles_are_halved_when_memory_runs_out_and_it_is_said_once(
     assert "too little memory for the whole picture: leave out tile=null" in capsys.readouterr().err
 
 
+def test_a_picture_that_cannot_be_written_for_want_of_memory_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained("pix2pix")
+    pictures(tmp_path / "in", 3)
+    write = work.write_picture
+
+    def fails_for_one(pixels: Tensor, path: Path, *others: Any) -> None:
+        if path.name == "01.png":
+            raise MemoryError
+        write(pixels, path, *others)
+
+    monkeypatch.setattr(work, "write_picture", fails_for_one)
+    assert apply("out=out") == 0
+    assert [*content("out")].count("01.png") == 0
+    assert "2 pictures in out" in (lines := said(capsys))
+    assert "01.png: there is too little memory for it" in lines
+
+
 def test_memory_that_never_suffices_leaves_the_picture_out() -> None:
     plan = TilePlan(256, least=64)
     plan.halve(300, 300, 256, "a")

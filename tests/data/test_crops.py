@@ -15,7 +15,7 @@ from ganrun.data.damaged import Damaged
 from ganrun.data.decode import Decoder, crop
 from ganrun.data.folder import Folder
 from ganrun.data.loading.stream import Stream, prepare
-from ganrun.data.opened import METHODS, Opened, whole_window
+from ganrun.data.opened import METHODS, Opened, opened, whole_window
 from ganrun.data.paired import Paired
 from ganrun.data.storage import preview
 from ganrun.data.unpaired import Unpaired
@@ -322,3 +322,24 @@ def test_crops_keep_sixteen_bits(tmp_path, mode):
     ranged = Folder(**{**options, "depth": 32, "crop": 48, "small": "pad"}, range=[0, 65535])
     black = ranged.take(torch.tensor([0]))["image"][0, 0]
     assert (black[:4] == -1).all()
+
+
+def test_a_part_is_what_the_whole_picture_has_there(tmp_path):
+    """Whatever its kind: grey and alpha, palettes, 16 bits, bands of a .npy; as 8 bits, as 16 and with a range."""
+    rgba = noise(0, (30, 20), 4)
+    files = [
+        encoded(rgba),
+        encoded(rgba.convert("P")),
+        encoded(rgba.convert("LA")),
+        encoded(noise(1, (30, 20)), "JPEG"),
+    ]
+    files += [encoded(Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 99)), BytesIO()]
+    np.save(files[-1], np.random.default_rng(0).integers(0, 65536, (20, 30, 5), dtype=np.uint16))
+    window = Window(3, 5, 7, 11)
+    for data, bands in [(data, (1, 3)) for data in files[:-1]] + [(files[-1].getvalue(), (5,))]:
+        for channels in bands:
+            for kind, span in ((np.uint8, None), (np.uint16, None), (np.float32, (0, 65535))):
+                decoder = Decoder(channels, (8, 8), crop, np.dtype(kind), span, to_srgb=kind == np.uint16)
+                part = opened(data, decoder).part(window)
+                assert part.dtype == kind
+                assert np.array_equal(part, decoder.whole(data)[:, 3:10, 5:16])

@@ -19,6 +19,7 @@ from ganrun.data.folder import Folder
 from ganrun.data.listing import find_facts, list_images
 from ganrun.data.loading.stream import prepare
 from ganrun.data.paired import Paired
+from ganrun.evaluation.features.extractor import Extractor
 from ganrun.training.planning.measure import Choice, choose_precision
 from tests.common.test_pixels import RAMP, linear_profile, noise, saved, tiff
 
@@ -147,3 +148,18 @@ def test_more_than_8_bits_are_trained_on_in_float32(deep: Path, asked: str) -> N
     choice = Choice()
     assert choose_precision(asked, passes, choice) == "fp32"
     assert choice.settings == {"precision": "fp32"}
+
+
+def test_features_see_16_bits_as_they_see_8() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Network(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, None]:
+            seen.append(images)
+            return images.flatten(1), None
+
+    extractor = SimpleNamespace(device=torch.device("cpu"), module=Network())
+    eight = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    for images in (eight, (eight.int() * 257).to(torch.uint16)):
+        Extractor.seen(extractor, images)
+    assert torch.allclose(seen[0], seen[1], atol=1e-6)

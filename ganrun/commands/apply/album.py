@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +64,7 @@ def output_names(names: list[str], suffix: Callable[[str], str] = lambda name: "
     suffix: the suffix of the output of an input.
     """
     stems = [stem(name) for name in names]
-    twins = {name for name in stems if stems.count(name) > 1} if len(set(stems)) < len(stems) else set()
+    twins = {name for name, count in Counter(stems).items() if count > 1}
     return {name: (name if short in twins else short) + suffix(name) for name, short in zip(names, stems, strict=True)}
 
 

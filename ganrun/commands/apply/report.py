@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ganrun.commands.apply.fidelity import RESULTS, Row, means
 from ganrun.commands.apply.record import Entry
+from ganrun.common.errors import is_out_of_memory
 from ganrun.common.plurals import plural
 from ganrun.common.untrusted import printable
 from ganrun.data.sources import IN_FULL
@@ -70,6 +71,8 @@ def listed(what: str, which: list[str]) -> Iterator[str]:
 
 def in_one_line(error: Exception) -> str:
     """The message of an error, on one line that is safe to print."""
+    if is_out_of_memory(error):
+        return "there is too little memory for it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return printable(" ".join(str(error).split())) or type(error).__name__

@@ -22,6 +22,7 @@ from ganrun.commands.apply.places import STRIPS
 from ganrun.commands.apply.progress import Progress
 from ganrun.commands.apply.record import Entry, Record, stamp
 from ganrun.commands.apply.report import Report, in_one_line
+from ganrun.common.errors import is_out_of_memory
 from ganrun.common.untrusted import printable
 from ganrun.data.channels import Span
 from ganrun.data.sources import Picture, Tree
@@ -206,7 +207,8 @@ class Work:
         error = item.outcome.exception()
         if error is not None:
             unreadable = not item.loaded.cancelled() and item.loaded.exception() is error
-            if not unreadable and not isinstance(error, (ValueError, OSError)):  # an impossible name, a refused size
+            own = isinstance(error, (ValueError, OSError)) or is_out_of_memory(error)  # a name, a size, no room for it
+            if not unreadable and not own:
                 raise error
             assert isinstance(error, Exception)
             report.left_out.append(f"{printable(name)}: {in_one_line(error)}")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ganrun.common.images import to_unit
 from ganrun.data.dataset import Dataset
 
 BATCH = 500  # pictures in one forward pass
@@ -66,9 +67,9 @@ class Extractor:
         return Seen(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)
 
     def seen(self, images: Tensor) -> Seen:
-        """(n, C, H, W) uint8, or floats in [-1, 1] -> their features and logits, in one forward pass."""
+        """(n, C, H, W) uint8 or uint16, or floats in [-1, 1] -> their features and logits, in one forward pass."""
         images = images.to(self.device)
-        features, logits = self.module(images if images.is_floating_point() else images.float() / 127.5 - 1)
+        features, logits = self.module(images if images.is_floating_point() else to_unit(images))
         where = "cpu" if self.device.type == "mps" else self.device
         return Seen(features.float().to(where), None if logits is None else logits.float().to(where))
 
