@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from ganrun.commands.apply.baseline import Baseline
 from ganrun.commands.apply.files import read_picture
 from ganrun.commands.apply.network import Network
 from ganrun.commands.apply.tile_plan import TilePlan
+from ganrun.common import precision
 from ganrun.common.pixels import read_whole, usable_dpi
 from tests.commands.test_apply import draw, said
 from tests.common.test_pixels import tiff
+from tests.evaluation.test_fidelity_of_pictures import alex  # noqa: F401, a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +142,24 @@ def test_grey_pictures_beside_others_have_the_scores_of_a_table_of_colours() -> 
         grey = next(row for row in csv.DictReader(file) if row["file"] == "b.png")
     # grey in colour has a Y of 219 levels of 255
     assert float(grey["psnr_y"]) - float(grey["psnr"]) == pytest.approx(20 * np.log10(255 / 219), abs=1e-3)
+
+
+def test_lpips_sets_the_precision_of_the_process_once_and_never_beside_a_network(
+    alex: tuple[str, str],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(3):
+        draw(Path(f"in/{number}.png"), (48, 40), "RGB")
+    calls: list[bool] = []
+    change = precision.set_precision
+
+    def noted(name: str, device: torch.device) -> None:
+        calls.append(threading.active_count() == threads)
+        change(name, device)
+
+    monkeypatch.setattr(precision, "set_precision", noted)
+    threads = threading.active_count()
+    assert bicubic("target=in", "scale=1", "device=cpu", f"lpips.weights=[{','.join(alex)}]") == 0
+    assert calls == [True]
+    with open("out/results.csv", encoding="utf-8") as file:
+        assert [float(row["lpips"]) for row in csv.DictReader(file)] == [0, 0, 0]

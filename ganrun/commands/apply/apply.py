@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ganrun.commands.apply.work import Album, Work, workers_for
 from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_devices
 from ganrun.common.errors import UserError
-from ganrun.common.precision import set_precision
+from ganrun.common.precision import ieee_float32_on
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 
@@ -39,9 +40,6 @@ def apply(config: Config) -> str:
     given = find_pictures(config["input"], "input")
     found = None if config["target"] is None else find_pictures(config["target"], "target")
     model, devices = find_model(config, given, found), pick_devices(config["device"])
-    if model.deep:
-        for device in devices:
-            set_precision("fp32", device)
     plan = model.plan(devices)
     names = output_names(
         [picture.name for picture in given.listed],
@@ -69,7 +67,10 @@ def apply(config: Config) -> str:
     ]
     work = Work(album, networks, judge, workers_for(config["workers"]), record)
     begun = time.monotonic()
-    report = work.do()
+    # once for the whole process, before the threads start: TF32 would not hold 16 bits, and LPIPS is compared
+    exact = model.deep or judge.lpips is not None
+    with ieee_float32_on(devices) if exact else contextlib.nullcontext():
+        report = work.do()
     report.seconds = time.monotonic() - begun
     if not report.done:
         raise UserError(f"input={config['input']}: no picture could be done; the first problem: {report.left_out[0]}")
