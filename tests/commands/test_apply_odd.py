@@ -19,7 +19,7 @@ from ganrun.commands.apply.baseline import Baseline
 from ganrun.commands.apply.files import read_picture
 from ganrun.commands.apply.network import Network
 from ganrun.commands.apply.tile_plan import TilePlan
-from ganrun.common import precision
+from ganrun.common import pictures, precision
 from ganrun.common.pixels import read_whole, usable_dpi
 from tests.commands.test_apply import draw, said
 from tests.common.test_pixels import tiff
@@ -163,3 +163,25 @@ def test_lpips_sets_the_precision_of_the_process_once_and_never_beside_a_network
     assert calls == [True]
     with open("out/results.csv", encoding="utf-8") as file:
         assert [float(row["lpips"]) for row in csv.DictReader(file)] == [0, 0, 0]
+
+
+def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+    draw(Path("in/=1+2.png"), (20, 14))
+    assert bicubic("target=in", "scale=1") == 0
+    with open("out/results.csv", encoding="utf-8") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == ["'=1+2.png"]
+
+
+def test_the_page_says_which_pictures_are_not_in_it_and_shows_the_pixels_of_enlarged_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("in/a.png"), (20, 14))
+    draw(Path("in/b.png"), (60, 40))
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 60 * 40)
+    assert bicubic("page=true") == 0
+    assert "1 not in the page:\n  b.png: 120x80 pixels, more than" in said(capsys)
+    page = Path("out/index.html").read_text(encoding="utf-8")
+    assert page.count("data-enlarged>") == 1
+    assert "2 pictures, 1 of them shown" in page
+    assert bicubic("page=true", "scale=1", "overwrite=true") == 0
+    assert "data-enlarged>" not in Path("out/index.html").read_text(encoding="utf-8")

@@ -77,7 +77,9 @@ def apply(config: Config) -> str:
     report.notes = [*notes, *plan.lines()]
     write_results(report, album)
     if config["page"]:
-        write_page(album, report.rows, workers_for(config["workers"]), f"{out.absolute().name}: before and after")
+        report.unseen = write_page(
+            album, report.rows, workers_for(config["workers"]), f"{out.absolute().name}: before and after"
+        )
         report.notes.append(f"before and after: {printable(str(out / PAGE))}")
     return "\n".join(report.lines(model.channels, out))
 
