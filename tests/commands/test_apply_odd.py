@@ -16,11 +16,12 @@ from torch import Tensor
 from ganrun.cli.main import main
 from ganrun.commands.apply import memory, tiling, work
 from ganrun.commands.apply.baseline import Baseline
-from ganrun.commands.apply.files import read_picture
+from ganrun.commands.apply.files import read_picture, suffix_for
 from ganrun.commands.apply.network import Network
 from ganrun.commands.apply.tile_plan import TilePlan
 from ganrun.common import pictures, precision
-from ganrun.common.pixels import read_whole, usable_dpi
+from ganrun.common.encoding import encoded
+from ganrun.common.pixels import About, read_whole, usable_dpi
 from tests.commands.test_apply import draw, said
 from tests.common.test_pixels import tiff
 from tests.evaluation.test_fidelity_of_pictures import alex  # noqa: F401, a fixture
@@ -185,3 +186,20 @@ def test_the_page_says_which_pictures_are_not_in_it_and_shows_the_pixels_of_enla
     assert "2 pictures, 1 of them shown" in page
     assert bicubic("page=true", "scale=1", "overwrite=true") == 0
     assert "data-enlarged>" not in Path("out/index.html").read_text(encoding="utf-8")
+
+
+def test_kept_kinds_of_file_keep_their_names_and_lose_no_alpha(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.jpg", "a.png", "a.tif"):
+        draw(Path("in", name), (20, 14))
+    assert bicubic("format=keep", "strips=true") == 0
+    assert sorted(path.name for path in Path("out").glob("[!.]*.*")) == ["a.jpg", "a.png", "a.tif"]
+    assert len(list(Path("out/strips").iterdir())) == 3
+    for suffix, kept in ((".bmp", ".png"), (".jpg", ".png"), (".webp", ".webp")):
+        assert suffix_for(f"a{suffix}", "keep", 4, None) == kept
+        assert suffix_for(f"a{suffix}", "keep", 3, None) == suffix
+    about = About("BMP", np.dtype(np.uint8), 3, True)
+    colours, alpha = np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 255, np.uint8)
+    assert encoded(colours, alpha, about, ".bmp")
+    alpha[0, 0] = 254
+    with pytest.raises(ValueError, match="a BMP cannot hold its alpha: format=png"):
+        encoded(colours, alpha, about, ".bmp")

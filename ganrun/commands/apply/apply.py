@@ -12,12 +12,11 @@ from ganrun.commands.apply.fidelity import RESULTS, judge_of, table
 from ganrun.commands.apply.files import suffix_for
 from ganrun.commands.apply.model import channels_of, find_model
 from ganrun.commands.apply.network import Network
-from ganrun.commands.apply.page import FILE as PAGE
 from ganrun.commands.apply.page import write_page
-from ganrun.commands.apply.places import check_places
+from ganrun.commands.apply.places import PAGE, check_places
 from ganrun.commands.apply.record import Record
 from ganrun.commands.apply.report import Report
-from ganrun.commands.apply.resume import go_on, settings_of
+from ganrun.commands.apply.resume import begin_anew, go_on, settings_of
 from ganrun.commands.apply.work import Album, Work, workers_for
 from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_devices
@@ -41,18 +40,20 @@ def apply(config: Config) -> str:
     found = None if config["target"] is None else find_pictures(config["target"], "target")
     model, devices = find_model(config, given, found), pick_devices(config["device"])
     plan = model.plan(devices)
-    names = output_names(
-        [picture.name for picture in given.listed],
-        lambda name: suffix_for(name, config["format"], model.channels or 3, model.span),
-    )
+    listed = [picture.name for picture in given.listed]
+    names = output_names(listed, lambda name: suffix_for(name, config["format"], model.channels or 3, model.span))
     out = Path(str(config["out"])).expanduser()
-    album = Album(given, found, names, out, model.channels, model.span, model.to_srgb, config["strips"], model.about)
+    album = Album(
+        given, found, names, output_names(listed), out,
+        model.channels, model.span, model.to_srgb, config["strips"], model.about,
+    )  # fmt: skip
     judge = judge_of(config, model.channels or channels_of(given), devices[0])
     record: Record | None = None
     notes: list[str] = []
     if not is_file(out):
-        settings = settings_of(config, model.identity, model.settings, judge.files)
-        record, notes = go_on(album, settings, plan) if config["resume"] else (Record(out, settings, plan.side), [])
+        kinds = [device.type for device in devices]
+        settings = settings_of(config, model.identity, model.settings, kinds, judge.files)
+        record, notes = go_on(album, settings, plan) if config["resume"] else (begin_anew(album, settings, plan), [])
     networks = [
         Network(
             model.build().to(device),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ganrun.commands.apply.files import Read
 from ganrun.commands.apply.page_parts import SCRIPT, STYLE
+from ganrun.commands.apply.places import PAGE
 from ganrun.commands.apply.report import in_one_line
 from ganrun.commands.apply.work import Album
 from ganrun.common.atomic import write_bytes
@@ -25,7 +26,6 @@ from ganrun.common.plurals import plural
 from ganrun.common.regular_files import read_regular
 from ganrun.common.untrusted import printable
 
-FILE = "index.html"
 MOST = 200  # pictures in the page; of more, every n-th
 SIDES = ((12, 1200), (40, 720), (MOST, 400))  # (up to so many pictures, pixels of the longer side): at most some 20 MB
 SHARP = 128  # pixels: smaller pictures are stored without loss, and shown with square pixels
@@ -71,9 +71,9 @@ def write_page(
         found = [*hands.map(seen, chosen)]
     entries = [each for each in found if isinstance(each, Shown)]
     try:
-        write_bytes(album.out / FILE, document(title, entries, len(done)).encode("utf-8", "replace"), album.out)
+        write_bytes(album.out / PAGE, document(title, entries, len(done)).encode("utf-8", "replace"), album.out)
     except OSError as error:
-        raise UserError(f"out={album.out / FILE} cannot be written: {error.strerror}") from None
+        raise UserError(f"out={album.out / PAGE} cannot be written: {error.strerror}") from None
     return [each for each in found if isinstance(each, str)]
 
 
