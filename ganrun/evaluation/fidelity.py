@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ganrun.common.errors import UserError, nearest
@@ -148,12 +147,6 @@ def at_depth(images: Tensor, dtype: torch.dtype) -> Tensor:
         return images.double().clamp(-1, 1)
     half = torch.iinfo(dtype).max / 2
     return ((images.double() + 1) * half).round().clamp(0, 2 * half) / half - 1
-
-
-def enlarged(images: Tensor, like: Tensor) -> Tensor:
-    """(N, C, h, w) in [-1, 1] -> (N, C, H, W), the size of `like`, bicubic; itself when it has that size."""
-    same = images.shape[2:] == like.shape[2:]
-    return images if same else F.interpolate(images.float(), size=like.shape[2:], mode="bicubic")
 
 
 def file_hash(file: str) -> str:
