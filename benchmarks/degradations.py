@@ -62,7 +62,11 @@ def rounded(images: Tensor) -> Tensor:
 
 
 def enlarged(source: Tensor, factor: int) -> Tensor:
-    return F.interpolate(source, scale_factor=factor, mode="bicubic").clamp(-1, 1) if factor > 1 else source
+    return (
+        F.interpolate(source, scale_factor=factor, mode="bicubic", antialias=True).clamp(-1, 1)
+        if factor > 1
+        else source
+    )
 
 
 def denoised(source: Tensor, strength: float) -> Tensor:
