@@ -3,12 +3,13 @@
 python benchmarks/degradations.py PICTURES [--ckpt RUN] [--factor 2] [--draws 4] [--sheet x.png]
 python benchmarks/degradations.py PICTURES --speed    # damaged pictures per CPU second, of 64² and 256² pixels
 
-Each picture of the folder PICTURES is cropped to sides that 64 divides (smaller ones stay as they are) and damaged by two
-rounds, dataset.damage=real_world (those of the run's config where it has them), `--draws` times. Compared are bicubic
-enlargement, OpenCV's fastNlMeansDenoisingColored before it, and the run. Non-local means get all of `--strengths` for h
-and hColor: "nlm" has the one that is best on average, "nlm, best h each" the one that is best for each source, which
-only somebody who knows the target can choose. PSNR (RGB, and Y of BT.601) and SSIM, for each picture the mean over its
-draws; then the mean over pictures, and the mean of the paired difference to the run with its interval of 95 %
+Each picture of the folder PICTURES is cropped to sides that 64 divides (smaller ones stay as they are) and damaged by
+two rounds, dataset.damage=real_world (those of the run's config where it has them), `--draws` times. Compared are
+bicubic enlargement, OpenCV's fastNlMeansDenoisingColored before it, and the run. Non-local means get all of
+`--strengths` for h and hColor: "nlm" has the one that is best on average, "nlm, best h each" the one that is best for
+each source, which only somebody who knows the target can choose. PSNR (RGB, and Y of BT.601) and SSIM, for each
+picture the mean over its draws; then the mean over pictures, and the mean of the paired difference to the run with
+its interval of 95 %
 (Student's t over pictures). pip install opencv-python-headless scipy
 """
 
@@ -61,7 +62,11 @@ def rounded(images: Tensor) -> Tensor:
 
 
 def enlarged(source: Tensor, factor: int) -> Tensor:
-    return F.interpolate(source, scale_factor=factor, mode="bicubic").clamp(-1, 1) if factor > 1 else source
+    return (
+        F.interpolate(source, scale_factor=factor, mode="bicubic", antialias=True).clamp(-1, 1)
+        if factor > 1
+        else source
+    )
 
 
 def denoised(source: Tensor, strength: float) -> Tensor:

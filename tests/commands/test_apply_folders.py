@@ -315,6 +315,7 @@ def test_bicubic_fills_the_same_table_without_a_checkpoint(tmp_path: Path, capsy
             (rows[name],) = csv.DictReader(file)
     assert Image.open("bicubic/a.png").mode == "L"
     assert float(rows["bicubic"]["psnr"]) > float(rows["nearest"]["psnr"]) + 5
+    assert rows["bicubic"]["psnr"] == rows["bicubic"]["input_psnr"], "it gains nothing over itself"
     expected = Image.open("small/a.png").resize((64, 48), Image.Resampling.NEAREST)
     assert np.array_equal(np.asarray(expected), np.asarray(Image.open("nearest/a.png")))
     assert main(["apply", "model=bicubic", "scale=4", "input=small", "out=four"]) == 0
