@@ -12,7 +12,7 @@ from ganrun.commands.apply.places import PAGE, STRIPS
 from ganrun.commands.apply.record import Entry, Record, Settings, differences, read_record, stamp
 from ganrun.commands.apply.tile_plan import AUTO, TilePlan
 from ganrun.commands.apply.work import Album
-from ganrun.common.atomic import clear
+from ganrun.common.atomic import clear, remove
 from ganrun.common.errors import UserError
 from ganrun.common.plurals import plural
 from ganrun.common.types import Config
@@ -65,7 +65,7 @@ def remove_stale(album: Album, before: Record) -> None:
     for path in stale:
         with contextlib.suppress(OSError):
             if path.is_file() and path.resolve() not in protected:
-                path.unlink()
+                remove(path, album.out)
 
 
 def go_on(album: Album, settings: Settings, plan: TilePlan) -> tuple[Record, list[str]]:
