@@ -294,3 +294,22 @@ def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 tiff_data = tiff(noise(8, 8, 5), photometric="minisblack", planarconfig="contig")
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])  # the first two are read by Pillow, floats by tifffile
+def test_a_tile_is_not_much_larger_than_its_picture(bits: int) -> None:
+    """The file chooses its tiles: one of 12,288² zeros takes 300 KB, and would be unfolded whole."""
+
+    def tiled(side: int) -> bytes:
+        pixels = zlib.compress(bytes(side * side * bits // 8)) if side <= 256 else zlib.compress(b"")
+        words = {256: 16, 257: 16, 258: bits, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 0, 325: len(pixels)}
+        words |= {339: 3} if bits == 32 else {}
+        start = 8 + 2 + 12 * len(words) + 4
+        words[324] = start
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in words.items())
+        return b"II*\0" + struct.pack("<IH", 8, len(words)) + entries + bytes(4) + pixels
+
+    assert read_whole(tiled(256)).values.shape == (16, 16, 1)
+    for side in (2064, 12288, 2**31 - 16):
+        with pytest.raises(ValueError, match=f"a .tif of 16x16 pixels with a tile of {side * side:,} pixels"):
+            read_whole(tiled(side))
