@@ -10,12 +10,13 @@ from io import BytesIO
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from ganrun.common import png16
 from ganrun.common.deep_profiles import curve_of
 from ganrun.common.headers import header_of
 from ganrun.common.pixels import About, Whole, in_srgb, read_whole
+from ganrun.common.profiles import name_of_profile
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
@@ -138,13 +139,13 @@ def test_a_palette_with_a_transparent_colour_becomes_colours_and_alpha() -> None
     assert whole.alpha.tolist() == [[255, 0]]
 
 
-def linear_profile() -> bytes:
+def linear_profile(name: bytes = b"Linear RGB") -> bytes:
     """An ICC profile of RGB with sRGB's colours, whose numbers are amounts of light (gamma 1)."""
 
     def xyz(*numbers: float) -> bytes:
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(number * 65536) for number in numbers))
 
-    name = b"Linear RGB\0"
+    name += b"\0"
     tags = {
         b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78 + 1),
         b"wtpt": xyz(0.9642, 1, 0.8249),
@@ -172,6 +173,16 @@ def test_colours_are_converted_by_their_profile_or_keep_it() -> None:
     assert made.values[0, 0].tolist() == pytest.approx([188, 188, 188], abs=1)
     assert made.about.icc is None
     assert made.about.notes == ["converted from Linear RGB to sRGB"]
+
+
+def test_a_profile_is_srgb_by_its_numbers_not_its_name() -> None:
+    linear = linear_profile(b"GIMP built-in Linear sRGB")
+    data = saved(Image.new("RGB", (2, 2), (128, 128, 128)), icc_profile=linear)
+    assert header_of(data).profile == "GIMP built-in Linear sRGB"
+    assert (read_whole(data, to_srgb=True).values == 188).all()
+    assert name_of_profile(linear_profile(b"")) == "a profile without a name"
+    ours = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert name_of_profile(ours) is None
 
 
 def test_16_bits_are_converted_with_all_of_them() -> None:
