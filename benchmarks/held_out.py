@@ -75,7 +75,7 @@ def judge(ckpt: str, clean: Tensor, folder: Path | None = None) -> list[str]:
     output = torch.cat([system.translate(part) for part in source.split(100)])
     lines = [f"{ckpt}: {node['damage']}, step {state['progress']['step']}, {len(clean)} pictures"]
     if output.shape != source.shape:
-        bicubic = F.interpolate(source, output.shape[2:], mode="bicubic", antialias=False)
+        bicubic = F.interpolate(source, output.shape[2:], mode="bicubic", antialias=True)  # a = -0.5
         for name, images in (("bicubic", bicubic), ("output", output)):
             sharp = roughness(images) / roughness(clean)
             lines.append(f"  {name} {psnr(images, clean):.2f} dB, sharpness {sharp:.2f} of the clean pictures'")

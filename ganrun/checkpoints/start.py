@@ -107,7 +107,7 @@ def as_text(value: Any) -> str:
 def setting_of(reference: str, key: str) -> int | str | None:
     """A number or a name that the config of a checkpoint has at a dotted key; None where it has none.
 
-    None also where there is no such checkpoint: who loads it says so.
+    Also None for a missing checkpoint; loading it reports that later.
     """
     try:
         value: Any = _config_of(*_identity(find(reference)))

@@ -1,4 +1,4 @@
-"""Picks the device and the number of CPU threads."""
+"""Picks the device and the number of CPU threads, and says where float64 is computed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from ganrun.common import torchrun
 from ganrun.common.errors import UserError
@@ -45,6 +46,11 @@ def pick_devices(asked: str | Sequence[str]) -> list[torch.device]:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         return [torch.device(f"cuda:{number}") for number in range(count)] or [pick_device("auto")]
     return [pick_device(name) for name in ([asked] if isinstance(asked, str) else asked)]
+
+
+def in_float64(values: Tensor) -> Tensor:
+    """The same in float64: on their device, or on the CPU where that has no float64 (MPS)."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def threads_for(asked: int | None, state: Config) -> int | None:

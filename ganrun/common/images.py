@@ -37,6 +37,7 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255).to("cpu", torch.uint8)
 
 
+KERNEL = "bicubic, a = -0.5"  # of `bicubic`, in which an input is enlarged for a score, a strip or a log
 HALF = {torch.uint8: 127.5, torch.uint16: 32767.5}  # half of white, by the type in which pictures are stored
 
 
@@ -179,10 +180,19 @@ def save_each(images: Tensor, folder: Path, text: Mapping[str, object] | None = 
 
 
 def enlarged_to(picture: Tensor, like: Tensor) -> Tensor:
-    """A picture (1, C, h, w) enlarged to the size of `like`, bicubic; itself when it has that size. Any type."""
-    if picture.shape == like.shape:
+    """A picture (1, C, h, w) enlarged to the size of `like`, by `bicubic`; itself when it has that size. Any type."""
+    if picture.shape[2:] == like.shape[2:]:
         return picture
     if picture.dtype != torch.uint8:
-        return from_unit(F.interpolate(to_unit(picture), size=like.shape[2:], mode="bicubic"), picture.dtype)
-    enlarged = F.interpolate(picture.float(), size=like.shape[2:], mode="bicubic")
-    return enlarged.round().clamp(0, 255).to(torch.uint8)
+        return from_unit(bicubic(to_unit(picture), like), picture.dtype)
+    return bicubic(picture.float(), like).round().clamp(0, 255).to(torch.uint8)
+
+
+def bicubic(images: Tensor, like: Tensor) -> Tensor:
+    """(N, C, h, w) float -> (N, C, H, W), the size of `like`; themselves when they have that size.
+
+    The kernel is that of Pillow and of papers on super-resolution: KERNEL. Torch has it only with `antialias`, which
+    changes nothing else where pictures are enlarged; without it, a = -0.75.
+    """
+    size = like.shape[2:]
+    return images if images.shape[2:] == size else F.interpolate(images, size=size, mode="bicubic", antialias=True)

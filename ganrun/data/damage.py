@@ -26,6 +26,7 @@ class Damage(nn.Module):
 
     scale: int = 1  # how many times larger the clean image is than the damaged image
     photographs_only: bool = False  # works with one or three channels alone
+    idealised: str = ""  # what makes the sources, where no camera and no website makes such pictures
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) images in [-1, 1] -> (N, C, H/scale, W/scale) damaged images in [-1, 1], on the same device."""
@@ -157,6 +158,7 @@ class LowResolution(Damage):
             raise ValueError(f"dataset.damages.low_res.factor={factor} must be a whole number, such as 2 or 4")
         self.factor, self.enlarge = factor, enlarge
         self.scale = 1 if enlarge else factor
+        self.idealised = f"clean means of {factor}×{factor} pixels"
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) images in [-1, 1] -> (N, C, H/factor, W/factor); (N, C, H, W) with `enlarge`."""

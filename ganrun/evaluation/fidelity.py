@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ganrun.common.device import in_float64
 from ganrun.common.errors import UserError, nearest
 from ganrun.common.precision import ieee_float32
 from ganrun.common.types import Config
@@ -45,6 +45,7 @@ class Fidelity:
         key: str = "",
     ) -> None:
         self.border, self.device, self.key = border, device or torch.device("cpu"), key
+        self.channels = channels
         named = None if names is None or list(names) == ["all"] else list(names)
         refuse_unknown(named or [], key)
         self.lpips: LPIPS | None = None
@@ -79,7 +80,7 @@ class Fidelity:
             raise UserError(f"{self.key}scores={name} needs its files: {WITHOUT_FILES}")
 
     def without(self) -> list[str]:
-        """A line for the user on each score that was asked for by nobody and is left out for want of files."""
+        """Says that lpips is left out because its files were not given."""
         return [] if self.lpips is not None else [f"no lpips: {WITHOUT_FILES}"]
 
     def settings(self) -> dict[str, Config]:
@@ -120,7 +121,7 @@ class Fidelity:
         if name == LPIPS_NAME:
             assert self.lpips is not None
             with ieee_float32(self.device):
-                return self.lpips(x.to(self.device), y.to(self.device))
+                return self.lpips(x.float().to(self.device), y.float().to(self.device))
         if name in OF_LUMA:
             x, y, name = luma(x), luma(y), name.removesuffix("_y")
         return getattr(fidelity, name)(x, y)
@@ -138,22 +139,16 @@ def refuse_unknown(names: Sequence[str], key: str = "") -> None:
 def signed(images: Tensor) -> Tensor:
     """Pictures of any depth -> float64 in [-1, 1], so that black to white is the same for each."""
     if images.is_floating_point():
-        return images.double()
-    return images.double() / (torch.iinfo(images.dtype).max / 2) - 1
+        return in_float64(images)
+    return in_float64(images) / (torch.iinfo(images.dtype).max / 2) - 1
 
 
 def at_depth(images: Tensor, dtype: torch.dtype) -> Tensor:
     """Images in [-1, 1] -> float64 in [-1, 1], clipped and rounded to the levels that a file of `dtype` can store."""
     if dtype.is_floating_point:
-        return images.double().clamp(-1, 1)
+        return in_float64(images).clamp(-1, 1)
     half = torch.iinfo(dtype).max / 2
-    return ((images.double() + 1) * half).round().clamp(0, 2 * half) / half - 1
-
-
-def enlarged(images: Tensor, like: Tensor) -> Tensor:
-    """(N, C, h, w) in [-1, 1] -> (N, C, H, W), the size of `like`, bicubic; itself when it has that size."""
-    same = images.shape[2:] == like.shape[2:]
-    return images if same else F.interpolate(images.float(), size=like.shape[2:], mode="bicubic")
+    return ((in_float64(images) + 1) * half).round().clamp(0, 2 * half) / half - 1
 
 
 def file_hash(file: str) -> str:

@@ -14,19 +14,20 @@ from torch import Tensor
 from ganrun import __version__
 from ganrun.common.atomic import make_folder, write_text
 from ganrun.common.errors import UserError
+from ganrun.common.images import KERNEL, bicubic
 from ganrun.common.seeding import Purpose, mix, reseed
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 from ganrun.data.dataset import Dataset, chosen
 from ganrun.data.loading.stream import Batch, prepare
-from ganrun.evaluation.fidelity import at_depth, enlarged, fidelity_of, gain_of, mean_of, scale_of
+from ganrun.evaluation.fidelity import at_depth, fidelity_of, gain_of, mean_of, scale_of
 from ganrun.evaluation.results import Result
 from ganrun.systems.drawing import device_of
 from ganrun.systems.translation import PictureToPicture
 
 BATCH = 32  # fixed: the damage depends on the seed and the number of the batch, so another size changes the scores
 PIXELS = BATCH * 256 * 256  # of targets that the model makes at once
-REFERENCE = "the inputs themselves, enlarged (bicubic) to the target's size"
+REFERENCE = f"the inputs themselves, enlarged ({KERNEL}) to the target's size"
 INPUT = "input_"
 
 Table = dict[str, list[float]]  # {score: the value of each picture}
@@ -49,7 +50,8 @@ class PairedScorer:
         self.scale = scale_of(data)
         count = len(self.chosen)
         about = {"n_real": count, "n_fake": count, "network": None, "seed": self.seed}
-        self.protocol = {**origin, **about, "border": self.measure.pixels_cut(self.scale), "ganrun": __version__}
+        about |= {"border": self.measure.pixels_cut(self.scale)} | ({"enlarged": KERNEL} if self.scale > 1 else {})
+        self.protocol = {**origin, **about, "ganrun": __version__}
         self.inputs: Table = {}
 
     def rows(self, system: PictureToPicture) -> tuple[Table, Table]:
@@ -69,7 +71,7 @@ class PairedScorer:
                 raise UserError("ckpt: the pictures that it makes do not have the size of their targets")
             add(found, self.measure(made, target, self.scale))
             if not known:
-                given = at_depth(enlarged(source, target), dtype)
+                given = at_depth(bicubic(source, target), dtype)
                 add(self.inputs, self.measure(given, target, self.scale))
         return found, self.inputs
 

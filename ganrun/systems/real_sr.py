@@ -28,6 +28,7 @@ class RealSR(SRGAN):
     loss, is a player of its own: it learns in the content phase, and in the adversarial phase it stays as it is.
     """
 
+    for_the_wild = True
     yaml_only: ClassVar[tuple[str, ...]] = ("size", "network", "networks", "chosen", "features")
 
     def __init__(

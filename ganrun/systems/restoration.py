@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ganrun.common.bounds import Weight
+from ganrun.common.images import bicubic
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.system import Batch
-from ganrun.systems.translation import Translation, enlarged, psnr
+from ganrun.systems.translation import Translation, psnr
 
 
 class Restoration(Translation):
@@ -31,5 +32,5 @@ class Restoration(Translation):
 
     def quality(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         found = super().quality(fake, batch)
-        before = psnr(enlarged(batch["source"], batch["target"]), batch["target"])
+        before = psnr(bicubic(batch["source"], batch["target"]), batch["target"])
         return {**found, "psnr_gain": found["psnr"] - before}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.common.bounds import Natural, Weight
+from ganrun.common.images import bicubic
 from ganrun.common.plurals import plural
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.losses.objective import Objective
@@ -69,5 +69,5 @@ class SRGAN(Translation):
 
     def quality(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         found = super().quality(fake, batch)
-        bicubic = F.interpolate(batch["source"], size=batch["target"].shape[2:], mode="bicubic")
-        return {**found, "psnr_gain": found["psnr"] - psnr(bicubic, batch["target"])}
+        before = psnr(bicubic(batch["source"], batch["target"]), batch["target"])
+        return {**found, "psnr_gain": found["psnr"] - before}

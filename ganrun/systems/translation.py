@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ class PictureToPicture(System):
     """Base class of image-to-image translation: the inputs are images of any size, not noise."""
 
     takes_pictures, panel_count = True, 3
+    for_the_wild: ClassVar[bool] = False  # made for photographs whose damage nobody knows
 
     def draw(self, count: int, labels: Sequence[int] | None = None) -> Batch:
         raise ValueError("this model translates pictures and cannot draw from noise: give it pictures to work on")

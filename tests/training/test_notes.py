@@ -38,6 +38,11 @@ def notes(tiny, *words: str) -> list[str]:
             ["model=srgan", "steps=2"],
             "the whole run of 2 steps is pretraining on the content loss (model.pretrain_steps=2): loss= has no effect",
         ),
+        (
+            ["model=real_sr"],
+            "the sources are clean means of 2×2 pixels; for photographs from the wild train with dataset=damaged "
+            "dataset.damage=real_world dataset.damages.real_world.factor=2",
+        ),
         (["hooks=quiet", "checkpoint.best=fid"], "checkpoint.best=fid has no effect: this run computes no scores"),
         (
             ["checkpoint.best=fid"],
@@ -68,6 +73,7 @@ def test_a_choice_without_effect_or_against_the_paper_is_said(words: list[str], 
         [], ["loss=wgan", "steps=10"], ["loss=wgan_gp", "steps=10"], ["loss=wgan_gp", "optimizer=adam", "steps=10"],
         ["model=mlp", "loss=hinge"], ["hooks=scores", "checkpoint.best=fid"], ["grids.every=7", "watchdog.action=stop"],
         ["hooks=quiet", "grids.count=64"], ["compile=true"], ["profile=5"], ["model=restoration"],
+        ["model=real_sr", "dataset=damaged", "dataset.damage=real_world"], ["model=srgan", "model.pretrain_steps=1"],
         ["loss=wgan", "optimizer=adam_ttur", "steps=10"], ["model=fewshot", "augmentation=diffaugment"],
     ],
     ids=" ".join,

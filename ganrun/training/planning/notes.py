@@ -12,10 +12,12 @@ from torch.optim import Optimizer
 from ganrun.common import torchrun
 from ganrun.common.types import Config
 from ganrun.config.tree import keys_of
+from ganrun.data.damaged import Damaged
 from ganrun.data.dataset import Dataset
 from ganrun.losses.loss import AdversarialLoss
 from ganrun.systems.roles import Role
 from ganrun.systems.system import System
+from ganrun.systems.translation import PictureToPicture
 from ganrun.training.hooks.hook import Hook
 
 SECTIONS = ("grids", "watchdog", "checkpoint", "profile")  # keys of a run that only hooks read
@@ -35,9 +37,22 @@ def remarks(
     The notes of the data set, the system, the losses and the hooks come first, then those about keys of the config.
     `steps` is the length of the run, None if it is unknown.
     """
-    lines = [*dataset.remarks(), *system.remarks(steps), *loss_remarks(system, optimizers)]
+    lines = [*dataset.remarks(), *system.remarks(steps), *damage_remarks(dataset, system)]
+    lines += loss_remarks(system, optimizers)
     lines += [line for hook in hooks for line in hook.remarks()]
     return list(dict.fromkeys([*lines, *unread_keys(config, hooks), *unused_keys(config, system, device)]))
+
+
+def damage_remarks(dataset: Dataset, system: System) -> Iterator[str]:
+    """Sources that are too clean for a system that is made for photographs from anywhere."""
+    if not (isinstance(system, PictureToPicture) and system.for_the_wild and isinstance(dataset, Damaged)):
+        return
+    if made_from := dataset.damage.idealised:
+        factor = f" dataset.damages.real_world.factor={dataset.scale}" if dataset.scale > 1 else ""
+        yield (
+            f"the sources are {made_from}; for photographs from the wild train with dataset=damaged "
+            f"dataset.damage=real_world{factor}"
+        )
 
 
 def loss_remarks(system: System, optimizers: Mapping[str, Optimizer]) -> Iterator[str]:

@@ -9,14 +9,15 @@ from ganrun.training.watch.advice import with_rate
 from ganrun.training.watch.symptom import Config, Finding, Row, Streak, Symptom
 
 LEVELS = 255  # grey levels, in which people think of colours
+CUT_IDENTITY, CYCLE_IDENTITY = 1, 5  # the weights of their papers: λ_Y of CUT, 0.5 · λ = 5 of CycleGAN
 
 
 class ColourDrifts(Symptom):
     """For `steps` steps, the mean colour of translated pictures is far from that of their targets, and was nearer.
 
     The distance is at least `least` of the range of a pixel, `factor` times its smallest value so far, and `own` times
-    the distance of the sources from the targets, which pictures of two unlike domains have anyway. It is not reported
-    before step `wait`: many healthy runs begin with grey pictures.
+    the sources' own distance from the targets, which unlike domains always have. It is not reported before step
+    `wait`: many healthy runs begin with grey pictures.
     """
 
     reads = "colour/"
@@ -55,6 +56,7 @@ def against_drift(config: Config, generator: str | None) -> str:
         [f"model.adversarial_weight={model['adversarial_weight'] / 10:g}"] if model.get("adversarial_weight") else []
     )
     if model.get("identity_weight") == 0:  # of an unpaired game: it preserves colours
-        weaker = ["model.identity_weight=5"]
+        weight = CUT_IDENTITY if "nce_weight" in model else CYCLE_IDENTITY
+        weaker = [f"model.identity_weight={weight} (not where one domain is the negative of the other)"]
     slower = [with_rate(config, generator, 0.25)] if generator else []
     return " or ".join([*weaker, *slower]) or "optimizer.lr=5e-05"

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganrun.common.device import in_float64
+
 SIDE = 32  # pixels: larger pictures are averaged down to this side
 
 
@@ -38,7 +40,7 @@ def colour_shift(images: Tensor, targets: Tensor) -> float:
     The root of the mean square over the channels: 0.01 is 2.55 grey levels of 255. Only the sizes of the pictures and
     their number may differ, so unpaired pictures can be compared, too.
     """
-    one, other = (pictures.detach().double().mean((0, 2, 3)) for pictures in (images, targets))
+    one, other = (in_float64(pictures.detach()).mean((0, 2, 3)) for pictures in (images, targets))
     return ((one - other) / 2).square().mean().sqrt().item()
 
 
@@ -62,5 +64,5 @@ def sight(images: Tensor, labels: Tensor) -> Sight:
 
 def preference(right: Tensor, wrong: Tensor) -> float:
     """(N,) logits with right and with wrong labels -> mean of their difference, divided by its standard deviation."""
-    difference = (right - wrong).double()
+    difference = in_float64(right - wrong)
     return (difference.mean() / difference.std().clamp_min(1e-12)).item()

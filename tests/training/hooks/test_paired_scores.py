@@ -100,6 +100,7 @@ def test_the_border_is_the_scale_of_the_data(tiny, words: list[str], border: int
     data = load_dataset(tiny("model=srgan", *words))
     scorer = PairedScorer({"scores": None, "n": 4, "seed": 0}, data, {}, torch.device("cpu"))
     assert scorer.protocol["border"] == border
+    assert scorer.protocol.get("enlarged") == ("bicubic, a = -0.5" if border else None)
 
 
 def test_a_plan_asks_the_hooks(tiny) -> None:

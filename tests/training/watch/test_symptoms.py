@@ -265,11 +265,20 @@ def test_a_game_with_weights_is_told_which_of_them_to_change() -> None:
     symptom = ColourDrifts()
     symptom.begin(ROLES)
     told = {}
-    for name, model in {"paired": {"adversarial_weight": 0.1}, "unpaired": {"identity_weight": 0}}.items():
+    weights: dict[str, dict[str, float]] = {
+        "paired": {"adversarial_weight": 0.1},
+        "cyclegan": {"identity_weight": 0},
+        "fastcut": {"identity_weight": 0, "nce_weight": 10, "adversarial_weight": 1},
+        "cut": {"identity_weight": 1, "nce_weight": 1, "adversarial_weight": 1},
+    }
+    for name, model in weights.items():
         for number, row in enumerate(colours(*[0.0] * 4, *[0.1] * 3), 1):
             finding = symptom.look({"step": 100 * number, **row}, {**CONFIG, "model": model})
         told[name] = finding.advice if finding else None
+    unless = "(not where one domain is the negative of the other)"
     assert told == {
         "paired": "model.adversarial_weight=0.01 or optimizer.players.generator.lr=5e-05",
-        "unpaired": "model.identity_weight=5 or optimizer.players.generator.lr=5e-05",
+        "cyclegan": f"model.identity_weight=5 {unless} or optimizer.players.generator.lr=5e-05",
+        "fastcut": f"model.identity_weight=1 {unless} or optimizer.players.generator.lr=5e-05",
+        "cut": "model.adversarial_weight=0.1 or optimizer.players.generator.lr=5e-05",
     }
