@@ -67,8 +67,10 @@ def chunks(icc: bytes | None, about: About, text: Mapping[str, object] | None) -
 def by_pillow(
     pixels: np.ndarray, kind: str, icc: bytes | None, about: About, text: Mapping[str, object] | None
 ) -> bytes:
-    """8 bits, one to four channels. A JPEG or a .bmp has no alpha: it is left out."""
+    """8 bits, one to four channels. Raises ValueError for a JPEG or .bmp of a picture that is not all opaque."""
     if kind in ("JPEG", "BMP") and pixels.shape[2] in (2, 4):
+        if pixels[:, :, -1].min() < 255:
+            raise ValueError(f"a {kind} cannot hold its alpha: format=png")
         pixels = pixels[:, :, :-1]
     image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
     options: dict[str, Any] = dict(QUALITY.get(kind, {}))

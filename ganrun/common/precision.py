@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -73,6 +73,16 @@ def ieee_float32(device: torch.device) -> Iterator[None]:
     """Within this block float32 is IEEE float32, whatever the run has chosen: for scores that people compare."""
     with settings_kept():
         set_precision("fp32", device)
+        yield
+
+
+@contextlib.contextmanager
+def ieee_float32_on(devices: Iterable[torch.device]) -> Iterator[None]:
+    """The same for a block whose threads compute on several devices, on pictures of many sizes."""
+    with settings_kept():
+        for device in devices:
+            set_precision("fp32", device)
+        torch.backends.cudnn.benchmark = False  # it would try all algorithms again for each size
         yield
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ganrun.common.device import in_float64
 from ganrun.common.errors import UserError, nearest
-from ganrun.common.precision import ieee_float32
 from ganrun.common.types import Config
 from ganrun.data.dataset import Dataset
 from ganrun.evaluation.metrics import fidelity
@@ -103,6 +102,8 @@ class Fidelity:
         """Twice (N, C, H, W) uint8, uint16, or float in [-1, 1] -> {score: (N,) float64, on the CPU}.
 
         Scores whose window or network needs larger pictures are missing. Raises UserError where the border is too wide.
+        The caller has set IEEE float32 (precision.ieee_float32): it holds for the whole process, and other threads may
+        compute at the same time.
         """
         try:
             cut = self.pixels_cut(scale)
@@ -120,8 +121,7 @@ class Fidelity:
     def score(self, name: str, x: Tensor, y: Tensor) -> Tensor:
         if name == LPIPS_NAME:
             assert self.lpips is not None
-            with ieee_float32(self.device):
-                return self.lpips(x.float().to(self.device), y.float().to(self.device))
+            return self.lpips(x.float().to(self.device), y.float().to(self.device))
         if name in OF_LUMA:
             x, y, name = luma(x), luma(y), name.removesuffix("_y")
         return getattr(fidelity, name)(x, y)

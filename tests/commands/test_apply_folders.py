@@ -243,6 +243,35 @@ def test_what_changed_is_done_again_and_said(tmp_path: Path, capsys: pytest.Capt
     assert "5 pictures done again: the checkpoint is another" in said(capsys)
 
 
+def test_nothing_of_earlier_settings_stays_beside_the_new_outputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def files() -> set[str]:
+        return {str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file()} - {".apply.json"}
+
+    for name in ("a.bmp", "b.bmp"):
+        draw(tmp_path / "in" / name, (20, 14), "RGB")
+    words = ["model=bicubic", "input=in", "out=out"]
+    everything = [*words, "scale=1", "target=in", "strips=true", "page=true", "format=keep"]
+    first = {"a.bmp", "b.bmp", "strips/a.png", "strips/b.png", "results.csv", "index.html"}
+    assert main(["apply", *everything]) == 0
+    assert files() == first
+    assert main(["apply", *words, "resume=true"]) == 0
+    assert "target=false (was true)" in said(capsys)
+    assert files() == {"a.png", "b.png"}
+    (tmp_path / "out/mine.txt").write_text("mine")
+    assert main(["apply", *everything, "overwrite=true"]) == 0
+    assert files() == first | {"mine.txt"}
+    (tmp_path / "out/strips/b.png").unlink()
+    assert main(["apply", *everything, "resume=true"]) == 0
+    assert "1 picture done again" in said(capsys)
+    assert files() == first | {"mine.txt"}
+    record = Path("out/.apply.json")
+    record.write_text(record.read_text("utf-8").replace('"device": "cpu"', '"device": "cuda"'), "utf-8")
+    assert main(["apply", *everything, "resume=true", "device=cpu"]) == 0
+    assert "2 pictures done again: device=cpu (was cuda)" in said(capsys)
+
+
 def test_the_tiles_of_an_earlier_command_are_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained("pix2pix")
     pictures(tmp_path / "in", 4, (200, 200))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from torch import Tensor
 from ganrun.cli.main import main
 from ganrun.commands.apply import memory, tiling, work
 from ganrun.commands.apply.baseline import Baseline
-from ganrun.commands.apply.files import read_picture
+from ganrun.commands.apply.files import read_picture, suffix_for
 from ganrun.commands.apply.network import Network
 from ganrun.commands.apply.tile_plan import TilePlan
-from ganrun.common.pixels import read_whole, usable_dpi
+from ganrun.common import pictures, precision
+from ganrun.common.encoding import encoded
+from ganrun.common.pixels import About, read_whole, usable_dpi
 from tests.commands.test_apply import draw, said
 from tests.common.test_pixels import tiff
+from tests.evaluation.test_fidelity_of_pictures import alex  # noqa: F401, a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +143,63 @@ def test_grey_pictures_beside_others_have_the_scores_of_a_table_of_colours() -> 
         grey = next(row for row in csv.DictReader(file) if row["file"] == "b.png")
     # grey in colour has a Y of 219 levels of 255
     assert float(grey["psnr_y"]) - float(grey["psnr"]) == pytest.approx(20 * np.log10(255 / 219), abs=1e-3)
+
+
+def test_lpips_sets_the_precision_of_the_process_once_and_never_beside_a_network(
+    alex: tuple[str, str],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(3):
+        draw(Path(f"in/{number}.png"), (48, 40), "RGB")
+    calls: list[bool] = []
+    change = precision.set_precision
+
+    def noted(name: str, device: torch.device) -> None:
+        calls.append(threading.active_count() == threads)
+        change(name, device)
+
+    monkeypatch.setattr(precision, "set_precision", noted)
+    threads = threading.active_count()
+    assert bicubic("target=in", "scale=1", "device=cpu", f"lpips.weights=[{','.join(alex)}]") == 0
+    assert calls == [True]
+    with open("out/results.csv", encoding="utf-8") as file:
+        assert [float(row["lpips"]) for row in csv.DictReader(file)] == [0, 0, 0]
+
+
+def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+    draw(Path("in/=1+2.png"), (20, 14))
+    assert bicubic("target=in", "scale=1") == 0
+    with open("out/results.csv", encoding="utf-8") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == ["'=1+2.png"]
+
+
+def test_the_page_says_which_pictures_are_not_in_it_and_shows_the_pixels_of_enlarged_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("in/a.png"), (20, 14))
+    draw(Path("in/b.png"), (60, 40))
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 60 * 40)
+    assert bicubic("page=true") == 0
+    assert "1 not in the page:\n  b.png: 120x80 pixels, more than" in said(capsys)
+    page = Path("out/index.html").read_text(encoding="utf-8")
+    assert page.count("data-enlarged>") == 1
+    assert "2 pictures, 1 of them shown" in page
+    assert bicubic("page=true", "scale=1", "overwrite=true") == 0
+    assert "data-enlarged>" not in Path("out/index.html").read_text(encoding="utf-8")
+
+
+def test_kept_kinds_of_file_keep_their_names_and_lose_no_alpha(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.jpg", "a.png", "a.tif"):
+        draw(Path("in", name), (20, 14))
+    assert bicubic("format=keep", "strips=true") == 0
+    assert sorted(path.name for path in Path("out").glob("[!.]*.*")) == ["a.jpg", "a.png", "a.tif"]
+    assert len(list(Path("out/strips").iterdir())) == 3
+    for suffix, kept in ((".bmp", ".png"), (".jpg", ".png"), (".webp", ".webp")):
+        assert suffix_for(f"a{suffix}", "keep", 4, None) == kept
+        assert suffix_for(f"a{suffix}", "keep", 3, None) == suffix
+    about = About("BMP", np.dtype(np.uint8), 3, True)
+    colours, alpha = np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 255, np.uint8)
+    assert encoded(colours, alpha, about, ".bmp")
+    alpha[0, 0] = 254
+    with pytest.raises(ValueError, match="a BMP cannot hold its alpha: format=png"):
+        encoded(colours, alpha, about, ".bmp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -11,17 +12,16 @@ from ganrun.commands.apply.fidelity import RESULTS, judge_of, table
 from ganrun.commands.apply.files import suffix_for
 from ganrun.commands.apply.model import channels_of, find_model
 from ganrun.commands.apply.network import Network
-from ganrun.commands.apply.page import FILE as PAGE
 from ganrun.commands.apply.page import write_page
-from ganrun.commands.apply.places import check_places
+from ganrun.commands.apply.places import PAGE, check_places
 from ganrun.commands.apply.record import Record
 from ganrun.commands.apply.report import Report
-from ganrun.commands.apply.resume import go_on, settings_of
+from ganrun.commands.apply.resume import begin_anew, go_on, settings_of
 from ganrun.commands.apply.work import Album, Work, workers_for
 from ganrun.common.atomic import write_text
 from ganrun.common.device import pick_devices
 from ganrun.common.errors import UserError
-from ganrun.common.precision import set_precision
+from ganrun.common.precision import ieee_float32_on
 from ganrun.common.types import Config
 from ganrun.common.untrusted import printable
 
@@ -39,22 +39,21 @@ def apply(config: Config) -> str:
     given = find_pictures(config["input"], "input")
     found = None if config["target"] is None else find_pictures(config["target"], "target")
     model, devices = find_model(config, given, found), pick_devices(config["device"])
-    if model.deep:
-        for device in devices:
-            set_precision("fp32", device)
     plan = model.plan(devices)
-    names = output_names(
-        [picture.name for picture in given.listed],
-        lambda name: suffix_for(name, config["format"], model.channels or 3, model.span),
-    )
+    listed = [picture.name for picture in given.listed]
+    names = output_names(listed, lambda name: suffix_for(name, config["format"], model.channels or 3, model.span))
     out = Path(str(config["out"])).expanduser()
-    album = Album(given, found, names, out, model.channels, model.span, model.to_srgb, config["strips"], model.about)
+    album = Album(
+        given, found, names, output_names(listed), out,
+        model.channels, model.span, model.to_srgb, config["strips"], model.about,
+    )  # fmt: skip
     judge = judge_of(config, model.channels or channels_of(given), devices[0])
     record: Record | None = None
     notes: list[str] = []
     if not is_file(out):
-        settings = settings_of(config, model.identity, model.settings, judge.files)
-        record, notes = go_on(album, settings, plan) if config["resume"] else (Record(out, settings, plan.side), [])
+        kinds = [device.type for device in devices]
+        settings = settings_of(config, model.identity, model.settings, kinds, judge.files)
+        record, notes = go_on(album, settings, plan) if config["resume"] else (begin_anew(album, settings, plan), [])
     networks = [
         Network(
             model.build().to(device),
@@ -69,14 +68,19 @@ def apply(config: Config) -> str:
     ]
     work = Work(album, networks, judge, workers_for(config["workers"]), record)
     begun = time.monotonic()
-    report = work.do()
+    # once for the whole process, before the threads start: TF32 would not hold 16 bits, and LPIPS is compared
+    exact = model.deep or judge.lpips is not None
+    with ieee_float32_on(devices) if exact else contextlib.nullcontext():
+        report = work.do()
     report.seconds = time.monotonic() - begun
     if not report.done:
         raise UserError(f"input={config['input']}: no picture could be done; the first problem: {report.left_out[0]}")
     report.notes = [*notes, *plan.lines()]
     write_results(report, album)
     if config["page"]:
-        write_page(album, report.rows, workers_for(config["workers"]), f"{out.absolute().name}: before and after")
+        report.unseen = write_page(
+            album, report.rows, workers_for(config["workers"]), f"{out.absolute().name}: before and after"
+        )
         report.notes.append(f"before and after: {printable(str(out / PAGE))}")
     return "\n".join(report.lines(model.channels, out))
 

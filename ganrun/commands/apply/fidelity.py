@@ -50,9 +50,15 @@ def table(results: list[Row]) -> str:
     rows.writerow(results[0])
     for result in results:
         rows.writerow(
-            "" if cell is None else cell if isinstance(cell, str) else f"{cell:.6g}" for cell in result.values()
+            "" if cell is None else harmless(cell) if isinstance(cell, str) else f"{cell:.6g}"
+            for cell in result.values()
         )
     return text.getvalue()
+
+
+def harmless(name: str) -> str:
+    """A name that a spreadsheet would take as a formula gets an apostrophe in front."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def numbers(results: list[Row], *keys: str) -> list[list[float]]:

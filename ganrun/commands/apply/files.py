@@ -114,8 +114,9 @@ def suffix_for(name: str, kind: str, channels: int, span: Span | None) -> str:
     if span is not None or not 1 <= channels <= 4:
         return suffix if kind == "keep" and suffix in (".tif", ".tiff", ".npy") else ".tif"
     if kind == "keep":
-        return suffix if suffix in KEPT else ".png"
+        return suffix if suffix in (KEPT if channels in (1, 3) else WITH_ALPHA) else ".png"
     return ".tif" if kind == "tiff" else ".png"
 
 
-KEPT = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
+WITH_ALPHA = (".png", ".webp", ".tif", ".tiff", ".npy")
+KEPT = (*WITH_ALPHA, ".jpg", ".jpeg", ".bmp")

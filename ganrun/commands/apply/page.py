@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ganrun.commands.apply.files import Read
 from ganrun.commands.apply.page_parts import SCRIPT, STYLE
+from ganrun.commands.apply.places import PAGE
+from ganrun.commands.apply.report import in_one_line
 from ganrun.commands.apply.work import Album
 from ganrun.common.atomic import write_bytes
 from ganrun.common.errors import UserError
@@ -24,7 +26,6 @@ from ganrun.common.plurals import plural
 from ganrun.common.regular_files import read_regular
 from ganrun.common.untrusted import printable
 
-FILE = "index.html"
 MOST = 200  # pictures in the page; of more, every n-th
 SIDES = ((12, 1200), (40, 720), (MOST, 400))  # (up to so many pictures, pixels of the longer side): at most some 20 MB
 SHARP = 128  # pixels: smaller pictures are stored without loss, and shown with square pixels
@@ -45,30 +46,35 @@ class Shown:
     numbers: str  # how close it is to its target, and its input
 
 
-def write_page(album: Album, done: Mapping[str, Mapping[str, float | None] | None], workers: int, title: str) -> None:
+def write_page(
+    album: Album, done: Mapping[str, Mapping[str, float | None] | None], workers: int, title: str
+) -> list[str]:
     """Write out/index.html. `done`: {input: its row of results.csv, or None} of the pictures that are done.
 
-    Pictures that cannot be read again are left out. Raises UserError where the page cannot be written.
+    Returns a line for each picture that cannot be read again, or has too many pixels for that: it is not in the page.
+    Raises UserError where the page cannot be written.
     """
     chosen = every_nth([*done], MOST)
     side = next(side for most, side in SIDES if len(chosen) <= most)
     by_name = {picture.name: picture for picture in album.given.listed}
 
-    def seen(name: str) -> Shown | None:
+    def seen(name: str) -> Shown | str:
         try:
             before = album.opened(album.given.source.read(by_name[name]))
             content = read_regular(album.place(album.names[name]), MAX_BYTES)
             after = album.opened(content)
-        except Exception:  # it was damaged, changed or removed meanwhile
-            return None
+        except Exception as error:  # its output is too large, or it was damaged, changed or removed meanwhile
+            return f"{printable(name)}: {in_one_line(error)}"
         return entry(name, before, after, done[name], side)
 
     with ThreadPoolExecutor(workers) as hands:
-        entries = [found for found in hands.map(seen, chosen) if found is not None]
+        found = [*hands.map(seen, chosen)]
+    entries = [each for each in found if isinstance(each, Shown)]
     try:
-        write_bytes(album.out / FILE, document(title, entries, len(done)).encode("utf-8", "replace"), album.out)
+        write_bytes(album.out / PAGE, document(title, entries, len(done)).encode("utf-8", "replace"), album.out)
     except OSError as error:
-        raise UserError(f"out={album.out / FILE} cannot be written: {error.strerror}") from None
+        raise UserError(f"out={album.out / PAGE} cannot be written: {error.strerror}") from None
+    return [each for each in found if isinstance(each, str)]
 
 
 def every_nth(names: Sequence[str], most: int) -> list[str]:
@@ -156,7 +162,7 @@ def items(entries: Sequence[Shown]) -> Iterator[str]:
         about = each.size + (f" · {each.numbers}" if each.numbers else "")
         yield (
             f'<li><button type="button" data-about="{text(about)}" data-ratio="{each.ratio:.5f}"'
-            f"{' data-small' if each.small else ''}>"
+            f"{' data-small' if each.small else ''}{' data-enlarged' if each.enlarged else ''}>"
             f'<img class="a" alt="" src="{uri(each.after)}"><img class="b" alt="" src="{uri(each.before)}">'
             f"<bdi>{text(each.name)}</bdi></button></li>\n"
         )

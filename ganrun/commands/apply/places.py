@@ -11,7 +11,7 @@ from ganrun.common.folders import check_writable
 from ganrun.common.output_places import check_free, refuse_suffix
 from ganrun.common.types import Config
 
-STRIPS = "strips"
+STRIPS, PAGE = "strips", "index.html"
 
 
 def check_places(config: Config) -> Path:
@@ -25,7 +25,7 @@ def check_places(config: Config) -> Path:
     for key in ("input", "target"):
         if config[key] is not None:
             keep_apart(out, key, Path(str(config[key])).expanduser())
-    if config["strips"] and any(picture.name.startswith(f"{STRIPS}/") for picture in given.listed):
+    if config["strips"] and any(picture.name.casefold().startswith(f"{STRIPS}/") for picture in given.listed):
         raise UserError(
             f"input={config['input']} has a folder {STRIPS}, where strips=true writes: leave out strips=true"
         )

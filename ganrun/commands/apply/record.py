@@ -34,7 +34,8 @@ class Entry(NamedTuple):
     output: int  # bytes of its file
     converted: bool
     row: Row | None  # of results.csv
-    note: str | None = None  # why it could not be measured
+    note: str | None  # why it could not be measured
+    file: str  # the name of its file
 
 
 def stamp(picture: Picture | None) -> tuple[int, int] | None:
@@ -95,8 +96,8 @@ def read_record(out: Path) -> Record | None:
 def entry(found: Any) -> Entry | None:
     """None for what ganrun does not write now: then the picture is done again."""
     try:
-        source, target, output, converted, row, note = found
-        made = Entry(pair(source), None if target is None else pair(target), output, converted, row, note)
+        source, target, output, converted, row, note, file = found
+        made = Entry(pair(source), None if target is None else pair(target), output, converted, row, note, str(file))
     except (TypeError, ValueError):
         return None
     fits = is_count(output) and isinstance(converted, bool) and isinstance(note, (str, type(None)))

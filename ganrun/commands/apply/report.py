@@ -21,6 +21,7 @@ class Report:
     done: int = 0
     left_out: list[str] = field(default_factory=list)
     unmeasured: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
     converted: int = 0  # grey pictures for a colour model, colour ones for a grey model
     srgb: int = 0  # of those done now: converted from another colour profile
     rows: dict[str, Row | None] = field(default_factory=dict)  # of the pictures that are done: {input: its numbers}
@@ -60,6 +61,7 @@ class Report:
             yield f"{first}; each in {printable(str(out / RESULTS))}"
             yield from others
         yield from listed("not measured", self.unmeasured)
+        yield from listed("not in the page", self.unseen)
         yield from listed("left out", self.left_out)
 
 

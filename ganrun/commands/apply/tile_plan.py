@@ -32,9 +32,9 @@ UNKNOWN = 256  # pixels of a side, where the memory of the network cannot be cou
 class TilePlan:
     """The largest part of a picture that the network gets at once. The networks of all devices share it.
 
-    side: pixels of a side of a tile; None: no limit. by_area: a picture is not cut if it has at most side² pixels,
-    whatever its shape; else if no side is longer than `side`. least: no tile is smaller. None as `side` is never
-    halved: the user wants whole pictures.
+    side: pixels of a side of a tile; None: no limit. by_area true: a picture is cut above side² pixels. by_area false:
+    it is cut where a side exceeds `side`. least: no tile is smaller. None as `side` is never halved: the user wants
+    whole pictures.
     """
 
     side: int | None

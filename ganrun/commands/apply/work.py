@@ -43,6 +43,7 @@ class Album:
     given: Pictures
     found: Pictures | None
     names: Mapping[str, str]  # {input: output}
+    strip_names: Mapping[str, str]  # {input: strip}
     out: Path
     channels: int | None  # None: each picture keeps its own
     span: Span | None
@@ -61,6 +62,10 @@ class Album:
     def opened(self, data: bytes, channels: int | None = None) -> Read:
         """An input or, with the channels of its input, a target."""
         return read_picture(data, channels or self.channels, self.span, self.to_srgb)
+
+    def strip(self, name: str) -> Path:
+        """The file of the strip of an input. Raises ValueError for a name that leads out of the folder."""
+        return inside(self.out / STRIPS, self.strip_names[name])
 
     def converts(self, read: Read) -> bool:
         """Whether a grey picture is given to the network in colour, or the other way."""
@@ -237,13 +242,13 @@ class Work:
             except ValueError as error:
                 note = str(error)
         if album.strips:
-            place = inside(album.out / STRIPS, item.name)
+            place = album.strip(item.picture.name)
             panels = [before.pixels, after, *([] if target is None else [target.pixels])]
             with refusing():
                 write_strip(panels, place, album.about, album.out)
         source, wanted = stamp(item.picture), stamp(self.targets.get(item.picture.name))
         assert source is not None
-        return Entry(source, wanted, file.stat().st_size, album.converts(before), row, note)
+        return Entry(source, wanted, file.stat().st_size, album.converts(before), row, note, item.name)
 
     def collect(self, item: Item) -> int:
         """Enter the outcome of a picture into the report. Returns 1 if it was done now, for the progress bar."""
