@@ -21,7 +21,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ganrun.data.folder import Folder
+from ganrun.cli.composition import compose_plain
+from ganrun.config.builders import load_dataset
+from ganrun.data.dataset import Dataset
 from ganrun.data.loading.stream import Stream
 
 SIDES = (256, 1000, 3000, 6000)
@@ -62,9 +64,15 @@ def worker_of(parent: int) -> int:
     return int(children[0])
 
 
+def photographs(folder: str, scale: str, *words: str) -> Dataset:
+    """The crops as `ganrun train dataset=folder` reads them."""
+    words = (f"dataset.root={folder}", f"dataset.crop={CROP}", f"dataset.crop_scale={scale}", *words)
+    return load_dataset(compose_plain("train", ["model=dcgan", "dataset=folder", *words]))
+
+
 def crops(folder: str, side: int, scale: str) -> dict[str, float]:
     """One worker: its peak memory, and its CPU seconds a picture after the first batches."""
-    data = Folder(folder, crop=CROP, crop_scale=json.loads(scale), mode="stream", workers=1)
+    data = photographs(folder, scale, "dataset.mode=stream", "dataset.workers=1")
     batches = Stream(data, BATCH, seed=0).starting_at(0)
     next(batches)
     worker = worker_of(os.getpid())
@@ -80,7 +88,7 @@ def crops(folder: str, side: int, scale: str) -> dict[str, float]:
 def cached(folder: str, side: int, scale: str) -> dict[str, float]:
     """Crops of pictures that lie decoded in the cache, in this process."""
     cache = str(Path(folder).parent / "cache")
-    data = Folder(folder, crop=CROP, crop_scale=json.loads(scale), mode="memory", cache=cache)
+    data = photographs(folder, scale, "dataset.mode=memory", f"dataset.cache={cache}")
     stream, count = Stream(data, BATCH, seed=0), 100
     for step in range(5):
         stream[step]

@@ -3,12 +3,13 @@
 python benchmarks/degradations.py PICTURES [--ckpt RUN] [--factor 2] [--draws 4] [--sheet x.png]
 python benchmarks/degradations.py PICTURES --speed    # damaged pictures per CPU second, of 64² and 256² pixels
 
-Each picture of the folder PICTURES is cropped to sides that 64 divides and damaged by two rounds,
-dataset.damage=real_world (those of the run's config where it has them), `--draws` times. Compared are bicubic
-enlargement, OpenCV's fastNlMeansDenoisingColored before it, and the run. Non-local means get all of `--strengths` for h
-and hColor: "nlm" has the one that is best on average, "nlm, best h each" the one that is best for each source, which
-only somebody who knows the target can choose. PSNR (RGB, and Y of BT.601) and SSIM, for each picture the mean over its
-draws; then the mean over pictures, and the mean of the paired difference to the run with its interval of 95 %
+Each picture of the folder PICTURES is cropped to sides that 64 divides (smaller ones stay as they are) and damaged by
+two rounds, dataset.damage=real_world (those of the run's config where it has them), `--draws` times. Compared are
+bicubic enlargement, OpenCV's fastNlMeansDenoisingColored before it, and the run. Non-local means get all of
+`--strengths` for h and hColor: "nlm" has the one that is best on average, "nlm, best h each" the one that is best for
+each source, which only somebody who knows the target can choose. PSNR (RGB, and Y of BT.601) and SSIM, for each
+picture the mean over its draws; then the mean over pictures, and the mean of the paired difference to the run with
+its interval of 95 %
 (Student's t over pictures). pip install opencv-python-headless scipy
 """
 
@@ -40,6 +41,7 @@ from ganrun.evaluation.metrics.fidelity import psnr, ssim
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
 SHOWN = 128  # pixels of a target's crop in the sheet
+NAMED = 12  # pictures; of more, the table has the means alone
 Method = Callable[[Tensor], Tensor]  # (1, 3, h, w) source -> (1, 3, H, W), both in [-1, 1]
 Scores = dict[str, Tensor]  # of a method: (pictures, draws, 3) PSNR, PSNR of Y, SSIM
 
@@ -48,7 +50,8 @@ def opened(path: Path) -> Tensor:
     """(1, 3, H, W) in [-1, 1], cropped at the centre."""
     picture = open_picture(path).convert("RGB")
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
-    height, width = (side // 64 * 64 for side in pixels.shape[2:])
+    unit = min(64, *pixels.shape[2:])
+    height, width = (side // unit * unit for side in pixels.shape[2:])
     top, left = (pixels.shape[2] - height) // 2, (pixels.shape[3] - width) // 2
     return pixels[:, :, top : top + height, left : left + width]
 
@@ -92,7 +95,7 @@ def table(scores: Scores, names: list[str]) -> str:
     """Markdown: a row for each method and picture, PSNR / PSNR-Y / SSIM."""
     lines = ["| | " + " | ".join([*names, "mean"]) + " |", "|---|" + "---:|" * (len(names) + 1)]
     for method, values in scores.items():
-        means = [*values.mean(1), values.mean((0, 1))]
+        means = [*values.mean(1)[: len(names)], values.mean((0, 1))]
         lines.append(f"| {method} | " + " | ".join(f"{a:.2f} / {b:.2f} / {c:.3f}" for a, b, c in means) + " |")
     return "\n".join(lines)
 
@@ -202,7 +205,7 @@ def main() -> None:
     scores = with_best_strength(scores, args.strengths)
     step = f", step {state['progress']['step']}" if state else ""
     print(f"{len(paths)} pictures × {args.draws} draws, factor {damage.scale}{step}; PSNR / PSNR of Y / SSIM\n")
-    print(table(scores, [path.stem for path in paths]))
+    print(table(scores, [path.stem for path in paths] if len(paths) <= NAMED else []))
     if state:
         print("\n" + differences(scores, "run"))
     if args.sheet:

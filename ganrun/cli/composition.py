@@ -28,6 +28,7 @@ from ganrun.cli.ways_out import needed
 from ganrun.common.atomic import write_text
 from ganrun.common.errors import UserError
 from ganrun.common.types import Config
+from ganrun.config.added import TODAY, with_profiles
 from ganrun.config.moved import with_current_names
 from ganrun.config.tree import conf_folder
 
@@ -151,7 +152,7 @@ def plain(config: DictConfig) -> Config:
             raise UserError(needed(str(key))) from None
         raise UserError(f"{key}: {ours(str(error).splitlines()[0])}") from None
     assert isinstance(container, dict)
-    return placed(with_current_names({str(key): value for key, value in container.items()}))
+    return placed(with_profiles(with_current_names({str(key): value for key, value in container.items()}), TODAY))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

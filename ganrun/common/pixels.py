@@ -21,6 +21,8 @@ from ganrun.common.headers import (
 )
 from ganrun.common.pictures import open_picture
 
+MAX_DPI = 2**16  # a JPEG has 16 bits for it
+
 TURNS = {  # EXIF's orientation: how its rows and columns become those that are shown
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -111,7 +113,16 @@ def dpi_of(page: Any) -> tuple[float, float] | None:
         across, down = page.get_resolution(unit="inch")
     except Exception:  # a damaged tag is no reason to refuse the pixels
         return None
-    return (float(across), float(down)) if across > 1 and down > 1 else None
+    return usable_dpi((across, down))
+
+
+def usable_dpi(found: object) -> tuple[float, float] | None:
+    """Two resolutions in dots per inch that every kind of file can hold; None for others."""
+    try:
+        across, down = (float(value) for value in found)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return (across, down) if all(1 < value < MAX_DPI for value in (across, down)) else None
 
 
 def read_png16(image: Image.Image, data: bytes) -> Whole:
@@ -166,10 +177,10 @@ def straight_mode(image: Image.Image) -> str:
 
 
 def about_of(image: Image.Image, kind: np.dtype, channels: int, alpha: bool) -> About:
-    icc, dpi = image.info.get("icc_profile"), image.info.get("dpi")
+    icc = image.info.get("icc_profile")
     return About(
         image.format or "PNG", kind, channels, alpha, icc if isinstance(icc, bytes) and icc else None,
-        upright_exif(image), dpi if isinstance(dpi, tuple) and len(dpi) == 2 else None,
+        upright_exif(image), usable_dpi(image.info.get("dpi")),
     )  # fmt: skip
 
 

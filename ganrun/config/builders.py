@@ -13,6 +13,7 @@ from ganrun.common.log_capture import captured_log
 from ganrun.common.seeding import Purpose, reseed
 from ganrun.common.types import Config
 from ganrun.common.untrusted import only_reads
+from ganrun.config.added import BEFORE, with_profiles
 from ganrun.config.build import build
 from ganrun.data.dataset import Dataset, as_size
 from ganrun.data.memoize import memoized
@@ -32,7 +33,7 @@ def load_dataset(config: Config, trust: Sequence[str] | None = None, pixels: boo
     is enough to plan a run, not to train. With `test_share`, the data are the part that the run learns from.
     Raises UserError if `image_size`, `channels` or `classes` of the config are not those of the data.
     """
-    node = config["dataset"] if trust is None else only_reads(config["dataset"])
+    node = config["dataset"] if trust is None else with_profiles(only_reads(config["dataset"]), BEFORE)
     if trust is not None:
         try:
             refuse_unknown(node)

@@ -82,6 +82,11 @@ class Damaged(Dataset):
         moved.images, moved.labels, moved.device, moved.pinned = clean.images, clean.labels, clean.device, clean.pinned
         return moved
 
+    def among(self, rows: Tensor) -> Self:
+        part = super().among(rows)
+        part.clean = self.clean.among(rows)
+        return part
+
     def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
         """(N,) indices -> {"target": (N, C, H, W) uint8, "label": (N,) int64 when there are labels}."""
         batch = self.clean.take(indices, keys) if self.crops else self.clean.take(indices)

@@ -181,6 +181,15 @@ class Dataset:
         moved.pinned = device.type == "cuda" and moved.device != device
         return moved
 
+    def among(self, rows: Tensor) -> Self:
+        """The same items, of which one of these (n,) `rows` takes the place of a streamed picture that is broken."""
+        part = copy.copy(self)
+        stores: dict[int, Streamed] = {}  # of pairs, both pictures are in one
+        for name, images in vars(self).items():
+            if isinstance(images, Streamed) and len(images) == len(self):
+                setattr(part, name, stores.setdefault(id(images), images.among(rows)))
+        return part
+
     def add_notes(self, notes: Sequence[str], faults: Sequence[str] = (), more_faults: int = 0) -> None:
         """What was logged while the data were read; `faults` are the warnings, `more_faults` were only counted."""
         self.notes += notes

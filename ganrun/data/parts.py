@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -16,17 +16,23 @@ from ganrun.data.dataset import Dataset, Images
 class Part(Dataset):
     """The items of `whole` at (n,) `rows`; pictures that are streamed stay so, and nothing is copied.
 
-    rest: for what a run learns from, the part that it does not.
+    Where a streamed picture is broken, another one of the part takes its place. What is not said here is what `whole`
+    says. rest: for what a run learns from, the part that it does not.
     """
 
     rest: Part | None = None
 
     def __init__(self, whole: Dataset, rows: Tensor) -> None:
-        vars(self).update(vars(whole))  # its facts: what it holds, how it is mirrored, and what a user should hear
-        self.whole, self.rows = whole, rows
-        self.sided, self.modes, self.crops = whole.sided, whole.modes, whole.crops
+        self.whole, self.rows = whole.among(rows), rows
+        self.sided, self.modes, self.crops, self.turns = whole.sided, whole.modes, whole.crops, whole.turns
         self.labels = None if whole.labels is None else whole.labels[rows]
         self.names = [whole.names[row] for row in rows.tolist()] if len(whole.names) == len(whole) else ()
+
+    def __getattr__(self, name: str) -> Any:
+        """The images, notes, flip, device … of the whole, and the facts of its class, such as `scale`."""
+        if name == "whole" or name.startswith("__"):  # while it is copied or sent to another process
+            raise AttributeError(name)
+        return getattr(self.whole, name)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,10 +49,15 @@ class Part(Dataset):
         return self.whole.remarks()
 
     def to(self, device: torch.device) -> Self:
-        moved, whole = copy.copy(self), self.whole.to(device)
-        moved.whole, moved.rows, moved.labels = whole, self.rows.to(whole.device), self.labels
-        moved.images, moved.device, moved.pinned = whole.images, whole.device, whole.pinned
+        moved = copy.copy(self)
+        moved.whole = self.whole.to(device)
+        moved.rows = self.rows.to(moved.whole.device)
         return moved
+
+    def among(self, rows: Tensor) -> Self:
+        part = copy.copy(self)
+        part.whole = self.whole.among(self.rows[rows])
+        return part
 
     def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
         rows = self.rows[indices]

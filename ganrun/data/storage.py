@@ -149,7 +149,7 @@ class PictureStorage(Storage):
 
     depth: int = 8  # type: ignore[misc]
     range: Sequence[float] | None = None
-    profiles: str = "ignore"
+    profiles: str = "convert"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import repeat
@@ -55,11 +56,13 @@ class Streamed:
     """Takes the place of a (N, C, H, W) uint8 tensor in `Dataset`, and decodes pictures when they are used.
 
     Item i consists of picture i of each listing; `shape` is that of the first listing.
-    refuse: a broken picture raises OSError. Otherwise the next item that can be decoded is used, with a warning.
+    refuse: a broken picture raises OSError. Otherwise the next item that can be decoded is used, with a warning: of
+    all items, or of those that `among` names.
     In a preview, only the first FEW items are decoded, and they are returned for all indices.
     """
 
     ndim = 4
+    substitutes: np.ndarray | None = None  # sorted items, one of which takes the place of a broken one; None: any
     largest = 0  # bytes of the largest picture that a worker decodes, where pictures keep their own size
     nbytes = 0  # of memory; above 0 only in a preview
     workers: int | None  # processes that decode; None in a preview of a run that decodes all pictures at its start
@@ -79,6 +82,13 @@ class Streamed:
         """Makes this object a preview, to plan a run. nbytes: the memory of the pictures in the run; 0: streamed."""
         self.few, self.nbytes, self.workers = {}, nbytes, None if nbytes else self.workers
         return self
+
+    def among(self, rows: Tensor) -> Self:
+        """The same items, of which only these (n,) `rows` take the place of broken ones. Warnings stay in common."""
+        part = copy.copy(self)
+        part.substitutes = np.unique(rows.cpu().numpy())
+        part.few = None if self.few is None else {}
+        return part
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -112,14 +122,23 @@ class Streamed:
 
     def decoded(self, first: int, key: int | None = None) -> tuple[int, list[np.ndarray]]:
         """`item` without the shortcut of a preview. Raises OSError after TRIES broken items in a row."""
-        for row in range(first, first + TRIES):
-            i = row % len(self)
+        for i in self.after(first):
             try:
                 return i, self.pixels(i, key)
             except Exception as error:  # for a damaged or hostile file, Pillow and zipfile may raise any exception
                 raise_if_machine_fault(error)
                 self.report(i, str(error) or type(error).__name__)
         raise OSError(f"{self.where}: {TRIES} images in a row cannot be read; the last was {self.name(i)!r}")
+
+    def after(self, first: int) -> Iterator[int]:
+        """TRIES items: `first` and those that take its place, one after another."""
+        yield first
+        if self.substitutes is None:
+            yield from ((first + number) % len(self) for number in range(1, TRIES))
+            return
+        start = int(np.searchsorted(self.substitutes, first, "right"))
+        for number in range(start, start + TRIES - 1):
+            yield int(self.substitutes[number % len(self.substitutes)])
 
     def pixels(self, i: int, key: int | None) -> list[np.ndarray]:
         """The images of item i, which draw nothing at random here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Self, Unpack
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from ganrun.data.folder import load, make_decoder
 from ganrun.data.listing import say_size
 from ganrun.data.parts import Part, rows_of_parts
 from ganrun.data.storage import PictureOptions, PictureStorage
-from ganrun.data.streamed import picked
+from ganrun.data.streamed import Streamed, picked
 
 
 class Unpaired(Dataset):
@@ -106,6 +106,14 @@ class Unpaired(Dataset):
         shuffled.order = self.order.clone()
         shuffled.order[rows] = of_b[mixed(len(of_b), len(rows))]
         return Part(shuffled, rows)
+
+    def among(self, rows: Tensor) -> Self:
+        part = copy.copy(self)
+        if isinstance(self.images, Streamed):
+            part.images = self.images.among(rows % len(self.images))
+        if isinstance(self.others, Streamed):
+            part.others = self.others.among(self.order[rows])
+        return part
 
     def take(self, indices: Tensor, keys: Sequence[int] | None = None) -> dict[str, Tensor]:
         """(N,) indices -> {"a": (N, C, H, W) uint8, "b": (N, C, H, W) uint8}."""

@@ -45,6 +45,7 @@ class Fidelity:
         key: str = "",
     ) -> None:
         self.border, self.device, self.key = border, device or torch.device("cpu"), key
+        self.channels = channels
         named = None if names is None or list(names) == ["all"] else list(names)
         refuse_unknown(named or [], key)
         self.lpips: LPIPS | None = None

@@ -51,7 +51,7 @@ log = logging.getLogger("ganrun")
 # goes on as it was: what it was trained with, and a default that is newer. (): any value.
 ADDED: dict[str, tuple[Any, ...]] = {
     ".max_channels": (), ".pack": (1,), ".growth_share": (), ".head_widths": ([], [128]),
-    ".crop_scale": (1,), ".small": ("enlarge",), ".turns": (False,),
+    ".crop_scale": (1,), ".small": ("enlarge",), ".turns": (False,), ".depth": (8,), ".profiles": (),
 }  # fmt: skip
 STOP = {"policy": "stop", "limit": 0}  # for runs that were saved before `non_finite` existed
 

@@ -532,7 +532,7 @@ DRAWING_MISTAKES = {
     "synthesize ckpt=run out=x.rar": "x.zip or a folder",
     "synthesize ckpt=run out=run": "overwrite=true",
     "apply ckpt=run input=run out=x tile=8": "tile=8 must be",
-    "apply ckpt=run input=run/grids out=x.jpg": "x.png or a folder",
+    "apply ckpt=run input=run/grids out=x.jpg": "x.tiff or a folder",
     "apply ckpt=run input=run/grids out=x direction=up": "must be ab | ba, or null",
     "apply ckpt=run input=run/grids out=x": "draws pictures from noise",
 }

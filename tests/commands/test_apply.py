@@ -16,7 +16,8 @@ from PIL import Image
 from ganrun.checkpoints.checkpoint import load
 from ganrun.cli.main import main
 from ganrun.commands.apply.album import output_names
-from ganrun.commands.apply.fidelity import mean
+from ganrun.commands.apply.fidelity import numbers
+from ganrun.evaluation.fidelity import mean_of
 from tests import trained as kept_runs
 
 QUICK = ["dataset.limit=16", "batch_size=4", "grids.count=2", "device=cpu", "steps=1", "hooks.console.seconds=0"]
@@ -172,7 +173,7 @@ def test_targets_give_a_table_means_and_strips_of_three(tmp_path: Path, capsys: 
 
 def test_a_picture_that_equals_its_target_does_not_make_the_mean_infinite() -> None:
     results = [{"psnr": float("inf")}, {"psnr": 20.0}, {"psnr": 30.0}, {"psnr": None}]
-    assert mean(results, "psnr") == 25
+    assert mean_of(*numbers(results, "psnr")).mean == 25
 
 
 def test_cyclegan_knows_two_directions_and_the_others_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -306,3 +307,18 @@ def test_a_model_that_draws_from_noise_says_what_to_use(tmp_path: Path, capfd: p
 def test_names_that_would_become_one_keep_their_suffixes() -> None:
     names = output_names(["a.jpg", "a.bmp", "b.v2.jpg", "c/a.jpg"])
     assert names == {"a.jpg": "a.jpg.png", "a.bmp": "a.bmp.png", "b.v2.jpg": "b.v2.png", "c/a.jpg": "c/a.png"}
+
+
+@pytest.mark.parametrize(
+    ("names", "suffix", "made"),
+    [
+        ("b.jpg b.bmp b.jpg.gif", ".png", "b.jpg.png b.bmp.png b.jpg.gif.png"),
+        ("A.jpg a.bmp", ".png", "A.jpg.png a.bmp.png"),
+        ("A.jpg a.jpg a.jpg.2", ".png", "A.jpg.png a.jpg.3.png a.jpg.2.png"),
+        ("a.jpg a.png", "", "a.jpg a.png"),  # format=keep
+        ("A.jpg a.jpg", "", "A.jpg.jpg a.jpg.2.jpg"),
+    ],
+)
+def test_no_two_outputs_have_one_name(names: str, suffix: str, made: str) -> None:
+    found = output_names(names.split(), lambda name: suffix or Path(name).suffix)
+    assert [*found.values()] == made.split()

@@ -3,7 +3,9 @@ changes nothing. The networks are trained by the real command and then made into
 
 from __future__ import annotations
 
+import csv
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +116,8 @@ def test_profile_exif_resolution_palette_and_turn_are_carried_over() -> None:
         Path(side).mkdir()
         for number in range(2):
             Image.fromarray((noise(16, 16, 3) >> 8).astype(np.uint8)).save(f"{side}/{number}.png")
-    identity("dataset=paired", "dataset.root_source=a", "dataset.root_target=b", "dataset.image_size=16")
+    words = ["dataset=paired", "dataset.root_source=a", "dataset.root_target=b", "dataset.image_size=16"]
+    identity(*words, "dataset.profiles=ignore")
     Path("in").mkdir()
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"
@@ -136,6 +139,40 @@ def test_profile_exif_resolution_palette_and_turn_are_carried_over() -> None:
     assert np.array_equal(read("made/deep.png"), deep)
     assert applied("input=in", "out=kept", "format=keep") == 0
     assert sorted(path.name for path in Path("kept").glob("[!.]*")) == ["all.png", "deep.png", "palette.png"]
+
+
+@pytest.mark.parametrize("words", [[], ["dataset.profiles=ignore"], None])
+def test_apply_sees_the_colours_that_training_saw(words: list[str] | None, capsys: pytest.CaptureFixture[str]) -> None:
+    """By default both convert other profiles to sRGB. Checkpoints from before that have no such setting."""
+    given = pairs(2, 16, 16, 3)
+    identity(*given, "dataset.image_size=16", *(words or []))
+    if words is None:
+        state = load("run/checkpoints/last.pt")
+        del state["config"]["dataset"]["profiles"]
+        save(state, "run/checkpoints/last.pt")
+    Path("in").mkdir()
+    Path("want").mkdir()
+    pixels, icc = noise(20, 24, 3), linear_profile()
+    eight = (pixels >> 8).astype(np.uint8)
+    Image.fromarray(eight).save("in/eight.png", icc_profile=icc)
+    Path("in/deep.png").write_bytes(png16.encoded(pixels, [(b"iCCP", b"ICC\0\0" + zlib.compress(icc))]))
+    converted = {
+        name: read_whole(Path(f"in/{name}.png").read_bytes(), to_srgb=True).values for name in ("eight", "deep")
+    }
+    Image.fromarray(converted["eight"]).save("want/eight.png")
+    Path("want/deep.png").write_bytes(Path("in/deep.png").read_bytes())
+    capsys.readouterr()
+    assert applied("input=in", "target=want", "out=made") == 0
+    said = "2 of another colour profile, converted to sRGB, because the pictures in training were"
+    assert (said in capsys.readouterr().out) == (words == [])
+    for name, raw in (("eight", eight), ("deep", pixels)):
+        whole = read_whole(Path(f"made/{name}.png").read_bytes())
+        assert np.array_equal(whole.values, converted[name] if words == [] else raw)
+        assert whole.about.icc == (None if words == [] else icc)
+    with open("made/results.csv", encoding="utf-8") as file:
+        psnr = {row["file"]: row["psnr"] for row in csv.DictReader(file)}
+    assert (psnr["eight.png"] == "inf") == (words == [])
+    assert psnr["deep.png"] == "inf"  # the profile of a target is converted, too
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganrun.cli.main import main
-from ganrun.commands.apply import network, work
+from ganrun.commands.apply import memory, network, work
 from ganrun.commands.apply.progress import Progress
 from ganrun.commands.apply.tile_plan import TilePlan, largest_side, peak_of, plan_tiles
 from ganrun.common.errors import UserError
@@ -94,7 +94,7 @@ def test_memory_is_bounded_by_few_pictures_on_their_way(tmp_path: Path, monkeypa
             return super().has_room(pending)
 
     monkeypatch.setattr("ganrun.commands.apply.apply.Work", Counted)
-    monkeypatch.setattr(work, "BYTES", 1)
+    monkeypatch.setattr(memory, "room", lambda: 1)
     assert apply("out=out", "workers=2") == 0
     assert len(content("out")) == 30
     assert most <= 3

@@ -9,6 +9,8 @@ import torch
 from pictures import encoded, noise
 from PIL import Image, ImageOps
 
+from ganrun.cli.composition import compose_plain
+from ganrun.config.builders import load_dataset
 from ganrun.data.crops import Crops, Window, make_crops
 from ganrun.data.damage import LowResolution
 from ganrun.data.damaged import Damaged
@@ -19,6 +21,7 @@ from ganrun.data.opened import METHODS, Opened, opened, whole_window
 from ganrun.data.paired import Paired
 from ganrun.data.storage import preview
 from ganrun.data.unpaired import Unpaired
+from tests.common.test_pixels import linear_profile
 
 
 def painted(height: int, width: int, mark: int = 0, factor: int = 1) -> Image.Image:
@@ -343,3 +346,18 @@ def test_a_part_is_what_the_whole_picture_has_there(tmp_path):
                 part = opened(data, decoder).part(window)
                 assert part.dtype == kind
                 assert np.array_equal(part, decoder.whole(data)[:, 3:10, 5:16])
+
+
+@pytest.mark.parametrize("words", [["dataset=folder"], ["dataset=low_res", "dataset.source=folder"]])
+def test_jpegs_as_a_command_reads_them(tmp_path, words):
+    """Decoded smaller and brought to sRGB: only the part is converted, and nothing is decoded twice."""
+    grey = Image.new("RGB", (240, 200), (128, 128, 128))
+    (tmp_path / "0.jpg").write_bytes(encoded(grey, "JPEG", icc_profile=linear_profile()))
+    model = "model=srgan" if "low_res" in words[0] else "model=dcgan"
+    for mode in ("memory", "stream"):
+        words = [*words, f"dataset.root={tmp_path}", "dataset.crop=16", "dataset.crop_scale=[0.1,0.25]"]
+        data = load_dataset(compose_plain("train", [model, *words, f"dataset.mode={mode}"]))
+        (image,) = data.take(torch.tensor([0])).values()
+        assert image.float().mean() == pytest.approx(188, abs=1)
+    whole = opened(next(tmp_path.iterdir()).read_bytes(), Decoder(3, (16, 16), crop, to_srgb=True), lambda sides: 4)
+    assert (type(whole), whole.sides, whole.reduced) == (Opened, (50, 60), 4)

@@ -52,8 +52,8 @@ def test_the_keys_are_the_arguments_and_the_values_the_defaults(path):
     assert (SHARED in parents(path)) == (options in KEPT)
     assert (PIXELS in parents(path)) == (options == Unpack[PictureOptions])
     for key, value in config.items():
-        # runs of before have no minutes, and took the numbers as they were, whatever the profile
-        if key not in ("classes", "minutes", "profiles") and "${" not in str(value):
+        # runs of before have no minutes
+        if key not in ("classes", "minutes") and "${" not in str(value):
             assert value == defaults[key], key
 
 

@@ -1,14 +1,19 @@
 """Pictures that are decoded whenever they are drawn."""
 
 import pickle
+import shutil
 
 import pytest
 import torch
 from pictures import encoded, noise
+from PIL import Image
 
+from ganrun.data.damage import Noise
+from ganrun.data.damaged import Damaged
 from ganrun.data.folder import Folder
 from ganrun.data.loading.stream import Stream
 from ganrun.data.paired import Paired
+from ganrun.data.parts import parts, rows_of_parts
 from ganrun.data.sources import Archive, Picture
 from ganrun.data.streamed import Packed
 from ganrun.data.unpaired import Unpaired
@@ -125,3 +130,34 @@ def test_a_worker_may_be_started_afresh(tree, zipped):
     """Where processes are not forked, the data reach them as a pickle."""
     data = Folder(str(zipped(tree(*NAMES))), mode="stream")
     same(pickle.loads(pickle.dumps(data)).take(torch.arange(3)), data.take(torch.arange(3)))
+
+
+ROWS = 12
+
+
+@pytest.mark.parametrize("crop", [None, 8])
+def test_a_held_out_picture_never_takes_the_place_of_a_broken_one(tmp_path, crop):
+    """For each kind of data; nor does one that is learnt from stand in for a held-out one."""
+    root = tmp_path / "whole"
+    other = tmp_path / "other"
+    root.mkdir()
+    for row in range(ROWS):
+        (root / f"{row:02}.png").write_bytes(encoded(Image.new("RGB", (16, 16), (20 * row,) * 3)))
+    options = {"mode": "stream", "workers": 0, "crop": crop} | ({} if crop else {"image_size": 16})
+    kept, held = (part.tolist() for part in rows_of_parts(ROWS, 0.3))
+    broken = [next(row for row in rows if (row + 1) % ROWS not in rows) for rows in (kept, held)]
+    for row in broken:
+        (root / f"{row:02}.png").write_bytes(b"broken")
+    shutil.copytree(root, other)
+    makers = [
+        lambda: Folder(str(root), channels=3, **options),
+        lambda: Damaged(Folder(str(root), channels=3, **options), {"noise": Noise(0)}),
+        lambda: Paired(root_source=str(root), root_target=str(root), channels=3, **options),
+        lambda: Unpaired(root_a=str(root), root_b=str(other), channels=3, **options),
+    ]
+    for make in makers:
+        for part, rows in zip(parts(make(), 0.3), (kept, held), strict=True):
+            same = pickle.loads(pickle.dumps(part)).take(torch.arange(len(part)))
+            for name, images in same.items():
+                seen = {round(float(image.float().mean()) / 20) for image in images}
+                assert seen == {*rows} - {*broken}, (type(part.whole), name)

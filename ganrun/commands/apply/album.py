@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,13 +59,29 @@ def partners(given: Pictures, found: Pictures) -> dict[str, Picture]:
 
 
 def output_names(names: list[str], suffix: Callable[[str], str] = lambda name: ".png") -> dict[str, str]:
-    """{input: output}: a/b.jpg -> a/b.png. Inputs with equal stems keep their suffixes: b.jpg.png and b.bmp.png.
+    """{input: output}: a/b.jpg -> a/b.png. Outputs that would have one name keep their suffixes: b.jpg.png, b.bmp.png.
 
-    suffix: the suffix of the output of an input.
+    suffix: the suffix of the output of an input. No two outputs have one name, also where upper and lower case are the
+    same.
     """
-    stems = [stem(name) for name in names]
-    twins = {name for name, count in Counter(stems).items() if count > 1}
-    return {name: (name if short in twins else short) + suffix(name) for name, short in zip(names, stems, strict=True)}
+    made = {name: stem(name) + suffix(name) for name in names}
+    while clashing := [name for name in twins(made) if made[name] != name + suffix(name)]:
+        made |= {name: name + suffix(name) for name in clashing}
+    taken, seen = {output.casefold() for output in made.values()}, set()
+    for name, output in made.items():
+        number = 1
+        while output.casefold() in seen or (number > 1 and output.casefold() in taken):  # A.jpg and a.jpg
+            number += 1
+            output = f"{name}.{number}{suffix(name)}"
+        made[name] = output
+        seen.add(output.casefold())
+    return made
+
+
+def twins(made: Mapping[str, str]) -> list[str]:
+    """The inputs whose output another input has, too."""
+    counted = Counter(output.casefold() for output in made.values())
+    return [name for name, output in made.items() if counted[output.casefold()] > 1]
 
 
 def inside(folder: Path, name: str) -> Path:

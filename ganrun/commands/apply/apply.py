@@ -9,7 +9,7 @@ from ganrun.checkpoints.load import load_checkpoint
 from ganrun.commands.apply.album import find_pictures, is_file, output_names
 from ganrun.commands.apply.fidelity import RESULTS, judge_of, table
 from ganrun.commands.apply.files import suffix_for
-from ganrun.commands.apply.model import find_model
+from ganrun.commands.apply.model import channels_of, find_model
 from ganrun.commands.apply.network import Network
 from ganrun.commands.apply.page import FILE as PAGE
 from ganrun.commands.apply.page import write_page
@@ -45,18 +45,26 @@ def apply(config: Config) -> str:
     plan = model.plan(devices)
     names = output_names(
         [picture.name for picture in given.listed],
-        lambda name: suffix_for(name, config["format"], model.channels, model.span),
+        lambda name: suffix_for(name, config["format"], model.channels or 3, model.span),
     )
     out = Path(str(config["out"])).expanduser()
-    album = Album(given, found, names, out, model.channels, model.span, config["strips"], model.about)
-    judge = judge_of(config, model.channels, devices[0])
+    album = Album(given, found, names, out, model.channels, model.span, model.to_srgb, config["strips"], model.about)
+    judge = judge_of(config, model.channels or channels_of(given), devices[0])
     record: Record | None = None
     notes: list[str] = []
     if not is_file(out):
         settings = settings_of(config, model.identity, model.settings, judge.files)
         record, notes = go_on(album, settings, plan) if config["resume"] else (Record(out, settings, plan.side), [])
     networks = [
-        Network(model.build().to(device), device, plan, config["overlap"], config["direction"], config["batch_size"])
+        Network(
+            model.build().to(device),
+            device,
+            plan,
+            config["overlap"],
+            config["direction"],
+            config["batch_size"],
+            model.channels or 3,
+        )
         for device in devices
     ]
     work = Work(album, networks, judge, workers_for(config["workers"]), record)

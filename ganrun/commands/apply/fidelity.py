@@ -25,6 +25,8 @@ def measure(name: str, before: Tensor, after: Tensor, target: Tensor, judge: Fid
     if after.shape != target.shape:
         sizes = [f"{image.shape[3]}x{image.shape[2]}" for image in (after, target)]
         raise ValueError(f"{sizes[0]} pixels, but its target has {sizes[1]}")
+    if judge.channels == 3 and after.shape[1] == 1:  # so that all Y of a table are alike
+        before, after, target = (image.expand(-1, 3, -1, -1) for image in (before, after, target))
     scale = after.shape[2] // before.shape[2]
     own, as_given = (fidelity(image, target, judge, scale) for image in (after, enlarged_to(before, target)))
     return {"file": name, **own, **{f"input_{key}": value for key, value in as_given.items()}}
@@ -57,11 +59,6 @@ def numbers(results: list[Row], *keys: str) -> list[list[float]]:
     """For each of the keys, the values of the pictures that have all of them."""
     kept = [[float(row[key]) for key in keys] for row in results if all(row.get(key) is not None for key in keys)]
     return [list(column) for column in zip(*kept, strict=True)]
-
-
-def mean(results: list[Row], key: str) -> float:
-    """The mean over the pictures that have a finite value; infinite if none has. Equal pictures have no PSNR."""
-    return mean_of(*numbers(results, key)).mean
 
 
 def means(results: list[Row]) -> Iterator[str]:

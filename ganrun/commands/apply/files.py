@@ -31,14 +31,18 @@ class Read(NamedTuple):
     span: Span | None  # the numbers of the file that are black and white
 
 
-def read_picture(data: bytes, channels: int, span: Span | None = None) -> Read:
+def read_picture(data: bytes, channels: int | None, span: Span | None = None, to_srgb: bool = False) -> Read:
     """An encoded picture -> its pixels in its own size and depth, with as many channels as the network has.
 
-    A network of 2 or 4 channels also gets the alpha of grey or colour pictures; for others it is carried along.
+    channels: None: one for a grey picture, three for a picture in colour. to_srgb: as in training, colours of another
+    profile become sRGB, and the profile is forgotten. A network of 2 or 4 channels also gets the alpha of grey or
+    colour pictures; for others it is carried along.
     Raises ValueError, or any exception of Pillow or tifffile, when the bytes are not a complete picture.
     """
-    whole = read_whole(data)
+    whole = read_whole(data, to_srgb)
     values, alpha, given = whole.values, whole.alpha, whole.values.shape[2]
+    if channels is None:
+        channels = given if given in (1, 3) else 3
     kind = values.dtype if span is None and values.dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
     pixels = scaled(values, kind, span)
     if channels in (2, 4) and given in (1, 3):

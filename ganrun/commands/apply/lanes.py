@@ -34,12 +34,24 @@ class Item:
     name: str  # of the output
     loaded: Future[Loaded] = field(default_factory=Future)
     outcome: Future[Entry] = field(default_factory=Future)
-    pixels: int = 0  # of the input; 0 until it is read, and for what an earlier command has done
-    held: int = 0  # bytes that it needs on its way; 0 until it is read
+    data: tuple[bytes, bytes | None] | None = None  # the files of the input and the target, until they are decoded
+    note: str | None = None  # why there is no target where one is wanted
+    pixels: int = 0  # of the input; 0 until its header is read, and for what an earlier command has done
+    held: int = 0  # bytes that it needs on its way; 0 until its header is read
+    srgb: bool = False  # its colours were converted from another profile
+    admitted: bool = False  # there is room for it, so it is decoded
 
     @property
     def is_read(self) -> bool:
         return self.loaded.done()
+
+    def succeed(self, loaded: Loaded) -> None:
+        if self.loaded.set_running_or_notify_cancel():  # else the command ends early
+            self.loaded.set_result(loaded)
+
+    def fail(self, error: BaseException) -> None:
+        if self.loaded.set_running_or_notify_cancel():
+            self.loaded.set_exception(error)
 
 
 class Feed:

@@ -24,7 +24,7 @@ from ganrun.data.channels import Span, span_of
 from ganrun.data.dataset import free_on
 from ganrun.systems.translation import PictureToPicture
 
-SEEN = 20  # pictures that tell whether a folder has colours
+SEEN = 20  # pictures that tell whether the table has scores of colours
 USUAL_SCALE = 2
 
 
@@ -33,12 +33,13 @@ class Model:
     """What translates the pictures, and what must be known of it."""
 
     build: Callable[[], PictureToPicture]  # on the CPU, in eval mode
-    channels: int
+    channels: int | None  # None: as each picture has
     span: Span | None  # the numbers of a file that are black and white, where the data have a range of their own
     identity: str  # another one: the outputs of an earlier command are no longer right
     about: Mapping[str, object]  # for the headers of the outputs
     plan: Callable[[list[torch.device]], TilePlan]
     settings: Mapping[str, Any] = field(default_factory=dict)  # of its own, for the record
+    to_srgb: bool = False  # its training converted colours of another profile to sRGB
     deep: bool = False  # it was trained on more than 8 bits, which TF32 would not hold
 
 
@@ -78,9 +79,15 @@ def checkpoint_model(config: Config) -> Model:
 
     about = {"step": state["progress"]["step"], "weights": config["weights"]}
     span = span_of(data)
-    depth = data.get("depth") or (data.get("clean") or {}).get("depth") or 8  # dataset=damaged has it from its source
-    deep = span is not None or depth > 8
-    return Model(build, channels, span, sha256_of(path), about, plan, deep=deep)
+    deep = span is not None or (of_data(data, "depth") or 8) > 8
+    to_srgb = of_data(data, "profiles") == "convert"
+    return Model(build, channels, span, sha256_of(path), about, plan, to_srgb=to_srgb, deep=deep)
+
+
+def of_data(data: Mapping[str, Any], key: str) -> Any:
+    """A setting of the pictures. dataset=damaged has it from its source. None in checkpoints from before it was."""
+    own, clean = data.get(key), data.get("clean")
+    return own if own is not None or not isinstance(clean, Mapping) else clean.get(key)
 
 
 def filter_model(config: Config, given: Pictures, found: Pictures | None) -> Model:
@@ -90,7 +97,7 @@ def filter_model(config: Config, given: Pictures, found: Pictures | None) -> Mod
     check_direction(Baseline(name, scale), 3, config["direction"])
     return Model(
         partial(Baseline, name, scale),
-        channels_of(given),
+        None,
         None,
         f"model={name}",
         {"model": name, "scale": scale},
@@ -116,7 +123,7 @@ def scale_of(given: Pictures, found: Pictures | None) -> int:
 
 
 def channels_of(given: Pictures) -> int:
-    """1 if the first pictures are all grey, else 3."""
+    """Of the scores, where each picture has its own: 1 if the first pictures are all grey, else 3."""
     for picture in given.listed[:SEEN]:
         try:
             if read_picture(given.source.read(picture), 3).colour:

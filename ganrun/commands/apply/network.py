@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ganrun.commands.apply.files import Read, for_network, from_network
 from ganrun.commands.apply.tile_plan import TilePlan
-from ganrun.commands.apply.tiling import in_tiles
+from ganrun.commands.apply.tiling import NoCanvas, enlarged_by, in_tiles
 from ganrun.common.errors import is_out_of_memory
 from ganrun.systems.translation import PictureToPicture
 
@@ -34,10 +35,12 @@ class Network:
         overlap: int,
         direction: str | None,
         batch_size: int | str,
+        channels: int,
     ) -> None:
         self.system, self.device, self.plan = system, device, plan
         self.overlap, self.direction, self.batch_size = overlap, direction, batch_size
         self.pictures = 0  # that this device has translated
+        self.scale = scale_of(system, channels, device, plan.least, direction)
         self.same: dict[tuple[int, ...], bool] = {}  # shape of a batch -> whether it gives what its pictures give alone
 
     def most(self, shape: Sequence[int]) -> int:
@@ -83,10 +86,14 @@ class Network:
     def alone(self, name: str, picture: Read) -> Tensor:
         """The output of one picture, float. Halves the tiles for as long as memory runs out."""
         height, width = picture.pixels.shape[2:]
+        side, notes = self.plan.side, self.plan.notes
         while True:
             tile = self.plan.tile_for(height, width)
             try:
                 return self.network_output(picture.pixels, tile)
+            except NoCanvas:  # then it was not the tiles
+                self.plan.side, self.plan.notes = side, notes
+                raise
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -99,3 +106,13 @@ class Network:
             return self.system.translate(for_network(part.to(self.device)), self.direction)
 
         return in_tiles(network, pixels, tile, self.overlap)
+
+
+@torch.inference_mode()
+def scale_of(system: PictureToPicture, channels: int, device: torch.device, side: int, direction: str | None) -> int:
+    """How many times larger the outputs are, by a small picture; 1 where the system does not take it."""
+    for each in (side, 2 * side):
+        with contextlib.suppress(Exception):  # a network of the user's own may raise anything; its pictures will say it
+            blank = torch.zeros(1, channels, each, each, device=device)
+            return enlarged_by(lambda part: system.translate(part, direction), blank)[1]
+    return 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from PIL import Image
 from torch import Tensor
 
-from ganrun.commands.apply.files import Read, read_picture
+from ganrun.commands.apply.files import Read
 from ganrun.commands.apply.page_parts import SCRIPT, STYLE
 from ganrun.commands.apply.work import Album
 from ganrun.common.atomic import write_bytes
@@ -56,9 +56,9 @@ def write_page(album: Album, done: Mapping[str, Mapping[str, float | None] | Non
 
     def seen(name: str) -> Shown | None:
         try:
-            before = album.opened(album.given, by_name[name])
+            before = album.opened(album.given.source.read(by_name[name]))
             content = read_regular(album.place(album.names[name]), MAX_BYTES)
-            after = read_picture(content, album.channels, album.span)
+            after = album.opened(content)
         except Exception:  # it was damaged, changed or removed meanwhile
             return None
         return entry(name, before, after, done[name], side)

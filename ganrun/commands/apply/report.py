@@ -22,6 +22,7 @@ class Report:
     left_out: list[str] = field(default_factory=list)
     unmeasured: list[str] = field(default_factory=list)
     converted: int = 0  # grey pictures for a colour model, colour ones for a grey model
+    srgb: int = 0  # of those done now: converted from another colour profile
     rows: dict[str, Row | None] = field(default_factory=dict)  # of the pictures that are done: {input: its numbers}
     kept: int = 0  # of those done: by an earlier command
     notes: list[str] = field(default_factory=list)  # what was done again, and smaller tiles
@@ -41,7 +42,7 @@ class Report:
         """The rows of results.csv."""
         return [row for row in self.rows.values() if row is not None]
 
-    def lines(self, channels: int, out: Path) -> Iterator[str]:
+    def lines(self, channels: int | None, out: Path) -> Iterator[str]:
         """The lines at the end."""
         earlier = f", {self.kept} of them by an earlier command" if self.kept else ""
         yield f"{self.done} {plural('picture', self.done)} in {printable(str(out))}{earlier}"
@@ -52,6 +53,8 @@ class Report:
         if self.converted:
             was, now = ("grey", "colour") if channels == 3 else ("colour", "grey")
             yield f"{self.converted} {was}, converted to {now}, because the model was trained on {now} pictures"
+        if self.srgb:
+            yield f"{self.srgb} of another colour profile, converted to sRGB, because the pictures in training were"
         if self.results:
             first, *others = means(self.results)
             yield f"{first}; each in {printable(str(out / RESULTS))}"

@@ -7,11 +7,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ganrun.common.errors import is_out_of_memory
+
 # Tiles start at multiples of a power of two, at most this one. So the strided layers of a network sample a tile at the
 # same pixels as the whole picture.
 ALIGNED = 32
 
 Network = Callable[[Tensor], Tensor]
+
+
+class NoCanvas(MemoryError):
+    """There is too little memory for the output itself: smaller tiles would not help."""
 
 
 def in_tiles(network: Network, picture: Tensor, tile: int | None, overlap: int) -> Tensor:
@@ -21,7 +27,7 @@ def in_tiles(network: Network, picture: Tensor, tile: int | None, overlap: int) 
     picture. If `tile` is None or the picture is small enough, it is not cut. Two neighbouring tiles share `overlap`
     pixels. A quarter of these is dropped at each end, because a network's output is wrong near the border of a tile. In
     the half between, one tile fades linearly into the other. Raises ValueError for a network that does not enlarge by a
-    whole factor.
+    whole factor, and NoCanvas where there is no room for the output.
     """
     height, width = picture.shape[2:]
     if tile is None or max(height, width) <= tile:
@@ -32,11 +38,20 @@ def in_tiles(network: Network, picture: Tensor, tile: int | None, overlap: int) 
         for (left, right), across in zip(columns, shares(columns, width, overlap), strict=True):
             drawn, s = enlarged_by(network, picture[:, :, top:bottom, left:right])
             if canvas is None:
-                canvas = torch.zeros(1, drawn.shape[1], s * height, s * width)
+                canvas = blank(drawn.shape[1], s * height, s * width)
             weights = down.repeat_interleave(s)[:, None] * across.repeat_interleave(s)
             canvas[:, :, s * top : s * bottom, s * left : s * right] += drawn.float().cpu() * weights
     assert canvas is not None
     return canvas
+
+
+def blank(channels: int, height: int, width: int) -> Tensor:
+    try:
+        return torch.zeros(1, channels, height, width)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise NoCanvas from None
+        raise
 
 
 def enlarged_by(network: Network, picture: Tensor) -> tuple[Tensor, int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from queue import SimpleQueue
 
 from torch import Tensor
 
+from ganrun.commands.apply import memory
 from ganrun.commands.apply.album import Pictures, inside, is_file, partners
 from ganrun.commands.apply.fidelity import measure
 from ganrun.commands.apply.files import Read, read_picture, write_picture, write_strip
@@ -29,8 +31,9 @@ from ganrun.data.sources import Picture, Tree
 from ganrun.evaluation.fidelity import Fidelity
 
 AHEAD = 4  # pictures on their way for each worker
-BYTES = 2**30  # of the pictures on their way; one more picture a worker may come on top
-COPIES = 12  # bytes that a byte of a picture needs on its way: float32 outputs, and their copies
+
+CANCELLED: Future[Loaded] = Future()  # what is no longer there to be looked at, or never was
+CANCELLED.cancel()
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Album:
     found: Pictures | None
     names: Mapping[str, str]  # {input: output}
     out: Path
-    channels: int
+    channels: int | None  # None: each picture keeps its own
     span: Span | None
+    to_srgb: bool  # as the pictures in training
     strips: bool
     about: Mapping[str, object]  # for the headers of the outputs
 
@@ -54,8 +58,13 @@ class Album:
     def targets(self) -> dict[str, Picture]:
         return {} if self.found is None else partners(self.given, self.found)
 
-    def opened(self, place: Pictures, picture: Picture) -> Read:
-        return read_picture(place.source.read(picture), self.channels, self.span)
+    def opened(self, data: bytes, channels: int | None = None) -> Read:
+        """An input or, with the channels of its input, a target."""
+        return read_picture(data, channels or self.channels, self.span, self.to_srgb)
+
+    def converts(self, read: Read) -> bool:
+        """Whether a grey picture is given to the network in colour, or the other way."""
+        return self.channels is not None and read.colour != (self.channels == 3)
 
     def place(self, name: str) -> Path:
         """The file of an output. Raises ValueError for a name that leads out of the folder."""
@@ -78,7 +87,8 @@ class Work:
         self.feed, self.events = Feed(), SimpleQueue[None]()
         self.hands = ThreadPoolExecutor(workers)
         together = max(network.most((1, 1, 16, 16)) for network in networks)
-        self.window = AHEAD * workers + 2 * together * len(networks)
+        self.window, self.bytes = AHEAD * workers + 2 * together * len(networks), memory.room()
+        self.pending: deque[Item] = deque()
         self.stopped = False
 
     def do(self) -> Report:
@@ -92,6 +102,8 @@ class Work:
             self.stopped = True
             self.feed.stop()
             self.hands.shutdown(cancel_futures=True)
+            for item in self.pending:
+                item.loaded.cancel()
             for thread in threads:
                 thread.join()
             if self.record is not None and self.record.begun:
@@ -101,8 +113,7 @@ class Work:
     def run(self) -> None:
         listed = self.album.given.listed
         known = {} if self.record is None else dict(self.record.done)
-        left = iter(listed)
-        pending: deque[Item] = deque()
+        left, pending = iter(listed), self.pending
         with Progress(len(listed), len(known)) as progress:
             while True:
                 while self.has_room(pending) and (picture := next(left, None)) is not None:
@@ -110,6 +121,7 @@ class Work:
                 if not pending:
                     break
                 while not pending[0].outcome.done():
+                    self.admit(pending)
                     self.events.get()
                     if self.has_room(pending):
                         break
@@ -120,48 +132,79 @@ class Work:
         """Whether another picture may be read."""
         unread = sum(not item.is_read for item in pending)
         held = sum(item.held for item in pending if not item.outcome.done())
-        return len(pending) < self.window and unread < self.workers and (held < BYTES or not held)
+        return len(pending) < self.window and unread < self.workers and (held < self.bytes or not held)
+
+    def admit(self, pending: Sequence[Item]) -> None:
+        """Decode what is read, in order, for as long as there is room for what the headers say; one in any case."""
+        held = sum(item.held for item in pending if item.admitted and not item.outcome.done())
+        for item in pending:
+            if item.admitted or item.is_read:
+                continue
+            if not item.held or (held and held + item.held > self.bytes):
+                return
+            held += item.held
+            item.admitted = True
+            self.hands.submit(self.decode, item)
 
     # -- the way of one picture ---------------------------------------------------------------------------------------
 
     def start(self, picture: Picture, known: Entry | None) -> Item:
         item = Item(picture, self.album.names[picture.name])
         if known is not None:
-            item.loaded.cancel()
+            item.loaded = CANCELLED
             item.outcome.set_result(known)
             return item
-        item.loaded = self.hands.submit(self.read, item)
-        item.loaded.add_done_callback(self.tell)
+        self.hands.submit(self.fetch, item)
         self.feed.put(item)
         return item
 
-    def tell(self, _: Future[Loaded] | Future[Entry]) -> None:
+    def tell(self) -> None:
         self.events.put(None)
 
-    def read(self, item: Item) -> Loaded:
-        """By a worker. A damaged or hostile file makes Pillow and zipfile raise anything."""
-        read = self.album.opened(self.album.given, item.picture)
-        target, note = self.target(item.picture)
-        item.pixels = read.pixels.shape[2] * read.pixels.shape[3]
-        item.held = COPIES * (read.pixels.nbytes + (0 if target is None else target.pixels.nbytes))
-        return Loaded(read, target, note)
+    def fetch(self, item: Item) -> None:
+        """By a worker: reads the files, but decodes only their headers. Hostile files make Pillow raise anything."""
+        try:
+            target, item.note = self.target(item.picture)
+            item.data = self.album.given.source.read(item.picture), target
+            item.pixels, item.held = memory.needed(*item.data, self.networks[0].scale)
+        except BaseException as error:  # `collect` decides
+            item.data = None
+            item.fail(error)
+        self.tell()
 
-    def target(self, picture: Picture) -> tuple[Read | None, str | None]:
-        """The target, or why there is none where one is wanted."""
+    def target(self, picture: Picture) -> tuple[bytes | None, str | None]:
+        """The file of the target, or why there is none where one is wanted."""
         if self.album.found is None:
             return None, None
         if picture.name not in self.targets:
             return None, "no target of this name"
         try:
-            return self.album.opened(self.album.found, self.targets[picture.name]), None
-        except Exception as error:  # a damaged or hostile file, as in `read`
+            return self.album.found.source.read(self.targets[picture.name]), None
+        except Exception as error:  # a damaged or hostile .zip
             return None, f"its target: {in_one_line(error)}"
+
+    def decode(self, item: Item) -> None:
+        """By a worker, once there is room."""
+        assert item.data is not None
+        (data, wanted), item.data = item.data, None
+        try:
+            read, target, note = self.album.opened(data), None, item.note
+            if wanted is not None:
+                try:
+                    target = self.album.opened(wanted, read.pixels.shape[1])
+                except Exception as error:  # a damaged or hostile file
+                    note = f"its target: {in_one_line(error)}"
+            item.srgb = self.album.to_srgb and any("to sRGB" in note for note in read.about.notes)
+            item.succeed(Loaded(read, target, note))
+        except BaseException as error:  # `collect` decides
+            item.fail(error)
+        self.tell()
 
     def finish(self, item: Item, output: Tensor | BaseException) -> None:
         """By the thread of a network: hands an output to a worker, who writes it."""
         if isinstance(output, BaseException):
             item.outcome.set_exception(output)
-            self.tell(item.outcome)
+            self.tell()
             return
         try:
             self.hands.submit(self.write, item, output)
@@ -175,9 +218,8 @@ class Work:
             item.outcome.set_result(self.written(item, after))
         except BaseException as error:  # `collect` decides
             item.outcome.set_exception(error)
-        item.loaded = Future()  # the pixels may go now, however long an earlier picture takes
-        item.loaded.cancel()
-        self.tell(item.outcome)
+        item.loaded = CANCELLED  # the pixels may go now, however long an earlier picture takes
+        self.tell()
 
     def written(self, item: Item, after: Tensor) -> Entry:
         album, (before, target, note) = self.album, item.loaded.result()
@@ -186,7 +228,8 @@ class Work:
             raise ValueError("its output would overwrite a picture of input= or target=")
         if self.record is not None:
             self.record.begin()
-        write_picture(after, file, album.about, None if file == album.out else album.out, before)
+        with refusing():
+            write_picture(after, file, album.about, None if file == album.out else album.out, before)
         row = None
         if target is not None:
             try:
@@ -196,10 +239,11 @@ class Work:
         if album.strips:
             place = inside(album.out / STRIPS, item.name)
             panels = [before.pixels, after, *([] if target is None else [target.pixels])]
-            write_strip(panels, place, album.about, album.out)
+            with refusing():
+                write_strip(panels, place, album.about, album.out)
         source, wanted = stamp(item.picture), stamp(self.targets.get(item.picture.name))
         assert source is not None
-        return Entry(source, wanted, file.stat().st_size, before.colour != (album.channels == 3), row, note)
+        return Entry(source, wanted, file.stat().st_size, album.converts(before), row, note)
 
     def collect(self, item: Item) -> int:
         """Enter the outcome of a picture into the report. Returns 1 if it was done now, for the progress bar."""
@@ -219,10 +263,25 @@ class Work:
             report.kept += 1
             return 0
         report.pixels += item.pixels
+        report.srgb += item.srgb
         if self.record is None:
             return 1
         self.record.add(name, entry, self.networks[0].plan.side)
         return 1
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """What a library raises for a picture that it cannot write becomes a ValueError: the others are done all the same.
+
+    A header of the input may hold anything, and the writers of files answer with errors of many kinds.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (ValueError, OSError)) or is_out_of_memory(error):
+            raise
+        raise ValueError(f"it cannot be written: {in_one_line(error)}") from error
 
 
 def workers_for(asked: int | str) -> int:
