@@ -15,6 +15,9 @@ Curve = Callable[[np.ndarray], np.ndarray]
 # from XYZ as profiles have it (D50) to the linear light of sRGB: the inverse of the matrix in sRGB's own profile
 TO_SRGB = np.linalg.inv(np.array([[0.4360, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]]))
 MAX_TABLE = 2**16  # entries of a curve
+ALIKE = (
+    0.004  # how far the matrix and the light of a profile that is sRGB may be from sRGB's; a gamma of 2.2 is farther
+)
 
 
 def to_srgb(values: np.ndarray, icc: bytes) -> np.ndarray:
@@ -27,6 +30,16 @@ def to_srgb(values: np.ndarray, icc: bytes) -> np.ndarray:
     mixed = (linear @ matrix.T.astype(np.float32)).clip(0, 1)
     shown = np.where(mixed <= 0.0031308, 12.92 * mixed, 1.055 * mixed ** np.float32(1 / 2.4) - 0.055)
     return np.rint(shown * 65535).clip(0, 65535).astype(np.uint16)
+
+
+def is_srgb(icc: bytes) -> bool:
+    """Whether a profile has sRGB's matrix and curves. Raises ValueError for one that is no matrix with curves."""
+    tags = tags_of(icc)
+    matrix = TO_SRGB @ np.stack([xyz_of(tags[name]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1)
+    levels = np.linspace(0, 1, 256)
+    light = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    curves = np.stack([curve_of(tags[name])(levels) for name in (b"rTRC", b"gTRC", b"bTRC")])
+    return bool(abs(matrix - np.eye(3)).max() < ALIKE and abs(curves - light).max() < ALIKE)
 
 
 def tags_of(icc: bytes) -> dict[bytes, bytes]:

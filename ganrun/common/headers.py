@@ -23,6 +23,7 @@ class Header(NamedTuple):
     size: tuple[int, int]  # (width, height), as it is shown
     bits: int  # 8, 16, or 32 for floats and for whole numbers with another range
     profile: str | None = None  # the name of its colour profile, unless that is sRGB
+    taken: str = ""  # as what its numbers are taken, where another reading is possible
 
 
 def header_of(data: bytes) -> Header:
@@ -33,7 +34,9 @@ def header_of(data: bytes) -> Header:
         shape, kind, _, _ = arrays.header_of(data)
         height, width, channels = arrays.as_picture(shape)
         check_size(height, width, channels, kind.itemsize)
-        return Header(channels, (width, height), bits_of(kind.name))
+        order = "(channels, height, width)" if arrays.channels_first(shape) else "(height, width, channels)"
+        taken = f"the shape {shape} is read as {order}" if len(shape) == 3 else ""
+        return Header(channels, (width, height), bits_of(kind.name), taken=taken)
     if needs_library(data):
         from ganrun.common import tiffs
 
@@ -43,7 +46,8 @@ def header_of(data: bytes) -> Header:
         size = (form.height, form.width) if turned else (form.width, form.height)
         channels = form.bands - form.alpha
         profile = profiles.name_of_profile(pages[0].tags.valueof(34675)) if channels == 3 else None
-        return Header(channels, size, bits_of(form.kind.name), profile)
+        taken = f"its {len(pages)} grey pages are the channels of one picture" if len(pages) > 1 else ""
+        return Header(channels, size, bits_of(form.kind.name), profile, taken)
     with open_picture(data) as image:
         width, height = image.size
         bits = 32 if image.mode == "F" else 16 if image.mode.startswith("I") or is_deep_png(data) else 8

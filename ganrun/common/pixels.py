@@ -162,7 +162,7 @@ def read_pillow(image: Image.Image, to_srgb: bool) -> Whole:
         pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     alpha = mode in ("LA", "RGBA")
     about = about_of(image, pixels.dtype, pixels.shape[2] - alpha, alpha)
-    icc = None if any("sRGB" in note for note in notes) else about.icc
+    icc = None if any(note.startswith("converted") for note in notes) else about.icc
     if image.mode not in ("L", "LA", "RGB", "RGBA", "P", "PA", "1", "I;16"):
         icc = None  # the numbers are of another space by now
     return divided(pixels, replace(about, icc=icc, notes=notes))

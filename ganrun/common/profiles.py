@@ -24,7 +24,7 @@ def name_of(image: Image.Image) -> str | None:
 
 
 def name_of_profile(icc: object) -> str | None:
-    """The name of a profile; None for none, for a damaged one and for sRGB."""
+    """The name of a profile; None for none, for a damaged one and for sRGB, which its numbers tell and not its name."""
     return _name(icc) if isinstance(icc, bytes) and 0 < len(icc) <= MAX_PROFILE else None
 
 
@@ -35,7 +35,20 @@ def _name(icc: bytes) -> str | None:
     except Exception:  # a damaged profile makes littlecms raise anything
         return None
     name = "".join(letter for letter in name if letter.isprintable())[:NAME]
-    return None if "sRGB" in name or not name else name
+    same = is_srgb(icc)
+    if same is None:
+        return None if "sRGB" in name or not name else name
+    return None if same else name or "a profile without a name"
+
+
+def is_srgb(icc: bytes) -> bool | None:
+    """Whether a profile has sRGB's colours and curves, whatever its name; None where it is no matrix with curves."""
+    from ganrun.common import deep_profiles  # NumPy takes a tenth of a second to import
+
+    try:
+        return deep_profiles.is_srgb(icc)
+    except ValueError:
+        return None
 
 
 def converted(image: Image.Image) -> tuple[Image.Image, list[str]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ganrun.common.headers import MAX_DECODED
+from ganrun.common.pictures import check_tile
 
 MAX_PAGES = 1024  # of a file, each of which may become a channel
 MAX_SEGMENTS = 200_000  # strips or tiles of a page
@@ -115,11 +119,15 @@ def check_segments(page: Any, data: bytes) -> None:
         raise ValueError(f"a .tif with compression {page.compression.name}: {WAY_OUT}")
     if compression == LZW:
         check_lzw()
-    count = int(np.prod(page.chunked, dtype=np.int64))
+    numbers = math.prod(map(int, page.chunks))
+    check_tile(int(page.imagelength), int(page.imagewidth), numbers // samples(page))
+    largest = numbers * page.dtype.itemsize
+    if largest > MAX_DECODED:
+        raise ValueError(f"a .tif with a strip of more than the {MAX_DECODED // 2**20} MiB allowed")
+    count = math.prod(map(int, page.chunked))
     starts, sizes = page.dataoffsets, page.databytecounts
     if count > MAX_SEGMENTS or len(starts) < count or len(sizes) < count:
         raise ValueError("a .tif of a damaged header")
-    largest = int(np.prod(page.chunks, dtype=np.int64)) * page.dtype.itemsize
     for start, size in zip(starts[:count], sizes[:count], strict=True):
         if start <= 0 or size <= 0 or start + size > len(data):
             raise ValueError("cut short")

@@ -28,8 +28,8 @@ class Chain(Damage):
         sizing = [name for name, part in parts.items() if changes_size(part)]
         if shuffled and len(sizing) > 1:
             raise ValueError(
-                f"shuffled=true, but {' and '.join(sizing)} change the size, and the last one decides how a source "
-                "ends: keep one of them, and put the others before this chain"
+                f"shuffled=true, but {' and '.join(sizing)} change the size: in a random order only one part may "
+                "change the size; move the others before this chain"
             )
 
     @property

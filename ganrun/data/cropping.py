@@ -14,7 +14,7 @@ from ganrun.data.cropped import CroppedStore, CroppedStream, Cut, View
 from ganrun.data.crops import Crops
 from ganrun.data.decode import Decoder
 from ganrun.data.inferred_size import height_by_width
-from ganrun.data.listing import Listing, say_profiles
+from ganrun.data.listing import Listing, say_kinds
 from ganrun.data.measured import measured
 from ganrun.data.ragged import Ragged, RaggedCache, WholeDecoder, ragged
 from ganrun.data.sources import warn_each
@@ -45,8 +45,7 @@ def load_cropped(
     refuse = check_broken(broken)
     for listing in listings:
         warn_each(listing.notes)
-        if decoder.to_srgb:
-            say_profiles(listing)
+        say_kinds(listing, decoder.to_srgb)
     sizes = [measured(listing) for listing in listings]
     largest = max(view.factor for view in views)
     if len(listings) > 1:

@@ -13,7 +13,7 @@ from ganrun.data.cropping import load_cropped
 from ganrun.data.crops import Crop, CropScale, Small, checked_size, make_crops
 from ganrun.data.dataset import Dataset, Images, Size, as_size, chosen
 from ganrun.data.decode import FITS, Decoder
-from ganrun.data.listing import Labelled, Listing, find_facts, list_images, say_profiles, say_size
+from ganrun.data.listing import Labelled, Listing, find_facts, list_images, say_kinds, say_size
 from ganrun.data.sources import warn_each
 from ganrun.data.storage import PREVIEWED, PictureOptions, PictureStorage, Storage
 from ganrun.data.streamed import Names, Streamed
@@ -92,8 +92,7 @@ def load(
     refuse = check_broken(broken)
     storage = storage or Storage()
     warn_each(listing.notes)
-    if decoder.to_srgb:
-        say_profiles(listing)
+    say_kinds(listing, decoder.to_srgb)
     kept = storage.load(listing, decoder)
     if kept is None:
         streamed = Streamed([listing], [decoder], refuse, storage.processes)

@@ -182,10 +182,16 @@ def spaced(listing: Listing, most: int = PROBES) -> list[Picture]:
     return [listing.pictures[i * len(listing) // count] for i in range(count)]
 
 
-def say_profiles(listing: Listing) -> None:
-    """One line about the colour profiles of some pictures, where there are any besides sRGB."""
-    seen = [look(listing.source, picture) for picture in spaced(listing, FEW)]
-    names = sorted({probe.profile for probe in seen if probe and probe.profile})
+def say_kinds(listing: Listing, to_srgb: bool) -> None:
+    """Lines about what is read in one of several ways: pages, sides of arrays, and profiles where they are converted.
+
+    Only a few pictures are looked at.
+    """
+    few = spaced(listing, FEW)
+    seen = [(picture, probe) for picture in few if (probe := look(listing.source, picture))]
+    for picture, probe in [pair for pair in seen if pair[1].taken][:1]:
+        log.info("%r: %s (and so for others like it)", printable(picture.name), probe.taken)
+    names = sorted({probe.profile for _, probe in seen if probe.profile}) if to_srgb else []
     if names:
         log.info(
             "pictures with the colour profile %s are converted to sRGB; dataset.profiles=ignore takes their numbers as "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,15 +12,12 @@ from ganrun.common.headers import header_of, is_array, lies_on_its_side, needs_l
 from ganrun.common.pictures import open_picture
 from ganrun.common.terminal import bar
 from ganrun.data.decode import quiet
-from ganrun.data.inferred_size import Sides
 from ganrun.data.listing import Listing
 from ganrun.data.sources import Picture, Source
 
 HEAD = 2**16  # bytes: the size of nearly every picture stands in so many
 REMEMBERED = 8  # listings: the plan and the run measure the same ones
 SIZES: dict[str, np.ndarray] = {}
-
-Draft = Callable[[Sides], int]
 
 
 def measured(listing: Listing) -> np.ndarray:

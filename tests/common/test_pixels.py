@@ -10,12 +10,13 @@ from io import BytesIO
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from ganrun.common import png16
 from ganrun.common.deep_profiles import curve_of
 from ganrun.common.headers import header_of
 from ganrun.common.pixels import About, Whole, in_srgb, read_whole
+from ganrun.common.profiles import name_of_profile
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
@@ -138,13 +139,13 @@ def test_a_palette_with_a_transparent_colour_becomes_colours_and_alpha() -> None
     assert whole.alpha.tolist() == [[255, 0]]
 
 
-def linear_profile() -> bytes:
+def linear_profile(name: bytes = b"Linear RGB") -> bytes:
     """An ICC profile of RGB with sRGB's colours, whose numbers are amounts of light (gamma 1)."""
 
     def xyz(*numbers: float) -> bytes:
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(number * 65536) for number in numbers))
 
-    name = b"Linear RGB\0"
+    name += b"\0"
     tags = {
         b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78 + 1),
         b"wtpt": xyz(0.9642, 1, 0.8249),
@@ -172,6 +173,16 @@ def test_colours_are_converted_by_their_profile_or_keep_it() -> None:
     assert made.values[0, 0].tolist() == pytest.approx([188, 188, 188], abs=1)
     assert made.about.icc is None
     assert made.about.notes == ["converted from Linear RGB to sRGB"]
+
+
+def test_a_profile_is_srgb_by_its_numbers_not_its_name() -> None:
+    linear = linear_profile(b"GIMP built-in Linear sRGB")
+    data = saved(Image.new("RGB", (2, 2), (128, 128, 128)), icc_profile=linear)
+    assert header_of(data).profile == "GIMP built-in Linear sRGB"
+    assert (read_whole(data, to_srgb=True).values == 188).all()
+    assert name_of_profile(linear_profile(b"")) == "a profile without a name"
+    ours = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert name_of_profile(ours) is None
 
 
 def test_16_bits_are_converted_with_all_of_them() -> None:
@@ -294,3 +305,22 @@ def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 tiff_data = tiff(noise(8, 8, 5), photometric="minisblack", planarconfig="contig")
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])  # the first two are read by Pillow, floats by tifffile
+def test_a_tile_is_not_much_larger_than_its_picture(bits: int) -> None:
+    """The file chooses its tiles: one of 12,288² zeros takes 300 KB, and would be unfolded whole."""
+
+    def tiled(side: int) -> bytes:
+        pixels = zlib.compress(bytes(side * side * bits // 8)) if side <= 256 else zlib.compress(b"")
+        words = {256: 16, 257: 16, 258: bits, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 0, 325: len(pixels)}
+        words |= {339: 3} if bits == 32 else {}
+        start = 8 + 2 + 12 * len(words) + 4
+        words[324] = start
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in words.items())
+        return b"II*\0" + struct.pack("<IH", 8, len(words)) + entries + bytes(4) + pixels
+
+    assert read_whole(tiled(256)).values.shape == (16, 16, 1)
+    for side in (2064, 12288, 2**31 - 16):
+        with pytest.raises(ValueError, match=f"a .tif of 16x16 pixels with a tile of {side * side:,} pixels"):
+            read_whole(tiled(side))

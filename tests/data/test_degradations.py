@@ -273,7 +273,10 @@ RESIZE, SIZE = RandomResize(), FinalSize()
         (lambda: Degradation({"size": SIZE, "resize": RESIZE}, 2), r"at random sizes, but factor=2 needs 1/2"),
         (lambda: Degradation({"low": LowResolution(4)}, 2), r"at 1/4 of the target's sides, but factor=2 needs 1/2"),
         (lambda: Degradation({}), r"parts is empty"),
-        (lambda: Chain({"a": RESIZE, "b": SIZE}, True), r"shuffled=true, but a and b change the size"),
+        (
+            lambda: Chain({"a": RESIZE, "b": SIZE}, True),
+            r"a and b change the size: .* only one part may change the size; move",
+        ),
         (lambda: Chain({"a": RESIZE}).scale, r"put it into ganrun\.data\.chains\.Degradation"),
         (lambda: Sometimes(RESIZE), r"part changes the size of some pictures"),
         (lambda: Sometimes(Plus(1), 1.5), r"p=1\.5 must lie between 0 and 1"),

@@ -110,6 +110,18 @@ def test_colours_of_another_profile_become_srgb(tmp_path: Path, caplog: pytest.L
     assert caplog.text.count("the colour profile Linear RGB are converted to sRGB") == 1
 
 
+def test_pages_and_sides_of_arrays_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for name in ("scan", "array"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "scan/x.tif").write_bytes(tiff(noise(8, 8, 3)[..., 0][None].repeat(3, 0), photometric="minisblack"))
+    np.save(tmp_path / "array/x.npy", np.zeros((4, 8, 6), np.uint8))
+    for name, side in (("scan", None), ("array", 4)):
+        Folder(str(tmp_path / name), crop=side)
+    assert "'x.tif': its 3 grey pages are the channels of one picture" in caplog.text
+    assert "'x.npy': the shape (4, 8, 6) is read as (channels, height, width)" in caplog.text
+
+
 def test_whole_numbers_with_a_range_become_floats(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([[0, 4095], [1000, 5000]], np.uint16))
     images = Folder(str(tmp_path), image_size=2, channels=1, range=[0, 4095]).take(torch.tensor([0]))["image"]
