@@ -25,6 +25,7 @@ from ganrun.losses.loss import AdversarialLoss
 from ganrun.networks.unet import UNetGenerator
 from ganrun.systems.restoration import Restoration
 from tests.commands.test_apply import draw, said, trained
+from tests.waiting import HANG
 
 NO_MEMORY = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
 
@@ -63,7 +64,7 @@ def test_workers_batches_and_devices_change_no_byte_and_all_devices_work(
 
         def translate(self, names: Any, pictures: Any) -> Any:
             if len(networks) == 2:
-                meet.wait(60)  # neither goes on before both have work: then the queue is shared, whoever is faster
+                meet.wait(HANG)  # neither goes on before both have work: then the queue is shared, whoever is faster
             return super().translate(names, pictures)
 
     meet = threading.Barrier(2)

@@ -277,7 +277,9 @@ def test_a_killed_rank_costs_nothing_and_one_process_can_go_on(tmp_path: Path, m
     assert said == ""
     killed = torchrun(train, tmp_path, "--max-restarts", "1", DIE_AT="5")
     assert killed.returncode == 0, killed.stderr
-    assert "ganrun: lost another rank at step 5: it is gone" in killed.stderr
+    # torchrun may end the other rank before that one has noticed
+    lost, ended = "ganrun: lost another rank at step 5: it is gone", "closing signal SIGTERM"
+    assert lost in killed.stderr or ended in killed.stderr
     (folder,) = tmp_path.glob("outputs/*/*")  # both starts, both ranks
     saved = [path / "checkpoints/last.pt" for path in (tmp_path / "whole", folder)]
     assert saved[0].read_bytes() == saved[1].read_bytes()

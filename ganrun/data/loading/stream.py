@@ -130,9 +130,9 @@ class Stream:
 
 
 def prepare(batch: Batch, device: torch.device, flip: bool = False, turns: bool = False) -> Batch:
-    """Moves a batch to the device. Its (N, C, H, W) images become float32 in [-1, 1], in channels-last layout.
+    """Moves a batch to the device. Its (N, C, H, W) images become floats in [-1, 1], in channels-last layout.
 
-    uint8 and uint16 are divided by half of their white; float32 images are in [-1, 1] already.
+    uint8 and uint16 are divided by half of their white; floats are in [-1, 1] already and keep their type.
 
     flip: each item is mirrored with probability 1/2. turns: each item, which is square, is turned by 0 to 3 quarter
     turns. All images of an item are mirrored and turned together, so that pairs still match.
@@ -144,8 +144,8 @@ def prepare(batch: Batch, device: torch.device, flip: bool = False, turns: bool 
     quarters = torch.randint(4, (count,), device=device) if turns and images else None
     for name, image in images.items():
         half = HALF.get(image.dtype)
-        image = image.to(torch.float32, memory_format=torch.channels_last)
-        image = image if half is None else image.mul_(1 / half).sub_(1)
+        image = image.to(torch.float32 if half else image.dtype, memory_format=torch.channels_last)
+        image = image.mul_(1 / half).sub_(1) if half else image
         if mirrored is not None:
             image = torch.where(mirrored[:, None, None, None], image.flip(3), image)
         moved[name] = image if quarters is None else turned(image, quarters)
