@@ -275,11 +275,10 @@ def test_a_killed_rank_costs_nothing_and_one_process_can_go_on(tmp_path: Path, m
     train = ["train", *QUICK, "steps=9", "checkpoint.every=3", f"+hooks.dies._target_={__name__}.Dies", "trust=tests"]
     _, said = ganrun([*train, "out=whole"], tmp_path)
     assert said == ""
-    killed = torchrun(train, tmp_path, "--max-restarts", "1", DIE_AT="5")
+    # torchrun ends the other rank as soon as it looks: not before that one has noticed by itself
+    killed = torchrun(train, tmp_path, "--max-restarts", "1", "--monitor-interval", "3", DIE_AT="5")
     assert killed.returncode == 0, killed.stderr
-    # torchrun may end the other rank before that one has noticed
-    lost, ended = "ganrun: lost another rank at step 5: it is gone", "closing signal SIGTERM"
-    assert lost in killed.stderr or ended in killed.stderr
+    assert "ganrun: lost another rank at step 5: it is gone" in killed.stderr
     (folder,) = tmp_path.glob("outputs/*/*")  # both starts, both ranks
     saved = [path / "checkpoints/last.pt" for path in (tmp_path / "whole", folder)]
     assert saved[0].read_bytes() == saved[1].read_bytes()
